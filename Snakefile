@@ -1,0 +1,23 @@
+"""How strongly can a language model be steered before it breaks? See README.md."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/models.smk"
+include: "rules/pairs.smk"
+include: "rules/steering.smk"
+include: "rules/dose.smk"
+include: "rules/survival.smk"
+include: "rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        study_results(),

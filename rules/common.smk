@@ -1,0 +1,91 @@
+"""Constants, wildcard constraints and input functions; no rules."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.basedir)
+if str(ROOT / "workflow_scripts") not in sys.path:
+    sys.path.insert(0, str(ROOT / "workflow_scripts"))
+
+from steerdose.config_checks import check_config
+from steerdose.digests import code_digest
+
+check_config(config)
+
+STUDY = config["study"]
+CELL = "results/{model}/{behavior}/seed{seed}"
+MODEL = "results/models/{model}"
+ADAPTERS = [name for name in config["methods"] if config["methods"][name]["kind"] == "adapter"]
+ACTIVATIONS = [name for name in config["methods"] if name not in ADAPTERS]
+FIGURES = ["survival", "spaghetti", "calibration", "training"]
+GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
+
+
+def one_of(names):
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+wildcard_constraints:
+    model=one_of(config["models"]),
+    behavior="[A-Za-z0-9_.-]+",
+    seed="[0-9]+",
+    method=one_of(config["methods"]),
+    sign="positive|negative",
+    figure=one_of(FIGURES),
+
+
+def code(script):
+    """Return the digest of the library modules that a script uses; editing one of them reruns its rule."""
+    return code_digest(ROOT / "workflow_scripts" / f"{script}.py")
+
+
+def settings(**parts):
+    """Return config slices as text that changes if and only if their content does."""
+    return json.dumps(parts, sort_keys=True)
+
+
+def model_settings(model, **parts):
+    """Return settings of a rule that runs the model."""
+    return settings(dtype=config["models"][model]["dtype"], device=config["device"], **parts)
+
+
+def rollout_settings(model, **parts):
+    """Return what a trajectory depends on besides its doses: the audit and the rollouts share it."""
+    shared = {key: value for key, value in config["rollout"].items() if key != "alphas"}
+    probe = {key: value for key, value in config["probe"].items() if key != "minimum_base_pmass"}
+    return model_settings(model, **shared, probe=probe, **parts)
+
+
+def local_source(wildcards):
+    """Return the files of a local model source, so that a changed model is resolved again."""
+    source = Path(config["models"][wildcards.model]["source"])
+    if source.is_file():
+        return [str(source)]
+    return sorted(str(path) for path in source.glob("*") if path.is_file()) if source.is_dir() else []
+
+
+def study_methods(pattern, methods=None):
+    """Return `pattern` for every cell and method of the study, in the config's order."""
+    chosen = [name for name in STUDY["methods"] if methods is None or name in methods]
+    return expand(
+        pattern,
+        model=STUDY["models"],
+        behavior=STUDY["behaviors"],
+        seed=STUDY["seeds"],
+        method=chosen,
+    )
+
+
+def trained_losses():
+    """Return the loss tables of the study's adapters, both signs."""
+    pattern = f"{CELL}/adapters/{{method}}.{{{{sign}}}}.training.parquet"
+    return expand(study_methods(pattern, ADAPTERS), sign=["positive", "negative"])
+
+
+def study_results():
+    """Return the files that `rule all` makes."""
+    figures = [name for name in FIGURES if name != "training" or trained_losses()]
+    pictures = expand("results/figs/{figure}.{ext}", figure=figures, ext=["png", "svg"])
+    return pictures + expand("results/tables/survival.{ext}", ext=["csv", "html"])

@@ -1,0 +1,105 @@
+"""Is the probe valid, which coefficient is dose 1, and what happens at multiples of it."""
+
+
+# Both rules of the probe come before everything expensive: a probe that the unsteered model fails, or a threshold that
+# it does not reach, stops the workflow at once.
+rule audit_probe:
+    input:
+        model=MODEL,
+        questions=config["data"]["questions"],
+    output:
+        summary="results/{model}/probe/audit.json",
+        forks="results/{model}/probe/audit.forks.parquet",
+    log:
+        "results/logs/audit_probe/{model}.log",
+    benchmark:
+        "results/benchmarks/audit_probe/{model}.tsv"
+    priority: 100
+    threads: workflow.cores
+    resources:
+        **GPU,
+    params:
+        settings=lambda w: rollout_settings(
+            w.model, minimum_base_pmass=config["probe"]["minimum_base_pmass"]
+        ),
+        code=code("audit_probe"),
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "Audit the probe on the unsteered {wildcards.model}"
+    script:
+        "../workflow_scripts/audit_probe.py"
+
+
+rule set_threshold:
+    input:
+        "results/{model}/probe/audit.json",
+    output:
+        "results/{model}/probe/threshold.json",
+    log:
+        "results/logs/set_threshold/{model}.log",
+    priority: 100
+    params:
+        settings=settings(**config["survival"]["threshold"]),
+        code=code("set_threshold"),
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "Set the threshold of death for {wildcards.model}"
+    script:
+        "../workflow_scripts/set_threshold.py"
+
+
+rule calibrate_alpha:
+    input:
+        model=MODEL,
+        steering=f"{CELL}/steering/{{method}}.safetensors",
+        prompts=config["data"]["prompts"],
+    output:
+        table=f"{CELL}/calibration/{{method}}.parquet",
+        summary=f"{CELL}/calibration/{{method}}.json",
+    log:
+        "results/logs/calibrate_alpha/{model}.{behavior}.seed{seed}.{method}.log",
+    benchmark:
+        "results/benchmarks/calibrate_alpha/{model}.{behavior}.seed{seed}.{method}.tsv"
+    threads: workflow.cores
+    resources:
+        **GPU,
+    params:
+        settings=lambda w: model_settings(w.model, **config["calibration"]),
+        code=code("calibrate_alpha"),
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "Calibrate {wildcards.method}"
+    script:
+        "../workflow_scripts/calibrate_alpha.py"
+
+
+rule rollout_trajectories:
+    input:
+        model=MODEL,
+        steering=f"{CELL}/steering/{{method}}.safetensors",
+        calibration=f"{CELL}/calibration/{{method}}.json",
+        audit="results/{model}/probe/audit.json",
+        questions=config["data"]["questions"],
+    output:
+        tokens=f"{CELL}/rollouts/{{method}}.tokens.parquet",
+        trajectories=f"{CELL}/rollouts/{{method}}.trajectories.parquet",
+        forks=f"{CELL}/rollouts/{{method}}.forks.parquet",
+    log:
+        "results/logs/rollout_trajectories/{model}.{behavior}.seed{seed}.{method}.log",
+    benchmark:
+        "results/benchmarks/rollout_trajectories/{model}.{behavior}.seed{seed}.{method}.tsv"
+    threads: workflow.cores
+    resources:
+        **GPU,
+    params:
+        settings=lambda w: rollout_settings(w.model, alphas=config["rollout"]["alphas"]),
+        code=code("rollout_trajectories"),
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "Roll {wildcards.method} out at {config[rollout][alphas]}"
+    script:
+        "../workflow_scripts/rollout_trajectories.py"

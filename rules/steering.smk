@@ -1,0 +1,86 @@
+"""Every way to a steering vector: adapters trained and subtracted, directions fitted to activations."""
+
+
+rule train_adapter:
+    input:
+        model=MODEL,
+        pairs=f"{CELL}/pairs.parquet",
+    output:
+        adapter=directory(f"{CELL}/adapters/{{method}}.{{sign}}"),
+        losses=f"{CELL}/adapters/{{method}}.{{sign}}.training.parquet",
+    log:
+        "results/logs/train_adapter/{model}.{behavior}.seed{seed}.{method}.{sign}.log",
+    benchmark:
+        "results/benchmarks/train_adapter/{model}.{behavior}.seed{seed}.{method}.{sign}.tsv"
+    wildcard_constraints:
+        method=one_of(ADAPTERS),
+    threads: workflow.cores
+    resources:
+        **GPU,
+    params:
+        settings=lambda w: model_settings(w.model, method=config["methods"][w.method]),
+        code=code("train_adapter"),
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "Train {wildcards.method}, {wildcards.sign} sign"
+    script:
+        "../workflow_scripts/train_adapter.py"
+
+
+rule merge_diff:
+    input:
+        model=MODEL,
+        positive=f"{CELL}/adapters/{{method}}.positive",
+        negative=f"{CELL}/adapters/{{method}}.negative",
+    output:
+        steering=f"{CELL}/steering/{{method}}.safetensors",
+        geometry=f"{CELL}/steering/{{method}}.geometry.json",
+    log:
+        "results/logs/merge_diff/{model}.{behavior}.seed{seed}.{method}.log",
+    benchmark:
+        "results/benchmarks/merge_diff/{model}.{behavior}.seed{seed}.{method}.tsv"
+    wildcard_constraints:
+        method=one_of(ADAPTERS),
+    threads: workflow.cores
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda w: settings(method=config["methods"][w.method]),
+        code=code("merge_diff"),
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "Subtract the adapters of {wildcards.method}"
+    script:
+        "../workflow_scripts/merge_diff.py"
+
+
+rule fit_repe:
+    input:
+        model=MODEL,
+        pairs=f"{CELL}/pairs.parquet",
+    output:
+        steering=f"{CELL}/steering/{{method}}.safetensors",
+        geometry=f"{CELL}/steering/{{method}}.geometry.json",
+    log:
+        "results/logs/fit_repe/{model}.{behavior}.seed{seed}.{method}.log",
+    benchmark:
+        "results/benchmarks/fit_repe/{model}.{behavior}.seed{seed}.{method}.tsv"
+    wildcard_constraints:
+        method=one_of(ACTIVATIONS),
+    threads: workflow.cores
+    resources:
+        **GPU,
+    params:
+        settings=lambda w: model_settings(
+            w.model, method=config["methods"][w.method], **config["repe"]
+        ),
+        code=code("fit_repe"),
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "Fit {wildcards.method}"
+    script:
+        "../workflow_scripts/fit_repe.py"

@@ -1,0 +1,45 @@
+"""From forks to lifetimes, Kaplan-Meier curves and the survival table."""
+
+
+rule kaplan_meier:
+    input:
+        forks=f"{CELL}/rollouts/{{method}}.forks.parquet",
+        trajectories=f"{CELL}/rollouts/{{method}}.trajectories.parquet",
+        threshold="results/{model}/probe/threshold.json",
+    output:
+        lifetimes=f"{CELL}/survival/{{method}}.lifetimes.parquet",
+        curve=f"{CELL}/survival/{{method}}.curve.parquet",
+        summary=f"{CELL}/survival/{{method}}.summary.parquet",
+    log:
+        "results/logs/kaplan_meier/{model}.{behavior}.seed{seed}.{method}.log",
+    params:
+        settings=settings(
+            window=config["rollout"]["window"],
+            forks=config["rollout"]["forks"],
+            confidence=config["survival"]["confidence"],
+        ),
+        code=code("kaplan_meier"),
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "Estimate survival under {wildcards.method}"
+    script:
+        "../workflow_scripts/kaplan_meier.py"
+
+
+rule tabulate_survival:
+    input:
+        summaries=study_methods(f"{CELL}/survival/{{method}}.summary.parquet"),
+    output:
+        csv="results/tables/survival.csv",
+        html="results/tables/survival.html",
+    log:
+        "results/logs/tabulate_survival.log",
+    params:
+        code=code("tabulate_survival"),
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "Tabulate survival"
+    script:
+        "../workflow_scripts/tabulate_survival.py"

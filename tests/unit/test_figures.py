@@ -1,0 +1,263 @@
+import itertools
+
+import matplotlib
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
+from steerdose.figures import (
+    ALIVE,
+    DEAD,
+    calibration_figure,
+    save,
+    spaghetti_figure,
+    survival_figure,
+    training_figure,
+)
+from steerdose.survival import kaplan_meier
+
+pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
+GRID = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 128]
+METHODS = [f"method_{i}" for i in range(12)]
+ALPHAS = [-2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0]
+
+
+def key(method, alpha, prompt=0, model="m"):
+    names = {"model": model, "behavior": "b", "seed": 0, "method": method, "alpha": alpha, "coefficient": alpha}
+    return names | {"prompt_id": f"p{prompt}"}
+
+
+def lived(methods, alphas, models=("m",)):
+    """Lifetimes of 3 prompts a cohort: nobody dies up to alpha 1, one ends; above all die, one of them at 0."""
+    rows = []
+    for model, method, alpha, prompt in itertools.product(models, methods, alphas, range(3)):
+        dead = abs(alpha) > 1
+        duration = (0, 2, 38)[prompt] if dead else (128, 128, 20)[prompt]
+        ended = not dead and prompt == 2
+        rows.append(key(method, alpha, prompt, model) | {"duration": duration, "died": dead, "ended": ended})
+    return pl.DataFrame(rows)
+
+
+def curve(methods, alphas, models=("m",)):
+    """All methods and models share one estimate, since lifelines takes its time."""
+    one = kaplan_meier(lived(methods[:1], alphas), GRID)[0]
+    names = itertools.product(models, methods)
+    return pl.concat([one.with_columns(model=pl.lit(model), method=pl.lit(method)) for model, method in names])
+
+
+def tokens(methods, alphas, length=6):
+    rows = []
+    for method, alpha, prompt, t in itertools.product(methods, alphas, range(3), range(1, length + 1)):
+        rows.append(key(method, alpha, prompt) | {"t": t, "token_id": 0, "kl": alpha**2 * (prompt + t) / 10})
+    return pl.DataFrame(rows)
+
+
+def calibration(methods):
+    rows = []
+    for (i, method), (sign, factor) in itertools.product(enumerate(methods), (("positive", 1.0), ("negative", -1.2))):
+        names = {"model": "m", "behavior": "b", "seed": 0, "method": method, "sign": sign}
+        for step, c, split in [(1, 1, "calibration"), (2, 3, "calibration"), (3, 2, "calibration"), (3, 2, "audit")]:
+            point = {
+                "coefficient": factor * c * 2**i,
+                "split": split,
+                "step": step,
+                "p95": c**2 / 4 + (split == "audit"),
+            }
+            rows.append(names | point)
+    return pl.DataFrame(rows)
+
+
+def training(methods):
+    rows = []
+    for method, sign, step in itertools.product(methods, ("positive", "negative"), range(1, 5)):
+        names = {"model": "m", "behavior": "b", "seed": 0, "method": method, "sign": sign, "step": step}
+        rows += [names | {"split": "train", "loss": 3 / step}, names | {"split": "heldout", "loss": 4 / step}]
+    return pl.DataFrame(rows)
+
+
+def render(figure):
+    FigureCanvasAgg(figure).draw()
+    return figure.canvas.get_renderer()
+
+
+def panel(figure, title):
+    """The axes whose title's last line is `title`."""
+    return next(axes for axes in figure.axes if axes.get_title(loc="left").split("\n")[-1] == title)
+
+
+def legend_texts(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def overlaps(boxes):
+    return [(a, b) for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
+
+
+def assert_legend_is_beside(figure, renderer):
+    legend = figure.legends[0].get_window_extent(renderer)
+    assert not [axes for axes in figure.axes if axes.get_tightbbox(renderer).overlaps(legend)]
+    assert figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= legend.y0 and legend.y1 <= figure.bbox.y1
+
+
+@pytest.mark.parametrize(("methods", "alphas"), [(["lora"], [0.0]), (["lora"], [1.0]), (METHODS, ALPHAS)])
+def test_survival_figure_has_a_panel_a_method_and_nothing_overlaps(methods, alphas):
+    three_digits = pl.col("at_risk") * 300
+    figure = survival_figure(curve(methods, alphas).with_columns(three_digits))
+    renderer = render(figure)
+    assert len(figure.axes) == 2 * len(methods)
+    assert len(legend_texts(figure)) == len(alphas) + 1
+    assert_legend_is_beside(figure, renderer)
+    assert not overlaps([axes.get_tightbbox(renderer) for axes in figure.axes])
+    tables = [axes for axes in figure.axes if axes.texts]
+    assert len(tables) == len(methods)
+    for axes in tables:
+        numbers = [text.get_window_extent(renderer) for text in axes.texts]
+        assert len(numbers) >= 2 * len(alphas)
+        labels = [label.get_window_extent(renderer) for label in axes.get_yticklabels() if label.get_visible()]
+        assert not overlaps(numbers + labels)
+
+
+def test_survival_curves_keep_their_values_and_their_own_marker_places():
+    figure = survival_figure(curve(["lora"], [0.0, 0.5, 1.0, 3.0]))
+    axes = panel(figure, "lora")
+    steps = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    assert [line.get_ydata().tolist() for line in steps[:3]] == [[1.0] * 12] * 3
+    assert steps[3].get_ydata() == pytest.approx([1, 2 / 3, 2 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 3, 0, 0, 0])
+    places = [line.get_xdata().tolist() for line in axes.lines if line.get_drawstyle() != "steps-post"][:3]
+    assert len({x for xs in places for x in xs}) == sum(len(xs) for xs in places) == 6
+    assert axes.get_xlim() == (0, 128)
+    assert axes.get_ylim() == (0, 1)
+
+
+def test_survival_curve_stops_where_nobody_is_left():
+    observed = lived(["lora"], [1.0]).with_columns(duration=pl.lit(20), ended=pl.lit(True))
+    axes = panel(survival_figure(kaplan_meier(observed, GRID)[0]), "lora")
+    assert axes.lines[0].get_xdata().tolist() == [0, *GRID[:7]]
+
+
+def test_survival_doses_get_darker_and_signs_differ():
+    figure = survival_figure(curve(["lora"], ALPHAS))
+    lines = dict(zip(legend_texts(figure), figure.legends[0].get_lines(), strict=False))
+    luminance = [np.dot(matplotlib.colors.to_rgb(lines[f"{a:g}"].get_color()), (0.3, 0.59, 0.11)) for a in ALPHAS[4:]]
+    assert luminance == sorted(luminance, reverse=True)
+    assert len({lines[f"{a:g}"].get_marker() for a in ALPHAS[4:]}) == len(ALPHAS[4:])
+    assert lines["-1"].get_linestyle() != lines["1"].get_linestyle()
+    assert (lines["0 (unsteered)"].get_color(), lines["0 (unsteered)"].get_linestyle()) == ("black", "--")
+
+
+def test_numbers_at_risk_stand_below_their_fork():
+    figure = survival_figure(curve(["lora"], [0.0, 3.0]))
+    ticks = panel(figure, "lora").get_xticks().tolist()
+    assert ticks[0] == 0 and ticks[-1] == 128
+    expected = curve(["lora"], [0.0, 3.0]).filter(pl.col("t").is_in([int(tick) for tick in ticks]))
+    shown = [(text.get_position(), text.get_text()) for text in figure.axes[1].texts]
+    rows = expected.select("t", pl.col("alpha") > 0, "at_risk").rows()
+    assert shown == [((t, int(row)), str(at_risk)) for t, row, at_risk in rows]
+
+
+def test_cells_have_their_own_titled_rows():
+    both = pl.concat([curve(["lora", "mean"], [0.0, 1.0], ["one"]), curve(["lora"], [0.0, 1.0], ["two"])])
+    figure = survival_figure(both)
+    assert_legend_is_beside(figure, render(figure))
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_xlabel()]
+    assert titles == ["one, b, seed 0\nlora", "mean", "two, b, seed 0\nlora"]
+
+
+@pytest.mark.parametrize(("methods", "alphas"), [(["lora"], [0.0]), (METHODS, ALPHAS)])
+def test_spaghetti_figure_has_a_panel_a_dose(methods, alphas):
+    figure = spaghetti_figure(tokens(methods, alphas), lived(methods, alphas), 1.0)
+    assert len(figure.axes) == len(methods) * len(alphas)
+    if len(methods) == 1:
+        assert_legend_is_beside(figure, render(figure))
+
+
+def test_spaghetti_colours_trajectories_by_life():
+    figure = spaghetti_figure(tokens(["lora"], [0.0, 2.0]), lived(["lora"], [0.0, 2.0]), 1.0)
+    drawn = {}
+    for alpha in (0, 2):
+        for lines in panel(figure, f"alpha {alpha}").collections:
+            assert isinstance(lines, LineCollection)
+            drawn[alpha, to_hex(lines.get_color()[0]).upper()] = [
+                part[:, 0].tolist() for part in lines.get_segments() if len(part)
+            ]
+    everything = list(range(1, 7))
+    assert drawn[0, ALIVE] == [everything] * 3 and drawn[0, DEAD] == []
+    assert drawn[2, ALIVE] == [[1, 2], everything]
+    assert drawn[2, DEAD] == [everything, [2, 3, 4, 5, 6]]
+
+
+def test_spaghetti_draws_median_target_and_ends():
+    figure = spaghetti_figure(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), 0.7)
+    median, end, target = panel(figure, "alpha 1").lines
+    assert median.get_ydata() == pytest.approx([(1 + t) / 10 for t in range(1, 7)])
+    assert (end.get_marker(), end.get_xdata().tolist(), end.get_ydata().tolist()) == ("|", [6], [pytest.approx(0.8)])
+    assert list(target.get_ydata()) == [0.7, 0.7]
+    assert "target, 0.7 nats" in legend_texts(figure)
+
+
+def test_spaghetti_of_unsteered_rollouts_shows_zero_and_target():
+    axes = panel(spaghetti_figure(tokens(["lora"], [0.0]), lived(["lora"], [0.0]), 1.0), "alpha 0")
+    bottom, top = axes.get_ylim()
+    assert bottom == 0 and top > 1
+    assert set(axes.lines[0].get_ydata()) == {0.0}
+
+
+@pytest.mark.parametrize("methods", [["lora"], METHODS])
+def test_calibration_figure_runs_with_its_legend_beside(methods):
+    figure = calibration_figure(calibration(methods), 1.0, 0.05, "p95")
+    assert_legend_is_beside(figure, render(figure))
+    assert legend_texts(figure)[: len(methods)] == methods
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.legends[0].get_lines()[: len(methods)]}
+    assert len(looks) == len(methods)
+
+
+def test_calibration_path_is_in_coefficient_order_with_numbered_steps():
+    axes = panel(calibration_figure(calibration(["lora"]), 1.0, 0.05, "p95"), "seed 0")
+    paths = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    assert [path.get_xdata().tolist() for path in paths] == [[1, 2, 3], pytest.approx([1.2, 2.4, 3.6])]
+    assert [text.get_text() for text in axes.texts] == ["1", "3", "2"] * 2
+    audits = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
+    assert [audit.get_ydata().tolist() for audit in audits] == [[2.0], [2.0]]
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    band = axes.patches[0]
+    assert (band.get_y(), band.get_height()) == pytest.approx((0.95, 0.1))
+
+
+def test_calibration_steps_at_one_place_share_a_label():
+    close = calibration(["lora"]).with_columns(
+        pl.when(pl.col("step") == 3)
+        .then(pl.col("coefficient").sign() * 2.99)
+        .otherwise("coefficient")
+        .alias("coefficient")
+    )
+    axes = panel(calibration_figure(close.filter(sign="positive"), 1.0, 0.05, "p95"), "seed 0")
+    assert [text.get_text() for text in axes.texts] == ["1", "3,2"]
+
+
+@pytest.mark.parametrize("methods", [["lora"], METHODS])
+def test_training_figure_draws_both_splits_and_signs(methods):
+    figure = training_figure(training(methods))
+    assert_legend_is_beside(figure, render(figure))
+    assert len(figure.axes) == len(methods)
+    lines = panel(figure, methods[-1]).lines
+    assert sorted(line.get_ydata()[0] for line in lines) == [3, 3, 4, 4]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 4
+
+
+def test_saved_bytes_depend_on_the_figure_only(tmp_path):
+    for name in ("one", "two"):
+        save(survival_figure(curve(["lora"], [0.0, 2.0])), tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "one.svg", "two.png", "two.svg"]
+    for suffix in ("png", "svg"):
+        assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
+    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<dc:date>" not in (tmp_path / "one.svg").read_bytes()
+
+
+def test_drawing_leaves_global_settings_alone(tmp_path):
+    before = dict(matplotlib.rcParams)
+    save(training_figure(training(["lora"])), tmp_path / "one.png", tmp_path / "one.svg")
+    assert dict(matplotlib.rcParams) == before

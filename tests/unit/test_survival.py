@@ -1,0 +1,285 @@
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from lifelines import KaplanMeierFitter
+from reference.survival import product_limit, restricted_mean
+from scipy.stats import beta
+from steerdose.errors import SteerdoseError
+from steerdose.report_tables import write_csv, write_html
+from steerdose.survival import kaplan_meier, lifetimes
+
+GRID = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 128]
+CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "lora", "alpha": 2.0, "coefficient": 2.4}
+
+
+def key(prompt, **changes):
+    return CELL | {"prompt_id": f"p{prompt}"} | changes
+
+
+def cohort(observations, **changes):
+    """Lifetimes from (duration, died) pairs."""
+    rows = [key(i, **changes) | {"duration": d, "died": dead} for i, (d, dead) in enumerate(observations)]
+    return pl.DataFrame(rows).with_columns(ended=~pl.col("died") & (pl.col("duration") < GRID[-1]))
+
+
+def estimate(observations, times=GRID, **options):
+    curve, summary = kaplan_meier(cohort(observations), times, **options)
+    return curve, summary.row(0, named=True)
+
+
+def at(curve, t):
+    return curve.row(by_predicate=pl.col("t") == t, named=True)
+
+
+def clopper_pearson(alive, n, tail=0.025):
+    low = beta.ppf(tail, alive, n - alive + 1) if alive else 0.0
+    high = beta.ppf(1 - tail, alive + 1, n - alive) if alive < n else 1.0
+    return pytest.approx((low, high), abs=1e-9)
+
+
+deaths = st.sampled_from(GRID).map(lambda t: (t, True))
+censorings = st.integers(0, GRID[-1]).map(lambda t: (t, False))
+cohorts = st.lists(st.one_of(deaths, censorings), min_size=1, max_size=30)
+
+
+def rollout(pmass, n_tokens=128, ended=False, prompt=0, **changes):
+    """One trajectory: its forks, from pmass by t, and its row."""
+    forks = [key(prompt, **changes) | {"t": t, "pmass": value} for t, value in pmass.items()]
+    return forks, key(prompt, **changes) | {"n_tokens": n_tokens, "ended": ended}
+
+
+def lifetime(*rollouts, threshold=0.7, window=128):
+    forks = pl.DataFrame([fork for forks, _ in rollouts for fork in forks])
+    return lifetimes(forks, pl.DataFrame([row for _, row in rollouts]), threshold, window)
+
+
+@pytest.mark.parametrize(
+    ("pmass", "n_tokens", "ended", "expected"),
+    [
+        ({0: 0.9, 8: 0.6, 64: 0.1}, 128, False, (8, True)),
+        ({0: 0.9, 8: 0.6, 64: 0.99}, 128, False, (8, True)),
+        ({64: 0.1, 8: 0.6, 0: 0.9}, 128, False, (8, True)),
+        ({0: 0.1}, 0, True, (0, True)),
+        ({0: 0.9, 8: 0.7}, 128, False, (128, False)),
+        ({0: 0.9, 8: 0.9}, 11, True, (11, False)),
+        ({0: 0.9, 8: 0.6}, 11, True, (8, True)),
+        ({0: 0.9, 8: 0.9, 256: 0.1}, 300, True, (128, False)),
+    ],
+    ids=["dies", "stays_dead", "any_order", "at_once", "at_threshold", "ends", "dies_then_ends", "beyond_window"],
+)
+def test_lifetime_of_one_trajectory(pmass, n_tokens, ended, expected):
+    row = lifetime(rollout(pmass, n_tokens, ended)).row(0, named=True)
+    assert (row["duration"], row["died"]) == expected
+    assert row["ended"] == ended
+
+
+def test_lifetimes_keep_order_and_match_null_coefficients():
+    found = lifetime(
+        rollout({0: 0.1}, prompt=1, coefficient=None, alpha=1.0),
+        rollout({0: 0.9}, prompt=0, coefficient=None, alpha=1.0),
+    )
+    assert found["prompt_id"].to_list() == ["p1", "p0"]
+    assert found["duration"].to_list() == [0, 128]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_pmass_that_is_not_finite_is_located(value):
+    with pytest.raises(SteerdoseError, match=r"prompt p7, alpha 2\.0, t 13"):
+        lifetime(rollout({0: 0.9}), rollout({0: 0.9, 13: value}, prompt=7))
+
+
+def test_trajectory_without_fork_is_named():
+    with pytest.raises(SteerdoseError, match=r"none for 1 of 2, the first at method lora, prompt p3, alpha 2\.0"):
+        lifetime(rollout({0: 0.9}), rollout({}, prompt=3))
+
+
+def test_window_must_hold_a_token():
+    with pytest.raises(SteerdoseError, match="window: expected at least 1 token, found 0"):
+        lifetime(rollout({0: 0.9}), window=0)
+
+
+@pytest.mark.parametrize(
+    ("observations", "times", "message"),
+    [
+        ([(4, True)], GRID, "the first of 4 tokens at method lora, prompt p0"),
+        ([(300, False)], GRID, "censorings from 0 to 128"),
+        ([(8, True)], [0, 8, 8], r"increases up to the window, found \[0, 8, 8\]"),
+        ([(8, True)], [], "increases up to the window"),
+    ],
+)
+def test_grid_that_does_not_fit_is_refused(observations, times, message):
+    with pytest.raises(SteerdoseError, match=message):
+        estimate(observations, times)
+
+
+def test_no_lifetimes_are_refused():
+    with pytest.raises(SteerdoseError, match="at least one trajectory"):
+        kaplan_meier(cohort([(8, True)]).clear(), GRID)
+
+
+@settings(deadline=None, max_examples=30)
+@given(cohorts)
+def test_curve_equals_the_product_limit_table(observations):
+    curve, summary = estimate(observations)
+    durations, died = zip(*observations, strict=True)
+    expected = product_limit(durations, died, GRID)
+    assert curve.select("at_risk", "events").rows() == [row[:2] for row in expected]
+    assert curve["survival"].to_list() == pytest.approx([float(row[2]) for row in expected], abs=1e-9)
+    assert summary["n"] == len(observations) == curve["events"].sum() + curve["censored"].sum()
+    assert (summary["died"], summary["censored"]) == (sum(died), len(died) - sum(died))
+    reached = [t for t, row in zip(GRID, expected, strict=True) if row[2] <= 0.5]
+    assert summary["median_t"] == (reached[0] if reached else None)
+    assert summary["s_mid"] == pytest.approx(float(expected[GRID.index(64)][2]))
+    assert summary["s_end"] == pytest.approx(float(expected[-1][2]))
+    assert summary["rmst"] == pytest.approx(float(restricted_mean(durations, died, GRID)))
+
+
+@settings(deadline=None, max_examples=30)
+@given(cohorts, st.sampled_from([0.8, 0.95]))
+def test_survival_and_interval_equal_lifelines_between_the_extremes(observations, confidence):
+    curve, _ = estimate(observations, confidence=confidence)
+    durations, died = zip(*observations, strict=True)
+    fit = KaplanMeierFitter(alpha=1 - confidence).fit(durations, died)
+    assert curve["survival"].to_list() == pytest.approx(fit.survival_function_at_times(GRID).to_list(), abs=1e-9)
+    first_censoring = min([d for d, dead in observations if not dead], default=GRID[-1])
+    compared = curve.filter((pl.col("t") > first_censoring) & (pl.col("survival") > 0) & (pl.col("survival") < 1))
+    assume(not compared.is_empty())
+    bounds = fit.confidence_interval_
+    for row in compared.iter_rows(named=True):
+        expected = bounds[bounds.index <= row["t"]].to_numpy()[-1]
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+@settings(deadline=None, max_examples=30)
+@given(cohorts, st.sampled_from([0.5, 0.95, 0.99]))
+def test_interval_contains_the_estimate(observations, confidence):
+    curve, summary = estimate(observations, confidence=confidence)
+    low, survival, high = (curve[name].to_numpy() for name in ("ci_low", "survival", "ci_high"))
+    assert np.all((low >= 0) & (low <= survival + 1e-9) & (survival <= high + 1e-9) & (high <= 1))
+    assert np.all(high - low > 0)
+    reached = [GRID[-1] + 1 if summary[name] is None else summary[name] for name in ("median_low", "median_t")]
+    assert reached == sorted(reached)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(deaths, min_size=1, max_size=20), st.integers(0, 5))
+def test_without_censoring_survival_is_the_fraction_alive(dead, survivors):
+    curve, _ = estimate([*dead, *[(GRID[-1], False)] * survivors])
+    n = len(dead) + survivors
+    for row in curve.iter_rows(named=True):
+        alive = survivors + sum(t > row["t"] for t, _ in dead)
+        assert row["survival"] == pytest.approx(alive / n, abs=1e-9)
+        assert (row["ci_low"], row["ci_high"]) == clopper_pearson(alive, n)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([1, 1, 1, 1, 1, 3], [0.875, 0.75, 0.625, 0.5, 0.375, 0]),
+        ([1, 1, 1, 1, 3, 1], [0.875, 0.75, 0.625, 0.5, 0.125, 0]),
+    ],
+)
+def test_research_table(counts, expected):
+    times = [0, 8, 23, 64, 128, 512]
+    curve, summary = estimate([(t, True) for t, count in zip(times, counts, strict=True) for _ in range(count)], times)
+    assert curve["survival"].to_list() == pytest.approx(expected, abs=1e-12)
+    assert summary["median_t"] == 64  # exactly one half: rounding must not postpone it
+
+
+def test_all_dead_at_zero():
+    curve, summary = estimate([(0, True)] * 8)
+    assert curve["survival"].to_list() == [0] * len(GRID)
+    assert curve["at_risk"].to_list() == [8] + [0] * (len(GRID) - 1)
+    assert (at(curve, 128)["ci_low"], at(curve, 128)["ci_high"]) == clopper_pearson(0, 8)
+    assert [summary[name] for name in ("median_t", "median_low", "median_high", "rmst")] == [0, 0, 0, 0]
+
+
+def test_nobody_dead_does_not_claim_certainty():
+    curve, summary = estimate([(128, False)] * 8)
+    assert curve["survival"].to_list() == [1] * len(GRID)
+    assert curve["ci_low"].to_list() == pytest.approx([0.025 ** (1 / 8)] * len(GRID))
+    assert round(curve["ci_low"][0], 2) == 0.63
+    assert [summary[name] for name in ("median_t", "median_low", "median_high")] == [None] * 3
+    assert (summary["died"], summary["censored"], summary["rmst"]) == (0, 8, 128)
+
+
+def test_one_trajectory():
+    curve, summary = estimate([(13, True)])
+    assert curve["survival"].to_list() == [1.0] * 6 + [0.0] * 5
+    assert (at(curve, 8)["ci_low"], at(curve, 8)["ci_high"]) == clopper_pearson(1, 1)
+    assert (summary["median_t"], summary["rmst"]) == (13, 13)
+
+
+def test_at_equal_time_death_precedes_censoring():
+    curve, _ = estimate([(8, True), (8, False), (8, False), (128, False)])
+    row = at(curve, 8)
+    assert (row["at_risk"], row["events"], row["censored"]) == (4, 1, 2)
+    assert row["survival"] == pytest.approx(0.75)
+    assert (row["ci_low"], row["ci_high"]) == clopper_pearson(3, 4)
+
+
+def test_censorings_fall_between_forks():
+    curve, _ = estimate([(0, False), (4, False), (5, False), (127, False), (128, False), (128, False)])
+    assert dict(curve.filter(pl.col("censored") > 0).select("t", "censored").rows()) == {
+        0: 1,
+        3: 1,
+        5: 1,
+        64: 1,
+        128: 2,
+    }
+
+
+def test_alive_after_censoring_counts_those_still_at_risk():
+    curve, _ = estimate([(10, False)] * 5 + [(20, False)] * 3)
+    assert (at(curve, 13)["ci_low"], at(curve, 13)["ci_high"]) == clopper_pearson(3, 3)
+    assert (at(curve, 23)["ci_low"], at(curve, 23)["ci_high"]) == (0, 1)
+
+
+def test_all_dead_after_censoring_counts_those_at_the_last_death():
+    curve, _ = estimate([(2, False)] + [(38, True)] * 6)
+    assert (at(curve, 64)["ci_low"], at(curve, 64)["ci_high"]) == clopper_pearson(0, 6)
+
+
+def test_last_single_death_does_not_raise_the_upper_bound():
+    curve, _ = estimate([(0, False), *[(t, True) for t in GRID[1:9]]])
+    before, after = at(curve, 23), at(curve, 38)
+    assert (before["at_risk"], after["at_risk"]) == (2, 1)
+    assert after["ci_high"] == before["ci_high"] < clopper_pearson(0, 1).expected[1]
+
+
+def test_cohorts_are_separate_sorted_and_typed_alike():
+    both = pl.concat([cohort([(8, True)], alpha=3.0), cohort([(128, False)], alpha=-1.0)])
+    curve, summary = kaplan_meier(both, GRID)
+    assert summary["alpha"].to_list() == [-1.0, 3.0]
+    assert summary["median_t"].to_list() == [None, 8]
+    assert curve.columns[:7] == ["model", "behavior", "seed", "method", "alpha", "coefficient", "t"]
+    alone = kaplan_meier(cohort([(128, False)], alpha=-1.0), GRID)
+    assert alone[1].schema == summary.schema
+    assert alone[0].equals(curve.filter(pl.col("alpha") == -1.0))
+
+
+def test_html_escapes_every_string(tmp_path):
+    hostile = '<script>alert("x")</script>&'
+    changes = dict.fromkeys(("model", "behavior", "method"), hostile)
+    _, summary = kaplan_meier(cohort([(8, True), (128, False)], **changes), GRID)
+    write_html(summary, tmp_path / "table.html")
+    page = (tmp_path / "table.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&amp;") == 3
+
+
+def test_html_shows_medians_and_what_was_not_reached(tmp_path):
+    observations = [(8, True)] * 6 + [(64, True)] * 6
+    both = pl.concat([cohort(observations), cohort([(128, False)] * 12, alpha=0.0)])
+    write_html(kaplan_meier(both, GRID)[1], tmp_path / "table.html")
+    page = (tmp_path / "table.html").read_text(encoding="utf-8")
+    assert "<td>2</td><td>12</td><td>12</td><td>0</td><td>0.000</td><td>0.000</td><td>8 [8, 64]</td>" in page
+    assert "<td>1.000</td><td>1.000</td><td>not reached [not reached, not reached]</td>" in page
+
+
+def test_csv_reads_back(tmp_path):
+    _, summary = kaplan_meier(cohort([(8, True), (64, True), (128, False)]), GRID)
+    write_csv(summary, tmp_path / "table.csv")
+    assert pl.read_csv(tmp_path / "table.csv", schema=summary.schema).equals(summary)

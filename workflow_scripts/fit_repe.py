@@ -1,0 +1,16 @@
+"""Fit an activation method to persona-conditioned prompts."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.repe import fit_repe
+
+    fit_repe(
+        model=job.input.model,
+        pairs=job.input.pairs,
+        method=job.wildcards["method"],
+        settings=job.settings,
+        metadata=job.metadata,
+        output=job.output.steering,
+        geometry=job.output.geometry,
+    )

@@ -1,0 +1,87 @@
+"""Rendering of conversations to token ids; nothing else in the project renders prompts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .errors import SteerdoseError
+
+Message = dict[str, str]
+
+# For base models: turns as plain text. The end of a turn is a line break, so a rollout ends at the model's own EOS.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}\n\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+BUILT_IN_TEMPLATES = {"plain": PLAIN_TEMPLATE}
+_MARK = "⟦answer⟧"
+
+
+def conversation(user: str, system: str | None = None) -> list[Message]:
+    """Return the messages of a one-turn conversation, with the system text where there is one."""
+    first = [{"role": "system", "content": system}] if system else []
+    return [*first, {"role": "user", "content": user}]
+
+
+def _text(tokenizer: Any, messages: Sequence[Message], *, open_assistant: bool) -> str:
+    """Render to text; a template that refuses system turns gets the system text at the head of the user turn."""
+    if tokenizer.chat_template is None:
+        raise SteerdoseError(
+            f"the tokenizer in {tokenizer.name_or_path} has no chat template; set models.<name>.chat_template to "
+            "'plain' (turns as 'User: ...' and 'Assistant: ...') or to a Jinja template"
+        )
+    try:
+        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=open_assistant, tokenize=False)
+    except Exception as error:
+        if messages[0]["role"] != "system":
+            raise SteerdoseError(f"the chat template of {tokenizer.name_or_path} failed: {error}") from error
+        head, user, *rest = messages
+        merged = {"role": user["role"], "content": f"{head['content']}\n\n{user['content']}"}
+        return _text(tokenizer, [merged, *rest], open_assistant=open_assistant)
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Encode rendered text; special tokens that the template wrote are recognised, none are added."""
+    return tokenizer(text, add_special_tokens=False).input_ids
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """Return the ids of a conversation with the assistant's turn opened."""
+    return encode(tokenizer, _text(tokenizer, messages, open_assistant=True))
+
+
+def _around_answer(tokenizer: Any, messages: Sequence[Message], after: Sequence[Message]) -> tuple[str, str]:
+    """Return the text before and behind an assistant's answer that closes `messages` and is followed by `after`."""
+    turns = [*messages, {"role": "assistant", "content": _MARK}, *after]
+    before, found, behind = _text(tokenizer, turns, open_assistant=bool(after)).partition(_MARK)
+    if not found:
+        raise SteerdoseError(f"the chat template of {tokenizer.name_or_path} drops the assistant's answer")
+    return before, behind
+
+
+def training_ids(tokenizer: Any, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
+    """Return the ids of the opened conversation, and of the answer with its end of turn."""
+    _, behind = _around_answer(tokenizer, messages, [])
+    opened = prompt_ids(tokenizer, messages)
+    end = encode(tokenizer, behind)
+    if tokenizer.eos_token_id is not None:  # supervise the end of turn, not what the template writes behind it
+        end = end[: end.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in end else [
+            tokenizer.eos_token_id
+        ]
+    return opened, encode(tokenizer, answer.strip()) + end
+
+
+def interrupt_ids(tokenizer: Any, messages: Sequence[Message], question: str, prefill: str) -> list[int]:
+    """Return the ids that end the assistant's turn, ask `question` as the user, and open a turn with `prefill`.
+
+    They are the template's own rendering of what stands behind an answer, so prompt + rollout + interrupt is the
+    rendering of the whole conversation, end-of-turn token included.
+    """
+    _, behind = _around_answer(tokenizer, messages, [{"role": "user", "content": question}])
+    return encode(tokenizer, behind + prefill)
+
+
+def end_ids(tokenizer: Any, generation_config: Any = None) -> frozenset[int]:
+    """Return the ids that end an assistant's turn: the tokenizer's and the generation config's EOS tokens."""
+    listed = getattr(generation_config, "eos_token_id", None)
+    ids = set(listed if isinstance(listed, (list, tuple)) else [listed]) | {tokenizer.eos_token_id}
+    return frozenset(int(i) for i in ids if i is not None)

@@ -1,0 +1,70 @@
+"""Validation of a study's config before the DAG exists: schema, cross-references, data files; all problems at once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .data import load_personas, load_prompts, load_questions, schema_problems
+from .errors import SteerdoseError
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Raise SteerdoseError with every problem of the config, each with its key path and what to do."""
+    problems = [_hint(problem) for problem in schema_problems(config, "config.schema.yaml")]
+    if not problems:
+        problems = [*_names(config), *_layers(config), *_data(config)]
+    if problems:
+        raise SteerdoseError("config.yaml is not valid:\n  " + "\n  ".join(problems))
+
+
+def _hint(problem: str) -> str:
+    if problem.startswith("rollout.alphas: ") and "does not contain items" in problem:
+        return "rollout.alphas: must contain 0, the unsteered model that every dose is compared with; add 0 to the list"
+    if problem.startswith("rollout.window: "):
+        return f"{problem}; the window is the number of tokens to roll out, for example 128"
+    if ".peft_type: " in problem:
+        return f"{problem}; give one of PEFT's tuner families, for example LORA"
+    return problem
+
+
+def _names(config: dict[str, Any]) -> Iterator[str]:
+    study = config["study"]
+    for key in ("models", "methods"):
+        for name in study[key]:
+            if name not in config[key]:
+                yield f"study.{key}: '{name}' is not defined under {key} (defined: {sorted(config[key])})"
+
+
+def _layers(config: dict[str, Any]) -> Iterator[str]:
+    for name in config["study"]["methods"]:
+        method = config["methods"].get(name, {})
+        first, last = method.get("layer_range", (0, 1))
+        if first >= last:
+            yield f"methods.{name}.layer_range: {first} to {last} is empty; give two rising fractions such as [0.3, 0.8]"
+
+
+def _data(config: dict[str, Any]) -> Iterator[str]:
+    try:
+        splits = [prompt.split for prompt in load_prompts(config["data"]["prompts"])]
+        wanted = {
+            "pairs.n_prompts": ("pairs", config["pairs"]["n_prompts"]),
+            "calibration.n_prompts": ("calibration", config["calibration"]["n_prompts"]),
+            "calibration.n_audit_prompts": ("audit", config["calibration"]["n_audit_prompts"]),
+        }
+        for key, (split, count) in wanted.items():
+            if splits.count(split) < count:
+                yield f"{key}: {count} prompts wanted, data.prompts has {splits.count(split)} in split '{split}'"
+    except SteerdoseError as error:
+        yield str(error)
+    try:
+        available = len(load_questions(config["data"]["questions"]))
+        if available < config["rollout"]["n_questions"]:
+            yield f"rollout.n_questions: {config['rollout']['n_questions']} wanted, data.questions has {available}"
+    except SteerdoseError as error:
+        yield str(error)
+    try:
+        personas = load_personas(config["data"]["personas"])
+        for name in config["study"]["behaviors"]:
+            if name not in personas:
+                yield f"study.behaviors: '{name}' has no personas in data.personas (it has {sorted(personas)})"
+    except SteerdoseError as error:
+        yield str(error)

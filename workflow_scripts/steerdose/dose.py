@@ -1,0 +1,106 @@
+"""The dose of a steering: its KL statistic over rollouts, and the coefficient at which that meets the target."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from . import chat
+from .calibrate import Calibration, find_dose
+from .data import Prompt, load_prompts, take
+from .errors import SteerdoseError
+from .models import LoadedModel, load_model
+from .rollout import Request, roll_out
+from .self_test import check_steering
+from .steering import Steering
+from .tables import write_json, write_table
+
+log = logging.getLogger(__name__)
+
+SIGNS = {"positive": 1.0, "negative": -1.0}
+
+
+def kl_statistics(kl: Sequence[float]) -> dict[str, float]:
+    """Return mean, p50, rmse, p95, p99 and max of the KL (nats) over all prompts x tokens, and their number.
+
+    Percentiles interpolate linearly; rmse = sqrt(mean of squares).
+    """
+    values = np.asarray(kl, dtype=np.float64)
+    if not len(values):
+        raise SteerdoseError(
+            "every rollout ended at its first token, so there is no KL to take a statistic of; "
+            "check models.<name>.chat_template and the prompts"
+        )
+    p50, p95, p99 = np.percentile(values, [50, 95, 99])
+    return {
+        "mean": float(values.mean()),
+        "p50": float(p50),
+        "rmse": float(np.sqrt(np.square(values).mean())),
+        "p95": float(p95),
+        "p99": float(p99),
+        "max": float(values.max()),
+        "n_tokens": len(values),
+    }
+
+
+class _Meter:
+    """Measures the statistics of one steering on rollouts, and keeps a row for every evaluation."""
+
+    def __init__(self, loaded: LoadedModel, steering: Steering, settings: dict[str, Any]) -> None:
+        self.loaded, self.steering, self.settings = loaded, steering, settings
+        self.end_ids = chat.end_ids(loaded.tokenizer, loaded.model.generation_config)
+        self.rows: list[dict[str, Any]] = []
+
+    def measure(self, prompts: Sequence[Prompt], sign: str, dose: float, split: str) -> float:
+        coefficient = SIGNS[sign] * dose
+        requests = [
+            Request(p.id, tuple(chat.prompt_ids(self.loaded.tokenizer, chat.conversation(p.prompt))), coefficient)
+            for p in prompts
+        ]
+        rollouts = roll_out(
+            self.loaded.model,
+            self.steering,
+            requests,
+            window=self.settings["max_new_tokens"],
+            end_ids=self.end_ids,
+            batch_size=self.settings["batch_size"],
+            description=f"{split} {sign} {dose:.4g}",
+        )
+        statistics = kl_statistics([value for rollout in rollouts for value in rollout.kl])
+        step = 1 + sum(row["sign"] == sign and row["split"] == split for row in self.rows)
+        self.rows.append({"coefficient": coefficient, "sign": sign, "split": split, "step": step, **statistics})
+        value = float(statistics[self.settings["statistic"]])
+        log.info("%s %s step %d: coefficient %.5g gives %.4g", split, sign, step, coefficient, value)
+        return value
+
+
+def calibrate_alpha(
+    *, model: str, steering: str, prompts: str, cell: dict[str, Any], settings: dict[str, Any], table: str, summary: str
+) -> None:
+    """Self-test the steering, find c_star for both signs, audit it on held-out prompts.
+
+    Writes calibration/{method}.parquet (one row an evaluation) and calibration/{method}.json.
+    """
+    loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
+    vector = Steering.load(steering)
+    every = load_prompts(prompts)
+    chosen = take(every, "calibration", settings["n_prompts"])
+    held = take(every, "audit", settings["n_audit_prompts"])
+    check_steering(loaded.model, vector, chat.prompt_ids(loaded.tokenizer, chat.conversation(chosen[0].prompt)))
+    meter = _Meter(loaded, vector, settings)
+    report: dict[str, Any] = {key: settings[key] for key in ("statistic", "target", "tolerance")}
+    for sign in SIGNS:
+        found: Calibration = find_dose(
+            lambda dose, sign=sign: meter.measure(chosen, sign, dose, "calibration"),  # type: ignore[misc]
+            settings["target"],
+            tolerance=settings["tolerance"],
+            max_evaluations=settings["max_evaluations"],
+        )
+        log.info("%s: c_star %.5g, %s", sign, found.c_star, found.reason)
+        report[sign] = {**asdict(found), "audit": meter.measure(held, sign, found.c_star, "audit")}
+    frame = pl.DataFrame(meter.rows).with_columns(*[pl.lit(value).alias(name) for name, value in cell.items()])
+    write_table(frame, table)
+    write_json(report, summary)

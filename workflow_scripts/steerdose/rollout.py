@@ -1,0 +1,260 @@
+"""Batched greedy rollouts of a steered model with the KL against the unsteered model at every token.
+
+Rows of many prompts and many coefficients share one batch, and each steered row has an unsteered twin in it that reads
+the same tokens: both are scored through the same cached path and nothing of shape tokens x vocabulary is ever kept.
+KL at token t = sum over the vocabulary of p_steered (log p_steered - log p_base), nats, fp32.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import SteerdoseError
+from .models import is_cacheable, layer_types
+from .probe import Fork, Probe, packed_forks
+from .progress import bar
+from .row_cache import RowCache
+from .steering import Dial, Steering, steer
+
+log = logging.getLogger(__name__)
+
+KL_ROWS = 8  # rows whose logits fit a CPU's second-level cache together
+
+
+@dataclass(frozen=True)
+class Request:
+    """One trajectory to roll out: a prompt, its token ids, and the coefficient. `label` names it in errors."""
+
+    prompt_id: str
+    ids: tuple[int, ...]
+    coefficient: float
+    label: str = ""
+
+
+@dataclass
+class Rollout:
+    """What came of a request. token_ids and kl have one entry a generated token; the end-of-turn token is not one."""
+
+    token_ids: list[int] = field(default_factory=list)
+    kl: list[float] = field(default_factory=list)
+    ended: bool = False
+    forks: list[Fork] = field(default_factory=list)
+
+
+def kl_divergence(steered: Tensor, base: Tensor) -> Tensor:
+    """KL(steered || base) in nats from logits (rows, vocabulary); terms with p_steered = 0 count as 0."""
+    log_p = steered.float() - steered.float().logsumexp(-1, keepdim=True)
+    log_q = base.float() - base.float().logsumexp(-1, keepdim=True)
+    p = log_p.exp()
+    kl = torch.einsum("rv,rv->r", p, log_p.sub_(log_q))
+    if not torch.isfinite(kl).all():  # a model may rule tokens out with -inf: 0 * (-inf + inf) is 0 here
+        kl = torch.where(p > 0, p * log_p, 0.0).sum(-1)
+    return kl.clamp_min_(0.0)
+
+
+def roll_out(
+    model: Any,
+    steering: Steering | None,
+    requests: Sequence[Request],
+    *,
+    window: int,
+    end_ids: frozenset[int],
+    batch_size: int,
+    probe: Probe | None = None,
+    times: Sequence[int] = (),
+    description: str = "rollouts",
+) -> list[Rollout]:
+    """Roll every request out greedily for at most `window` tokens; results come in the order of the requests.
+
+    steering: None for the unsteered model. batch_size: steered rows at a time; each brings a twin. With a probe, every
+    fork in `times` that is no later than a trajectory's length is read on the steered model.
+    Raises SteerdoseError on a logit that is not finite; it names the prompt, the dose and the token.
+    """
+    if steering is None and any(request.coefficient for request in requests):
+        raise ValueError("a coefficient needs a steering")
+    rollouts = [Rollout() for _ in requests]
+    run: Callable[..., None] = _Batch.run_all
+    if not is_cacheable(model):
+        kinds = sorted(set(layer_types(model)))
+        log.warning("layers %s cannot share a cache between rows: rolling prompts out one by one, slowly", kinds)
+        run = _run_plainly
+    context = steer(model, steering, 0.0) if steering else nullcontext(Dial(0.0))
+    with torch.inference_mode(), context as dial, bar(len(requests) * window, description) as progress:
+        by_length = sorted(range(len(requests)), key=lambda i: (len(requests[i].ids), requests[i].prompt_id))
+        for start in range(0, len(requests), batch_size):
+            part = by_length[start : start + batch_size]
+            batch = [(requests[i], rollouts[i]) for i in part]
+            run(model, dial, batch, window, end_ids, probe, times)
+            progress.update(len(part) * window)
+    return rollouts
+
+
+class _Batch:
+    """Rows that are decoded together: one a request, and one unsteered twin for each nonzero coefficient.
+
+    `owner` (rows,) is the request that a row belongs to and `twin` (rows,) says which rows are unsteered.
+    """
+
+    @classmethod
+    def run_all(cls, model: Any, dial: Dial, batch: list[tuple[Request, Rollout]], *rest: Any) -> None:
+        cls(model, dial, batch).run(*rest)
+
+    def __init__(self, model: Any, dial: Dial, batch: list[tuple[Request, Rollout]]) -> None:
+        self.model, self.dial = model, dial
+        self.requests = [request for request, _ in batch]
+        self.rollouts = [rollout for _, rollout in batch]
+        self.device = next(model.parameters()).device
+        self.coefficients = torch.tensor([request.coefficient for request in self.requests])
+        twins = self.coefficients.nonzero().flatten()
+        self.owner = torch.cat([torch.arange(len(batch)), twins])
+        self.twin = torch.cat([torch.zeros(len(batch), dtype=torch.bool), torch.ones(len(twins), dtype=torch.bool)])
+
+    def run(self, window: int, end_ids: frozenset[int], probe: Probe | None, times: Sequence[int]) -> None:
+        logits = self.prefill(window)
+        for t in range(1, window + 1):
+            token = self.read(logits, t)
+            done = torch.zeros(len(self.requests), dtype=torch.bool)
+            for owner in self.owner[~self.twin].tolist():
+                if int(token[owner]) in end_ids:
+                    self.rollouts[owner].ended, done[owner] = True, True
+                    self.rollouts[owner].kl.pop()
+                else:
+                    self.rollouts[owner].token_ids.append(int(token[owner]))
+            if done.any():
+                self.fork(done, probe, times)
+                self.drop(done)
+                if not len(self.owner):
+                    return
+            logits = self.feed(token)
+        self.fork(torch.ones(len(self.requests), dtype=torch.bool), probe, times)
+
+    def prefill(self, window: int) -> Tensor:
+        """Read the prompts, each unsteered one once, and return the last logits of every row."""
+        unsteered = {self.requests[owner].ids: None for owner in self.owner[self.twin].tolist()}
+        prompts = [request.ids for request in self.requests] + list(unsteered)
+        place = {ids: len(self.requests) + i for i, ids in enumerate(unsteered)}
+        self.prompt_width = max(map(len, prompts))
+        padding = torch.tensor([self.prompt_width - len(ids) for ids in prompts])
+        ids = torch.tensor([[0] * int(pad) + list(p) for p, pad in zip(prompts, padding, strict=True)])
+        mask = torch.arange(self.prompt_width) >= padding[:, None]
+        cache = RowCache(len(layer_types(self.model)), self.prompt_width)
+        self.dial.coefficient = torch.cat([self.coefficients, torch.zeros(len(unsteered))])
+        logits = self.model(
+            input_ids=ids.to(self.device),
+            attention_mask=mask.to(self.device),
+            position_ids=(mask.cumsum(-1) - 1).clamp_min(0).to(self.device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        rows = torch.tensor(
+            [place[self.requests[o].ids] if twin else o for o, twin in zip(self.owner.tolist(), self.twin, strict=True)]
+        )
+        self.cache = cache.expanded(rows, self.prompt_width + window)
+        self.padding = padding[rows]
+        self.mask = torch.cat([mask[rows], torch.ones(len(rows), window, dtype=torch.bool)], -1).to(self.device)
+        return logits[rows]
+
+    def read(self, logits: Tensor, t: int) -> Tensor:
+        """Append the KL of token t to every rollout and return the chosen token of each request."""
+        finite = torch.isfinite(logits.amax(-1)).cpu()
+        if not finite.all():
+            row = int((~finite).nonzero()[0])
+            request = self.requests[int(self.owner[row])]
+            who = "the unsteered model" if self.twin[row] else f"coefficient {request.coefficient:g} {request.label}"
+            raise SteerdoseError(
+                f"the logits are not finite for prompt '{request.prompt_id}' at token {t} ({who.strip()}): "
+                "lower the dose, or set the model's dtype to float32"
+            )
+        steered, twins = (~self.twin).nonzero().flatten(), self.twin.nonzero().flatten()
+        row_of = torch.full((len(self.requests),), -1)
+        row_of[self.owner[steered]] = steered
+        kl = torch.zeros(len(self.requests))
+        for part in twins.split(KL_ROWS if self.device.type == "cpu" else len(twins) or 1):
+            kl[self.owner[part]] = kl_divergence(logits[row_of[self.owner[part]]], logits[part]).cpu()
+        for owner in self.owner[steered].tolist():
+            self.rollouts[owner].kl.append(float(kl[owner]))
+        best = logits.argmax(-1).cpu()
+        return best[row_of]  # requests that are done get the last row's token, which nobody reads
+
+    def feed(self, token: Tensor) -> Tensor:
+        """Give every row its request's token and return the next logits, (rows, vocabulary)."""
+        self.dial.coefficient = torch.where(self.twin, 0.0, self.coefficients[self.owner])
+        length = self.cache.get_seq_length()
+        return self.model(
+            input_ids=token[self.owner][:, None].to(self.device),
+            attention_mask=self.mask[:, : length + 1],
+            position_ids=(length - self.padding)[:, None].to(self.device),
+            past_key_values=self.cache,
+            use_cache=True,
+        ).logits[:, -1]
+
+    def drop(self, done: Tensor) -> None:
+        """Take the rows of finished requests out of the batch."""
+        kept = (~done[self.owner]).nonzero().flatten()
+        order = self.cache.keep(kept)
+        self.owner, self.twin, self.padding = self.owner[order], self.twin[order], self.padding[order]
+        self.mask = self.mask[order.to(self.device)]
+
+    def fork(self, done: Tensor, probe: Probe | None, times: Sequence[int]) -> None:
+        """Read the probe on the rows of finished requests, those with equally many forks together."""
+        if probe is None:
+            return
+        groups: dict[int, list[int]] = defaultdict(list)
+        for row in (~self.twin & done[self.owner]).nonzero().flatten().tolist():
+            length = len(self.rollouts[int(self.owner[row])].token_ids)
+            groups[sum(t <= length for t in times)].append(row)
+        for count, members in groups.items():
+            rows = torch.tensor(members)
+            owners = self.owner[rows]
+            forks = packed_forks(
+                self.model, self.dial, probe, times[:count], self.cache, rows,
+                self.coefficients[owners], self.padding[rows].to(self.device), self.prompt_width,
+            )  # fmt: skip
+            for owner, row_forks in zip(owners.tolist(), forks, strict=True):
+                self.rollouts[owner].forks = row_forks
+
+
+def _run_plainly(
+    model: Any,
+    dial: Dial,
+    batch: list[tuple[Request, Rollout]],
+    window: int,
+    end_ids: frozenset[int],
+    probe: Probe | None,
+    times: Sequence[int],
+) -> None:
+    """The path for recurrent and hybrid layers: no padding, no shared cache, prefixes recomputed at every fork."""
+    device = next(model.parameters()).device
+    for request, rollout in batch:
+        prompt = torch.tensor([request.ids], device=device)
+        dial.coefficient = request.coefficient
+        ids = model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=window, do_sample=False,
+            eos_token_id=sorted(end_ids), pad_token_id=min(end_ids),
+        )  # fmt: skip
+        steered = model(ids[:, :-1]).logits[0, prompt.shape[1] - 1 :]
+        if not torch.isfinite(steered).all():
+            raise SteerdoseError(f"the logits are not finite for prompt '{request.prompt_id}' {request.label}")
+        tokens = ids[0, prompt.shape[1] :].tolist()
+        rollout.ended = tokens[-1] in end_ids
+        rollout.token_ids = tokens[: len(tokens) - rollout.ended]
+        if request.coefficient:
+            dial.coefficient = 0.0
+            base = model(ids[:, :-1]).logits[0, prompt.shape[1] - 1 :]
+            rollout.kl = kl_divergence(steered, base)[: len(rollout.token_ids)].tolist()
+            dial.coefficient = request.coefficient
+        else:
+            rollout.kl = [0.0] * len(rollout.token_ids)
+        if probe is not None:
+            suffix = torch.tensor([probe.suffix], device=device)
+            for t in (t for t in times if t <= len(rollout.token_ids)):
+                context = torch.cat([ids[:, : prompt.shape[1] + t], suffix], -1)
+                values = [float(value) for value in probe.read(model(context).logits[0, -1])]
+                rollout.forks.append(Fork(t, values[0], values[1], int(values[2])))

@@ -1,0 +1,193 @@
+"""How long steered trajectories can still answer: lifetimes read at forks, and Kaplan-Meier estimates of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from lifelines import KaplanMeierFitter
+from lifelines.utils import restricted_mean_survival_time
+from scipy.stats import binomtest
+
+from .errors import SteerdoseError
+from .tables import KEYS
+
+COHORT = KEYS[:-1]  # the trajectories of one curve differ in their prompt only
+# lifelines multiplies through logarithms: 4 of 8 alive comes out as 0.5 + 1e-16, and its median is then never reached.
+DECIMALS = 12
+
+
+def set_threshold(median_pmass: float, kind: str, value: float) -> dict[str, float]:
+    """Return the pmass under which a fork counts as dead, with the unsteered model's median pmass beside it.
+
+    kind `relative`: value times the median; `absolute`: the value itself, refused where the median does not reach it.
+    """
+    threshold = value * median_pmass if kind == "relative" else value
+    if median_pmass < threshold:
+        raise SteerdoseError(
+            f"survival.threshold is {threshold}, but the unsteered model's own median pmass is {median_pmass:.4f}, so it "
+            "would count as dead: lower the threshold, make it relative (kind: relative, value: 0.75), or change the probe"
+        )
+    return {"threshold": threshold, "median_pmass": median_pmass}
+
+
+def lifetimes(forks: pl.DataFrame, trajectories: pl.DataFrame, threshold: float, window: int) -> pl.DataFrame:
+    """Return one row a trajectory: its keys, duration (tokens), died, ended (end-of-turn before the window).
+
+    forks: keys, t, pmass. trajectories: keys, n_tokens, ended. A trajectory dies at its first fork (t <= window) with
+    pmass < threshold and stays dead. Otherwise it is censored: at n_tokens if it ended, at the window if it did not.
+
+    Raises SteerdoseError for a window below 1, a pmass that is not finite, and a trajectory without any fork.
+    """
+    if window < 1:
+        raise SteerdoseError(f"window: expected at least 1 token, found {window}; raise it in the config")
+    broken = forks.filter(pl.col("pmass").is_null() | ~pl.col("pmass").is_finite())
+    if not broken.is_empty():
+        raise SteerdoseError(
+            f"forks: expected a finite pmass everywhere, found {broken.height} that are not, the first "
+            f"{broken['pmass'][0]} at {_place(broken)}, t {broken['t'][0]}; rerun that rollout and read its log"
+        )
+    unread = trajectories.join(forks, on=KEYS, how="anti", nulls_equal=True)
+    if not unread.is_empty():
+        raise SteerdoseError(
+            f"forks: expected at least one fork of every trajectory, found none for {unread.height} of "
+            f"{trajectories.height}, the first at {_place(unread)}; forks and trajectories must come from one rollout"
+        )
+    in_window = forks.filter((pl.col("pmass") < threshold) & (pl.col("t") <= window))
+    deaths = in_window.group_by(KEYS).agg(pl.col("t").min().alias("death"))
+    censoring = pl.when("ended").then(pl.min_horizontal("n_tokens", pl.lit(window))).otherwise(window)
+    joined = trajectories.join(deaths, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
+    return joined.select(
+        *KEYS,
+        pl.coalesce("death", censoring).cast(pl.Int64).alias("duration"),
+        pl.col("death").is_not_null().alias("died"),
+        "ended",
+    )
+
+
+def kaplan_meier(
+    lifetimes: pl.DataFrame, times: Sequence[int], confidence: float = 0.95
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Estimate S(t), the product over forks u <= t of (1 - events(u) / at_risk(u)), for every method and dose.
+
+    lifetimes: as `lifetimes` returns it. times: the fork grid in tokens; its last element is the window.
+    At equal t deaths precede censorings, so a trajectory that ends exactly at a fork was at risk there.
+
+    curve, a row a (cohort, t): the keys of `COHORT`, t, at_risk (duration >= t), events (deaths at t), censored (from t
+    on and before the next t; the last row has those at the window), survival, ci_low, ci_high (see `_interval`).
+    summary, a row a cohort: the keys, n, died, censored, s_mid (S at half the window), s_end (S at the window),
+    median_t (first t with S <= 0.5; null if there is none), median_low and median_high (the same for ci_low and
+    ci_high), rmst (mean lifetime restricted to the window, tokens). Past its last observation a curve is carried on.
+
+    Raises SteerdoseError for a grid that does not increase, or a lifetime that does not fit it.
+    """
+    grid = np.asarray(times, dtype=np.int64)
+    _check_grid(lifetimes, grid)
+    curves, summaries = [], []
+    for _, cohort in lifetimes.sort(COHORT).group_by(COHORT, maintain_order=True):
+        keys = cohort.select(COHORT).head(1)
+        duration, died = cohort["duration"].to_numpy(), cohort["died"].to_numpy()
+        fit = KaplanMeierFitter(alpha=1 - confidence).fit(duration, died)
+        curve = _curve(fit, duration, died, grid, confidence)
+        curves.append(keys.join(curve, how="cross"))
+        rmst = float(restricted_mean_survival_time(fit, t=int(grid[-1])))
+        summaries.append(keys.join(_summary(curve, rmst), how="cross"))
+    return pl.concat(curves), pl.concat(summaries)
+
+
+def _place(rows: pl.DataFrame) -> str:
+    """Name the trajectory of the first row."""
+    row = rows.row(0, named=True)
+    return f"method {row['method']}, prompt {row['prompt_id']}, alpha {row['alpha']}"
+
+
+def _check_grid(lifetimes: pl.DataFrame, grid: np.ndarray) -> None:
+    if lifetimes.is_empty():
+        raise SteerdoseError("lifetimes: expected at least one trajectory, found none; check the rollout's prompts")
+    if grid.size == 0 or np.any(np.diff(grid) <= 0):
+        raise SteerdoseError(f"times: expected a fork grid that increases up to the window, found {grid.tolist()}")
+    between_forks = pl.col("died") & ~pl.col("duration").is_in(grid.tolist())
+    misfits = lifetimes.filter(between_forks | ~pl.col("duration").is_between(int(grid[0]), int(grid[-1])))
+    if not misfits.is_empty():
+        raise SteerdoseError(
+            f"times: expected deaths at forks and censorings from {grid[0]} to {grid[-1]}, found {misfits.height} "
+            f"other lifetimes, the first of {misfits['duration'][0]} tokens at {_place(misfits)}; pass its fork grid"
+        )
+
+
+def _curve(
+    fit: KaplanMeierFitter, duration: np.ndarray, died: np.ndarray, grid: np.ndarray, confidence: float
+) -> pl.DataFrame:
+    """Read a fitted estimate at the forks. duration, died: (trajectories,). grid: (times,)."""
+    row = np.searchsorted(fit.survival_function_.index, grid, side="right") - 1  # S is constant between its steps
+    at_risk = (duration[:, None] >= grid).sum(axis=0)
+    events = (died[:, None] & (duration[:, None] == grid)).sum(axis=0)
+    bin_of_censoring = np.searchsorted(grid, duration[~died], side="right") - 1
+    survival = fit.survival_function_.to_numpy()[row, 0].round(DECIMALS)
+    uncensored = grid <= duration[~died].min(initial=grid[-1])
+    low, high = _interval(at_risk, events, survival, uncensored, fit.confidence_interval_.to_numpy()[row], confidence)
+    return pl.DataFrame(
+        {
+            "t": grid,
+            "at_risk": at_risk,
+            "events": events,
+            "censored": np.bincount(bin_of_censoring, minlength=grid.size),
+            "survival": survival,
+            "ci_low": low,
+            "ci_high": high,
+        }
+    )
+
+
+def _interval(
+    at_risk: np.ndarray,
+    events: np.ndarray,
+    survival: np.ndarray,
+    uncensored: np.ndarray,
+    log_log: np.ndarray,
+    confidence: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of S at each fork; every argument is (times,), log_log (times, 2) holds lifelines' bounds.
+
+    The log-log interval collapses to a point at S = 1 and S = 0, so Clopper-Pearson's k alive of n replaces it:
+    * nothing censored before t (`uncensored`): S is a plain fraction; n is the cohort, k those alive after t.
+    * S = 1: k = n = at_risk(t), those that were seen to be alive at t; with nobody left the interval is [0, 1].
+    * S = 0: k = 0, n = at_risk at the last death, where the estimate fell to 0. A few survivors of a long decline make
+      that n small, and S cannot rise, so the upper bound stays at or below the one before the fall.
+    """
+    low, high = log_log[:, 0].copy(), log_log[:, 1].copy()
+    for i, value in enumerate(survival):
+        if uncensored[i]:
+            low[i], high[i] = _clopper_pearson(at_risk[i] - events[i], at_risk[0], confidence)
+        elif value == 1:
+            low[i], high[i] = _clopper_pearson(at_risk[i], at_risk[i], confidence)
+        elif value == 0:
+            last = np.flatnonzero(survival == 0)[0]
+            low[i], high[i] = _clopper_pearson(0, at_risk[last], confidence)
+            high[i] = min(high[i], high[last - 1])
+    return low, high
+
+
+def _clopper_pearson(alive: int, n: int, confidence: float) -> tuple[float, float]:
+    if n == 0:
+        return 0.0, 1.0
+    interval = binomtest(int(alive), int(n)).proportion_ci(confidence, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+def _summary(curve: pl.DataFrame, rmst: float) -> pl.DataFrame:
+    """One row: the columns of `kaplan_meier`'s summary without keys."""
+    window = curve["t"][-1]
+    half = pl.col("t") <= window / 2
+    first_below_half = [
+        pl.col("t").filter(pl.col(bound) <= 0.5).min().alias(name)
+        for bound, name in (("survival", "median_t"), ("ci_low", "median_low"), ("ci_high", "median_high"))
+    ]
+    return curve.select(
+        pl.col("at_risk").first().alias("n"),
+        pl.col("events").sum().alias("died"),
+        pl.col("censored").sum(),
+        pl.coalesce(pl.col("survival").filter(half).last(), 1.0).alias("s_mid"),
+        pl.col("survival").last().alias("s_end"),
+        *first_below_half,
+        pl.lit(rmst).alias("rmst"),
+    )

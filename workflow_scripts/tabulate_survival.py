@@ -1,0 +1,11 @@
+"""Write the survival table as CSV and HTML."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.report_tables import write_csv, write_html
+    from steerdose.tables import read_tables
+
+    summary = read_tables(job.input.summaries)
+    write_csv(summary, job.output.csv)
+    write_html(summary, job.output.html)

@@ -1,0 +1,16 @@
+"""Train one sign of an adapter."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.adapters import train_adapter
+
+    train_adapter(
+        model=job.input.model,
+        pairs=job.input.pairs,
+        cell=job.cell,
+        sign=job.wildcards["sign"],
+        settings=job.settings,
+        adapter=job.output.adapter,
+        losses=job.output.losses,
+    )
