@@ -145,7 +145,7 @@ def train_adapter(
 ) -> None:
     """Write the adapter's folder (PEFT's own format) and training.parquet for one sign."""
     method = settings["method"]
-    loaded = load_model(model, dtype="float32", device=settings["device"])
+    loaded = load_model(model, dtype="float32", device=settings["device"], train=True)
     seed = seed_from("train", *cell.values())  # the same for both signs: equal start, order and split
     kept, held = split_by_prompt(read_table(pairs), method["training"]["heldout_fraction"], seed)
     examples = [training_examples(loaded.tokenizer, part, sign, method["training"]["max_tokens"]) for part in (kept, held)]

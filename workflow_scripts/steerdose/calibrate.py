@@ -66,17 +66,18 @@ class _Search:
         ]
         return min(crossings, key=lambda pair: pair[1] / pair[0]) if crossings else None
 
-    def jump(self, dose: float) -> float:
-        """Return the next dose to try outside the points seen so far, along the line through the last ones."""
-        value = self.values[dose]
+    def jump(self) -> float:
+        """Return the next dose beyond the points seen so far, all on one side, along the line through the last two."""
+        doses = sorted(self.values)
+        below = self.values[doses[0]] < self.target
+        edge, near = (doses[-1], doses[-2:-1]) if below else (doses[0], doses[1:2])
+        value = self.values[edge]
         if value < NOISE:
-            return dose * BLIND_STEP
+            return edge * BLIND_STEP
         slope = 2.0
-        others = [other for other in self.values if other != dose and self.values[other] >= NOISE]
-        if others:
-            near = min(others, key=lambda other: abs(math.log(other / dose)))
-            slope = math.log(value / self.values[near]) / math.log(dose / near)
-        return dose * (self.target / value) ** (1 / min(max(slope, SLOPES[0]), SLOPES[1]))
+        if near and self.values[near[0]] >= NOISE:
+            slope = math.log(value / self.values[near[0]]) / math.log(edge / near[0])
+        return edge * (self.target / value) ** (1 / min(max(slope, SLOPES[0]), SLOPES[1]))
 
 
 def find_dose(
@@ -96,9 +97,7 @@ def find_dose(
     try:
         dose, found = start, None
         while search.gap(dose) and not (found := search.bracket()):
-            dose = search.jump(search.best() if search.values[dose] >= NOISE else dose)
-            if dose in search.values:  # the curve goes down where it should go up: no jump leads on from here
-                break
+            dose = search.jump()
         if found:
             low, high = map(math.log, found)
             brentq(lambda x: search.gap(_same(math.exp(x), found)), low, high, xtol=1e-4, rtol=1e-4, disp=False)

@@ -103,7 +103,7 @@ def merge_diff(
     *, model: str, positive: str, negative: str, method: str, metadata: dict[str, str], output: str, geometry_json: str
 ) -> None:
     """Write steering/{method}.safetensors, the delta positive minus negative, and its geometry.json."""
-    loaded = load_model(model, dtype="float32", device="cpu")
+    loaded = load_model(model, dtype="float32", device="cpu", train=True)
     sides = [adapter_delta(loaded.model, adapter) for adapter in (positive, negative)]
     deltas = subtract(*sides)
     edits = {path: factorise(delta) for path, delta in deltas.items() if delta.any()}

@@ -63,8 +63,8 @@ def speed_up(model: nn.Module) -> None:
                 module.__class__ = OneDnnLinear
 
 
-def load_model(directory: str | Path, *, dtype: str = "float32", device: str = "auto") -> LoadedModel:
-    """Load a directory that `resolve_model` made; dtype is a torch dtype's name."""
+def load_model(directory: str | Path, *, dtype: str = "float32", device: str = "auto", train: bool = False) -> LoadedModel:
+    """Load a directory that `resolve_model` made; dtype is a torch dtype's name, `train` leaves out `speed_up`."""
     source = read_json(Path(directory) / "source.json")
     model = AutoModelForCausalLM.from_pretrained(
         directory,
@@ -73,7 +73,8 @@ def load_model(directory: str | Path, *, dtype: str = "float32", device: str = "
         use_safetensors=True,
     )
     model = model.eval().to(pick_device(device))
-    speed_up(model)
+    if not train:
+        speed_up(model)
     return LoadedModel(model, load_tokenizer(directory), source["sha256"])
 
 

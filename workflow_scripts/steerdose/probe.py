@@ -72,13 +72,13 @@ def build_probe(
         suffix = chat.interrupt_ids(tokenizer, chat.conversation("?"), question or "", prefill)
     else:
         suffix = chat.encode(tokenizer, prefill)
-    first, second = (spellings(tokenizer, prefill, answer) for answer in answers)
-    if not first or not second or set(first) & set(second):
+    first, second = (set(spellings(tokenizer, prefill, answer)) for answer in answers)
+    if not first - second or not second - first:
         raise SteerdoseError(
             f"probe.answers {list(answers)} cannot be told apart by their first token after '{prefill}' "
-            f"(first tokens {first} and {second}); choose other answers or another probe.prefill"
+            f"(first tokens {sorted(first)} and {sorted(second)}); choose other answers or another probe.prefill"
         )
-    return Probe(tuple(suffix), tuple(first), tuple(second))
+    return Probe(tuple(suffix), tuple(sorted(first - second)), tuple(sorted(second - first)))
 
 
 def packed_forks(

@@ -1,0 +1,129 @@
+"""Batched, packed rollouts against the obvious script, on several architectures."""
+
+import pytest
+import tiny
+import torch
+from reference.rollout import roll_out_one, steered_copy, textbook_kl
+from steerdose.errors import SteerdoseError
+from steerdose.fork_grid import fork_times
+from steerdose.models import find_blocks
+from steerdose.probe import Probe
+from steerdose.rollout import Request, kl_divergence, roll_out
+from steerdose.steering import Add, LowRank, Steering
+
+END = frozenset([0])
+PROBE = Probe(suffix=(1, 40, 41), first=(50, 51), second=(60,))
+PROMPTS = [(5, 9, 17), (30, 31, 32, 33, 34, 35, 36), (100, 20)]
+
+
+def direction(model, seed=1):
+    v = torch.randn(32, generator=torch.Generator().manual_seed(seed))
+    return Steering("direction", ((find_blocks(model)[1], Add(v / v.norm())),), {})
+
+
+def low_rank(model, module):
+    generator = torch.Generator().manual_seed(2)
+    weight = dict(model.named_modules())[module].weight
+    rows, columns = weight.shape if type(dict(model.named_modules())[module]).__name__ != "Conv1D" else weight.T.shape
+    edit = LowRank(A=torch.randn(3, columns, generator=generator), B=0.1 * torch.randn(rows, 3, generator=generator))
+    return Steering("low_rank", ((module, edit),), {})
+
+
+def requests(coefficients, prompts=PROMPTS):
+    return [Request(f"p{i}", ids, c) for i, ids in enumerate(prompts) for c in coefficients]
+
+
+def assert_same(model, steering, wanted, window, times, rollouts):
+    for request, rollout in zip(wanted, rollouts, strict=True):
+        steered = steered_copy(model, steering, request.coefficient)
+        expected, forks = roll_out_one(model, steered, list(request.ids), window, END, PROBE, times)
+        assert rollout.token_ids == expected.token_ids
+        assert rollout.ended == expected.ended
+        assert rollout.kl == pytest.approx(expected.kl, abs=1e-4)
+        assert [f.t for f in rollout.forks] == [t for t, _, _ in forks]
+        assert [f.pmass for f in rollout.forks] == pytest.approx([pmass for _, pmass, _ in forks], abs=1e-4)
+        assert [f.p_first for f in rollout.forks] == pytest.approx([p for _, _, p in forks], abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox", "mistral", "gemma3", "mamba"])
+def test_equals_the_reference_on_every_architecture(kind):
+    """mistral and gemma3 have windows of 8 tokens, shorter than the rollout; mamba takes the path without a cache."""
+    model, window, times = tiny.model(kind), 24, fork_times(24, count=6)
+    steering, wanted = direction(model), requests([0.0, 1.0, -2.0])
+    rollouts = roll_out(model, steering, wanted, window=window, end_ids=END, batch_size=4, probe=PROBE, times=times)
+    assert_same(model, steering, wanted, window, times, rollouts)
+    assert any(kl > 0.01 for rollout in rollouts for kl in rollout.kl), "the steering must do something"
+
+
+@pytest.mark.parametrize(("kind", "module"), [("llama", "model.layers.1.mlp.down_proj"), ("gpt2", "transformer.h.1.mlp.c_fc")])
+def test_a_weight_delta_on_the_side_equals_merged_weights(kind, module):
+    model, times = tiny.model(kind), [0, 3, 12]
+    steering, wanted = low_rank(model, module), requests([0.0, 0.7])
+    rollouts = roll_out(model, steering, wanted, window=12, end_ids=END, batch_size=9, probe=PROBE, times=times)
+    assert_same(model, steering, wanted, 12, times, rollouts)
+
+
+def test_rows_that_end_leave_the_batch_and_nothing_else_changes():
+    model = tiny.model()
+    steering, wanted = direction(model), requests([0.0, 0.5, 1.0, 2.0])
+    free = roll_out(model, steering, wanted, window=20, end_ids=END, batch_size=12)
+    common = max((t for r in free for t in r.token_ids[3:12]), key=[t for r in free for t in r.token_ids].count)
+    ending = frozenset([0, common])  # a token that some rollouts reach: they end at different times
+    times = fork_times(20, every=5)
+    rollouts = roll_out(model, steering, wanted, window=20, end_ids=ending, batch_size=12, probe=PROBE, times=times)
+    assert len({len(rollout.token_ids) for rollout in rollouts if rollout.ended}) > 1
+    for whole, rollout in zip(free, rollouts, strict=True):
+        n = len(rollout.token_ids)
+        assert rollout.token_ids == whole.token_ids[:n]
+        assert rollout.kl == pytest.approx(whole.kl[:n], abs=1e-5)
+        assert [fork.t for fork in rollout.forks] == [t for t in times if t <= n]
+        if rollout.ended:
+            assert n == len(whole.token_ids) or whole.token_ids[n] == common
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
+def test_batch_composition_does_not_matter(batch_size):
+    model = tiny.model()
+    steering, wanted, times = direction(model), requests([0.0, 1.0, 3.0]), [0, 4, 16]
+    one = roll_out(model, steering, wanted, window=16, end_ids=END, batch_size=12, probe=PROBE, times=times)
+    other = roll_out(model, steering, wanted[::-1], window=16, end_ids=END, batch_size=batch_size, probe=PROBE, times=times)
+    for a, b in zip(one, other[::-1], strict=True):
+        assert a.token_ids == b.token_ids
+        assert a.kl == pytest.approx(b.kl, abs=1e-5)
+        assert [f.pmass for f in a.forks] == pytest.approx([f.pmass for f in b.forks], abs=1e-6)
+
+
+def test_at_coefficient_0_the_kl_is_exactly_0_and_the_path_is_the_unsteered_one():
+    model = tiny.model()
+    wanted = requests([0.0])
+    alone = roll_out(model, None, wanted, window=16, end_ids=END, batch_size=3)
+    mixed = roll_out(model, direction(model), requests([0.0, 2.0]), window=16, end_ids=END, batch_size=6)[::2]
+    for a, b in zip(alone, mixed, strict=True):
+        assert a.token_ids == b.token_ids
+        assert set(b.kl) == {0.0}
+
+
+def test_a_non_finite_logit_names_prompt_dose_and_token():
+    model = tiny.model()
+    broken = Steering("broken", ((find_blocks(model)[1], Add(torch.full((32,), 3e38))),), {})
+    with pytest.raises(SteerdoseError, match=r"prompt 'p0' at token 1 \(coefficient 10 \(alpha 4\)\).*lower the dose"):
+        roll_out(model, broken, [Request("p0", (5, 9), 10.0, "(alpha 4)")], window=4, end_ids=END, batch_size=1)
+
+
+def test_kl_divergence_is_the_textbook_sum_and_survives_ruled_out_tokens():
+    generator = torch.Generator().manual_seed(0)
+    steered, base = (4 * torch.randn(11, 300, generator=generator) for _ in range(2))
+    torch.testing.assert_close(kl_divergence(steered, base), textbook_kl(steered, base), atol=1e-5, rtol=1e-5)
+    assert kl_divergence(steered, steered).eq(0).all()
+    kept = [i for i in range(300) if i != 7]
+    steered[:, 7] = base[:, 7] = -torch.inf
+    expected = textbook_kl(steered[:, kept], base[:, kept])
+    torch.testing.assert_close(kl_divergence(steered, base), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_fork_grid_is_the_published_one_and_refuses_a_window_of_0():
+    assert fork_times(512, count=14) == [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 108, 181, 304, 512]
+    assert fork_times(10, every=4) == [0, 4, 8, 10]
+    assert fork_times(1, count=10) == [0, 1]
+    with pytest.raises(SteerdoseError, match="rollout.window must be at least 1"):
+        fork_times(0, count=3)
