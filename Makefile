@@ -23,6 +23,7 @@ lint: .venv/stamp
 	snakemake --lint > /dev/null
 
 bench: .venv/stamp  ## ratios, measured side by side in one run
+	snakemake --cores $(CORES) --quiet all results/models/smollm2
 	python bench/engine.py
 
 clean:

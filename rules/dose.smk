@@ -15,16 +15,14 @@ rule audit_probe:
     benchmark:
         "results/benchmarks/audit_probe/{model}.tsv"
     priority: 100
+    conda:
+        "../envs/cpu.yaml"
     threads: workflow.cores
     resources:
         **GPU,
     params:
-        settings=lambda w: rollout_settings(
-            w.model, minimum_base_pmass=config["probe"]["minimum_base_pmass"]
-        ),
+        settings=lambda w: rollout_settings(w.model, minimum_base_pmass=config["probe"]["minimum_base_pmass"]),
         code=code("audit_probe"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Audit the probe on the unsteered {wildcards.model}"
     script:
@@ -39,11 +37,11 @@ rule set_threshold:
     log:
         "results/logs/set_threshold/{model}.log",
     priority: 100
+    conda:
+        "../envs/cpu.yaml"
     params:
         settings=settings(**config["survival"]["threshold"]),
         code=code("set_threshold"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Set the threshold of death for {wildcards.model}"
     script:
@@ -62,14 +60,14 @@ rule calibrate_alpha:
         "results/logs/calibrate_alpha/{model}.{behavior}.seed{seed}.{method}.log",
     benchmark:
         "results/benchmarks/calibrate_alpha/{model}.{behavior}.seed{seed}.{method}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: workflow.cores
     resources:
         **GPU,
     params:
         settings=lambda w: model_settings(w.model, **config["calibration"]),
         code=code("calibrate_alpha"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Calibrate {wildcards.method}"
     script:
@@ -91,14 +89,14 @@ rule rollout_trajectories:
         "results/logs/rollout_trajectories/{model}.{behavior}.seed{seed}.{method}.log",
     benchmark:
         "results/benchmarks/rollout_trajectories/{model}.{behavior}.seed{seed}.{method}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: workflow.cores
     resources:
         **GPU,
     params:
         settings=lambda w: rollout_settings(w.model, alphas=config["rollout"]["alphas"]),
         code=code("rollout_trajectories"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Roll {wildcards.method} out at {config[rollout][alphas]}"
     script:

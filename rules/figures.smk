@@ -9,10 +9,10 @@ rule plot_survival:
         svg="results/figs/survival.svg",
     log:
         "results/logs/plot_survival.log",
-    params:
-        code=code("plot_survival"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        code=code("plot_survival"),
     message:
         "Draw survival"
     script:
@@ -28,11 +28,11 @@ rule plot_spaghetti:
         svg="results/figs/spaghetti.svg",
     log:
         "results/logs/plot_spaghetti.log",
+    conda:
+        "../envs/cpu.yaml"
     params:
         settings=settings(target=config["calibration"]["target"]),
         code=code("plot_spaghetti"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Draw the KL of every trajectory"
     script:
@@ -47,6 +47,8 @@ rule plot_calibration:
         svg="results/figs/calibration.svg",
     log:
         "results/logs/plot_calibration.log",
+    conda:
+        "../envs/cpu.yaml"
     params:
         settings=settings(
             target=config["calibration"]["target"],
@@ -54,8 +56,6 @@ rule plot_calibration:
             statistic=config["calibration"]["statistic"],
         ),
         code=code("plot_calibration"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Draw the calibration paths"
     script:
@@ -70,10 +70,10 @@ rule plot_training:
         svg="results/figs/training.svg",
     log:
         "results/logs/plot_training.log",
-    params:
-        code=code("plot_training"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        code=code("plot_training"),
     message:
         "Draw the training losses"
     script:

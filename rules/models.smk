@@ -10,17 +10,15 @@ rule resolve_model:
         "results/logs/resolve_model/{model}.log",
     benchmark:
         "results/benchmarks/resolve_model/{model}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: workflow.cores
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=lambda w: settings(
-            **{k: v for k, v in config["models"][w.model].items() if k != "dtype"}
-        ),
+        settings=lambda w: settings(**{k: v for k, v in config["models"][w.model].items() if k != "dtype"}),
         code=code("resolve_model"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Resolve model {wildcards.model}"
     script:

@@ -12,14 +12,14 @@ rule generate_pairs:
         "results/logs/generate_pairs/{model}.{behavior}.seed{seed}.log",
     benchmark:
         "results/benchmarks/generate_pairs/{model}.{behavior}.seed{seed}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: workflow.cores
     resources:
         **GPU,
     params:
         settings=lambda w: model_settings(w.model, **config["pairs"]),
         code=code("generate_pairs"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Sample pairs for {wildcards.behavior}"
     script:

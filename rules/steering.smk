@@ -14,14 +14,14 @@ rule train_adapter:
         "results/benchmarks/train_adapter/{model}.{behavior}.seed{seed}.{method}.{sign}.tsv"
     wildcard_constraints:
         method=one_of(ADAPTERS),
+    conda:
+        "../envs/cpu.yaml"
     threads: workflow.cores
     resources:
         **GPU,
     params:
         settings=lambda w: model_settings(w.model, method=config["methods"][w.method]),
         code=code("train_adapter"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Train {wildcards.method}, {wildcards.sign} sign"
     script:
@@ -42,6 +42,8 @@ rule merge_diff:
         "results/benchmarks/merge_diff/{model}.{behavior}.seed{seed}.{method}.tsv"
     wildcard_constraints:
         method=one_of(ADAPTERS),
+    conda:
+        "../envs/cpu.yaml"
     threads: workflow.cores
     resources:
         mem_mb=4000,
@@ -49,8 +51,6 @@ rule merge_diff:
     params:
         settings=lambda w: settings(method=config["methods"][w.method]),
         code=code("merge_diff"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Subtract the adapters of {wildcards.method}"
     script:
@@ -70,16 +70,14 @@ rule fit_repe:
         "results/benchmarks/fit_repe/{model}.{behavior}.seed{seed}.{method}.tsv"
     wildcard_constraints:
         method=one_of(ACTIVATIONS),
+    conda:
+        "../envs/cpu.yaml"
     threads: workflow.cores
     resources:
         **GPU,
     params:
-        settings=lambda w: model_settings(
-            w.model, method=config["methods"][w.method], **config["repe"]
-        ),
+        settings=lambda w: model_settings(w.model, method=config["methods"][w.method], **config["repe"]),
         code=code("fit_repe"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Fit {wildcards.method}"
     script:

@@ -12,6 +12,8 @@ rule kaplan_meier:
         summary=f"{CELL}/survival/{{method}}.summary.parquet",
     log:
         "results/logs/kaplan_meier/{model}.{behavior}.seed{seed}.{method}.log",
+    conda:
+        "../envs/cpu.yaml"
     params:
         settings=settings(
             window=config["rollout"]["window"],
@@ -19,8 +21,6 @@ rule kaplan_meier:
             confidence=config["survival"]["confidence"],
         ),
         code=code("kaplan_meier"),
-    conda:
-        "../envs/cpu.yaml"
     message:
         "Estimate survival under {wildcards.method}"
     script:
@@ -35,10 +35,10 @@ rule tabulate_survival:
         html="results/tables/survival.html",
     log:
         "results/logs/tabulate_survival.log",
-    params:
-        code=code("tabulate_survival"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        code=code("tabulate_survival"),
     message:
         "Tabulate survival"
     script:

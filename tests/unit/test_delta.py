@@ -27,7 +27,9 @@ IDS = torch.tensor([[5, 6, 7, 8]])
 
 
 def pairs(n=8):
-    rows = [{"prompt_id": f"p{i}", "prompt": f"ask {i}", "response_pos": "yes!", "response_neg": "no?"} for i in range(n)]
+    rows = [
+        {"prompt_id": f"p{i}", "prompt": f"ask {i}", "response_pos": "yes!", "response_neg": "no?"} for i in range(n)
+    ]
     return pl.DataFrame(rows)
 
 
@@ -90,9 +92,7 @@ def test_training_lowers_the_loss_and_logs_the_held_out_one():
 @pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"use_rslora": True}])
 def test_the_delta_is_what_peft_merges_and_steers_the_same(tmp_path, options):
     base = tiny.model()
-    positive, negative = (
-        adapter_delta(base, random_adapter(tmp_path / str(seed), seed, **options)) for seed in (1, 2)
-    )
+    positive, negative = (adapter_delta(base, random_adapter(tmp_path / str(seed), seed, **options)) for seed in (1, 2))
     deltas = subtract(positive, negative)
     assert sorted(deltas) == sorted(target_modules(base, METHOD["target_modules"], (0.0, 0.7)))
     edits = {path: factorise(delta) for path, delta in deltas.items()}

@@ -43,7 +43,9 @@ def test_a_planted_direction_is_found(estimator, seed, strength):
 
 def test_fit_direction_equals_the_mean_difference_by_hand():
     loaded = LoadedModel(tiny.model(), tiny.tokenizer(), "0")
-    pairs = pl.DataFrame({"prompt": ["one", "two two"], "persona_pos": ["be good"] * 2, "persona_neg": ["be bad!!"] * 2})
+    pairs = pl.DataFrame(
+        {"prompt": ["one", "two two"], "persona_pos": ["be good"] * 2, "persona_neg": ["be bad!!"] * 2}
+    )
     method = {"estimator": "mean_diff", "depths": [0.4, 0.9]}
     edits = fit_direction(loaded, pl.concat([pairs, pairs]), method, batch_size=3)
     assert list(edits) == [find_blocks(loaded.model)[1], find_blocks(loaded.model)[2]]

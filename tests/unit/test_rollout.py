@@ -55,7 +55,9 @@ def test_equals_the_reference_on_every_architecture(kind):
     assert any(kl > 0.01 for rollout in rollouts for kl in rollout.kl), "the steering must do something"
 
 
-@pytest.mark.parametrize(("kind", "module"), [("llama", "model.layers.1.mlp.down_proj"), ("gpt2", "transformer.h.1.mlp.c_fc")])
+@pytest.mark.parametrize(
+    ("kind", "module"), [("llama", "model.layers.1.mlp.down_proj"), ("gpt2", "transformer.h.1.mlp.c_fc")]
+)
 def test_a_weight_delta_on_the_side_equals_merged_weights(kind, module):
     model, times = tiny.model(kind), [0, 3, 12]
     steering, wanted = low_rank(model, module), requests([0.0, 0.7])
@@ -86,7 +88,9 @@ def test_batch_composition_does_not_matter(batch_size):
     model = tiny.model()
     steering, wanted, times = direction(model), requests([0.0, 1.0, 3.0]), [0, 4, 16]
     one = roll_out(model, steering, wanted, window=16, end_ids=END, batch_size=12, probe=PROBE, times=times)
-    other = roll_out(model, steering, wanted[::-1], window=16, end_ids=END, batch_size=batch_size, probe=PROBE, times=times)
+    other = roll_out(
+        model, steering, wanted[::-1], window=16, end_ids=END, batch_size=batch_size, probe=PROBE, times=times
+    )
     for a, b in zip(one, other[::-1], strict=True):
         assert a.token_ids == b.token_ids
         assert a.kl == pytest.approx(b.kl, abs=1e-5)

@@ -39,7 +39,12 @@ def everything(model):
     """One edit of every kind, stacked."""
     block = find_blocks(model)[0]
     low_rank = LowRank(A=torch.randn(2, 64), B=torch.randn(32, 2))
-    edits = ((LINEAR, low_rank), (LINEAR, Dense(torch.randn(32, 64))), (block, Add(unit(32))), (block, Ablate(unit(32))))
+    edits = (
+        (LINEAR, low_rank),
+        (LINEAR, Dense(torch.randn(32, 64))),
+        (block, Add(unit(32))),
+        (block, Ablate(unit(32))),
+    )
     return Steering("everything", edits, {"behavior": "none"})
 
 
@@ -129,8 +134,9 @@ def test_wrong_steerings_are_refused_with_the_remedy(model, tmp_path, monkeypatc
     with pytest.raises(SteerdoseError, match="all zeros"):
         Steering("zero", ((LINEAR, Add(torch.zeros(3))),), {})
     foreign = Steering("foreign", (("transformer.h.1.mlp.c_proj", Add(unit(32))),), {})
-    with pytest.raises(SteerdoseError, match=r"lacks: \['transformer.h.1.mlp.c_proj'\].*for example.*Fit"), steer(
-        model, foreign, 1.0
+    with (
+        pytest.raises(SteerdoseError, match=r"lacks: \['transformer.h.1.mlp.c_proj'\].*for example.*Fit"),
+        steer(model, foreign, 1.0),
     ):
         pass
     wide = Steering("wide", ((LINEAR, Add(unit(33))),), {})

@@ -30,7 +30,9 @@ def target_modules(model: nn.Module, names: Sequence[str], fractions: tuple[floa
     """
     blocks = find_blocks(model)
     prefixes = tuple(blocks[layer] + "." for layer in layer_range(len(blocks), fractions))
-    inside = [path for path, module in model.named_modules() if path.startswith(prefixes) and not list(module.children())]
+    inside = [
+        path for path, module in model.named_modules() if path.startswith(prefixes) and not list(module.children())
+    ]
     leaves = sorted({path.rsplit(".", 1)[-1] for path in inside})
     missing = sorted(set(names) - set(leaves))
     if missing:
@@ -73,7 +75,9 @@ def split_by_prompt(pairs: pl.DataFrame, fraction: float, seed: int) -> tuple[pl
     """Return training and held-out pairs; all pairs of a prompt go to one side. Same split for both signs."""
     ids = pairs["prompt_id"].unique(maintain_order=True)
     held = ids.sample(max(1, round(fraction * len(ids))), seed=seed)
-    return pairs.filter(~pl.col("prompt_id").is_in(held.implode())), pairs.filter(pl.col("prompt_id").is_in(held.implode()))
+    return pairs.filter(~pl.col("prompt_id").is_in(held.implode())), pairs.filter(
+        pl.col("prompt_id").is_in(held.implode())
+    )
 
 
 class _Bar(TrainerCallback):
@@ -148,8 +152,12 @@ def train_adapter(
     loaded = load_model(model, dtype="float32", device=settings["device"], train=True)
     seed = seed_from("train", *cell.values())  # the same for both signs: equal start, order and split
     kept, held = split_by_prompt(read_table(pairs), method["training"]["heldout_fraction"], seed)
-    examples = [training_examples(loaded.tokenizer, part, sign, method["training"]["max_tokens"]) for part in (kept, held)]
-    trained, history = train(loaded, method, *examples, seed)
+    train_set, heldout = (
+        training_examples(loaded.tokenizer, part, sign, method["training"]["max_tokens"]) for part in (kept, held)
+    )
+    trained, history = train(loaded, method, train_set, heldout, seed)
     with replacing(adapter) as folder:
         trained.save_pretrained(folder)
-    write_table(history.with_columns(pl.lit(sign).alias("sign"), *[pl.lit(v).alias(k) for k, v in cell.items()]), losses)
+    write_table(
+        history.with_columns(pl.lit(sign).alias("sign"), *[pl.lit(v).alias(k) for k, v in cell.items()]), losses
+    )

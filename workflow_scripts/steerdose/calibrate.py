@@ -7,6 +7,7 @@ along that line until the target is bracketed, then let scipy's `brentq` (Brent 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scipy.optimize import brentq
 
@@ -60,9 +61,7 @@ class _Search:
         """Return the closest neighbours, in order of dose, between which the statistic crosses the target upwards."""
         doses = sorted(self.values)
         crossings = [
-            (low, high)
-            for low, high in zip(doses, doses[1:], strict=False)
-            if self.values[low] < self.target <= self.values[high]
+            (low, high) for low, high in pairwise(doses) if self.values[low] < self.target <= self.values[high]
         ]
         return min(crossings, key=lambda pair: pair[1] / pair[0]) if crossings else None
 
@@ -91,7 +90,7 @@ def find_dose(
     """Return the dose > 0 at which `statistic` is within `tolerance` (relative) of `target`.
 
     statistic: dose -> value >= 0 in the target's unit, evaluated at most `max_evaluations` times. It need be neither
-    smooth nor continuous: where no dose meets the target the closest one comes back with `converged` False and a reason.
+    smooth nor continuous: where no dose meets the target the closest comes back with `converged` False and a reason.
     """
     search = _Search(statistic, target, tolerance, max_evaluations)
     try:

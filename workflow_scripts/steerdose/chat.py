@@ -64,9 +64,9 @@ def training_ids(tokenizer: Any, messages: Sequence[Message], answer: str) -> tu
     opened = prompt_ids(tokenizer, messages)
     end = encode(tokenizer, behind)
     if tokenizer.eos_token_id is not None:  # supervise the end of turn, not what the template writes behind it
-        end = end[: end.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in end else [
-            tokenizer.eos_token_id
-        ]
+        end = (
+            end[: end.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in end else [tokenizer.eos_token_id]
+        )
     return opened, encode(tokenizer, answer.strip()) + end
 
 

@@ -39,7 +39,7 @@ def _layers(config: dict[str, Any]) -> Iterator[str]:
         method = config["methods"].get(name, {})
         first, last = method.get("layer_range", (0, 1))
         if first >= last:
-            yield f"methods.{name}.layer_range: {first} to {last} is empty; give two rising fractions such as [0.3, 0.8]"
+            yield f"methods.{name}.layer_range: {first} to {last} is empty; give two rising fractions like [0.3, 0.8]"
 
 
 def _data(config: dict[str, Any]) -> Iterator[str]:

@@ -45,7 +45,9 @@ def adapter_delta(base: nn.Module, adapter: str | Path) -> Deltas:
             continue
         path, _, kind = name.rpartition(".")
         if kind != "weight" or not isinstance(modules[path], nn.Linear | Conv1D):
-            raise SteerdoseError(f"the adapter in {adapter} changes {name}; only weights of linear layers can be steered")
+            raise SteerdoseError(
+                f"the adapter in {adapter} changes {name}; only weights of linear layers can be steered"
+            )
         deltas[path] = difference.T if isinstance(modules[path], Conv1D) else difference
     if not deltas:
         raise SteerdoseError(f"the adapter in {adapter} changes nothing; train it longer or raise the learning rate")
@@ -108,7 +110,9 @@ def merge_diff(
     deltas = subtract(*sides)
     edits = {path: factorise(delta) for path, delta in deltas.items() if delta.any()}
     if not edits:
-        raise SteerdoseError(f"both adapters of '{method}' are the same, so their difference is empty; train them longer")
+        raise SteerdoseError(
+            f"both adapters of '{method}' are the same, so their difference is empty; train them longer"
+        )
     Steering(method, tuple(edits.items()), {**metadata, "model_sha256": loaded.sha256}).save(output)
     modules = [
         {

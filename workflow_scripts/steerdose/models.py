@@ -44,9 +44,9 @@ def load_tokenizer(directory: str | Path) -> Any:
 
 
 class OneDnnLinear(nn.Linear):
-    """A linear layer that calls oneDNN in inference: on AMD processors torch's default, MKL, is 1.3 to 1.5 times slower.
+    """A linear layer that calls oneDNN in inference; on AMD processors torch's default, MKL, is slower.
 
-    `bench/linear.py` measures it. With gradients the layer is an ordinary one.
+    `bench/engine.py` measures by how much. With gradients the layer is an ordinary one.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -59,11 +59,17 @@ def speed_up(model: nn.Module) -> None:
     """Let the linear layers of an fp32 model on the CPU use oneDNN where this build of torch has it."""
     if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         for module in model.modules():
-            if type(module) is nn.Linear and module.weight.dtype is torch.float32 and module.weight.device.type == "cpu":
+            if (
+                type(module) is nn.Linear
+                and module.weight.dtype is torch.float32
+                and module.weight.device.type == "cpu"
+            ):
                 module.__class__ = OneDnnLinear
 
 
-def load_model(directory: str | Path, *, dtype: str = "float32", device: str = "auto", train: bool = False) -> LoadedModel:
+def load_model(
+    directory: str | Path, *, dtype: str = "float32", device: str = "auto", train: bool = False
+) -> LoadedModel:
     """Load a directory that `resolve_model` made; dtype is a torch dtype's name, `train` leaves out `speed_up`."""
     source = read_json(Path(directory) / "source.json")
     model = AutoModelForCausalLM.from_pretrained(
@@ -102,9 +108,7 @@ def find_blocks(model: nn.Module) -> list[str]:
     """Return the module paths of the residual blocks, first to last, whatever the architecture calls them."""
     n_layers = text_config(model).num_hidden_layers
     found = [
-        path
-        for path, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == n_layers
+        path for path, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module) == n_layers
     ]
     outer = [path for path in found if not any(path.startswith(other + ".") for other in found)]
     if len(outer) != 1:

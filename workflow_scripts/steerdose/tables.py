@@ -1,7 +1,6 @@
 """Files that pass between rules: every write goes to a temporary name first and is then renamed."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield work / path.name
         if path.is_dir():
             shutil.rmtree(path)
-        os.replace(work / path.name, path)
+        (work / path.name).replace(path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -18,7 +18,7 @@ from .tables import read_json, write_json, write_table
 
 log = logging.getLogger(__name__)
 
-ROW_TYPES = {
+ROW_TYPES: dict[str, dict[str, type[pl.DataType]]] = {
     "tokens": {"t": pl.Int32, "token_id": pl.Int32, "kl": pl.Float32},
     "trajectories": {"n_tokens": pl.Int32, "ended": pl.Boolean, "text": pl.String},
     "forks": {"t": pl.Int32, "pmass": pl.Float64, "p_first": pl.Float64, "argmax": pl.String},
@@ -97,17 +97,21 @@ def audit_probe(
     loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
     chosen = load_questions(questions)[: settings["n_questions"]]
     planned, rollouts = roll_questions(loaded, None, chosen, [(0.0, 0.0)], settings)
-    empty = [request.prompt_id for (_, request), rollout in zip(planned, rollouts, strict=True) if not rollout.token_ids]
+    empty = [
+        request.prompt_id for (_, request), rollout in zip(planned, rollouts, strict=True) if not rollout.token_ids
+    ]
     if empty:
         raise SteerdoseError(
-            f"the unsteered model gives an empty answer to {empty[:5]} ({len(empty)} of {len(planned)} questions): check "
+            f"the unsteered model gives an empty answer to {empty[:5]} ({len(empty)} of {len(planned)}): check "
             "rollout.template, and models.<name>.chat_template against the model's own documentation"
         )
     frame = to_tables(loaded.tokenizer, planned, rollouts, cell)["forks"]
     median = float(frame.select(pl.col("pmass").median()).item())
     log.info("median pmass of the unsteered model: %.4f over %d forks", median, len(frame))
     if median < settings["minimum_base_pmass"]:
-        likely = ", ".join(f"'{token}' {n}x" for token, n in frame["argmax"].value_counts(sort=True).head(5).iter_rows())
+        likely = ", ".join(
+            f"'{token}' {n}x" for token, n in frame["argmax"].value_counts(sort=True).head(5).iter_rows()
+        )
         raise SteerdoseError(
             f"the unsteered model fails the probe: its median pmass on {settings['probe']['answers']} is {median:.4f}, "
             f"probe.minimum_base_pmass is {settings['minimum_base_pmass']}. The most likely next tokens are {likely}. "

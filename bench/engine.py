@@ -1,0 +1,121 @@
+"""The rollout engine on SmolLM2 against the obvious script and a bare decode loop, side by side in one run.
+
+Run with `make bench`; a smaller run: python bench/engine.py --prompts 2 --alphas 2 --window 32.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "tests")]
+
+import torch  # noqa: E402
+from reference.rollout import roll_out_one, steered_copy  # noqa: E402
+from steerdose import chat  # noqa: E402
+from steerdose.data import load_questions  # noqa: E402
+from steerdose.fork_grid import fork_times  # noqa: E402
+from steerdose.models import LoadedModel, find_blocks, load_model  # noqa: E402
+from steerdose.probe import build_probe  # noqa: E402
+from steerdose.rollout import Request, Rollout, roll_out  # noqa: E402
+from steerdose.steering import Add, Steering  # noqa: E402
+
+MODEL = ROOT / "results/models/smollm2"
+DOSE = 45.0  # about alpha 1 of a unit vector on one block of this model
+NEVER = frozenset([10**9])  # no trajectory ends by itself, so every run does the same work
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def report(name: str, tokens: int, seconds: float, against: float | None = None, word: str = "") -> float:
+    """Print tokens a second, and their ratio to `against`."""
+    rate = tokens / seconds
+    ratio = f"{rate / against:8.2f} x {word}" if against else ""
+    print(f"{name:<52}{tokens:>8} tokens{seconds:>8.1f} s{rate:>9.1f} tokens/s{ratio}", flush=True)
+    return rate
+
+
+def make_requests(loaded: LoadedModel, n_prompts: int, alphas: Sequence[float]) -> list[Request]:
+    questions = load_questions(ROOT / "data/questions.jsonl")[:n_prompts]
+    prompts = [(q.id, tuple(chat.prompt_ids(loaded.tokenizer, chat.conversation(q.question)))) for q in questions]
+    return [Request(name, ids, DOSE * alpha) for name, ids in prompts for alpha in alphas]
+
+
+def bare_decode(model: Any, rows: int, prompt: int, window: int) -> None:
+    """The fastest plain loop: one batch, transformers' own cache, argmax, no steering, no KL, no forks."""
+    with torch.inference_mode():
+        out = model(torch.full((rows, prompt), 100), use_cache=True, logits_to_keep=1)
+        for _ in range(window - 1):
+            out = model(out.logits[:, -1:].argmax(-1), past_key_values=out.past_key_values, use_cache=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--alphas", type=int, default=8)
+    parser.add_argument("--window", type=int, default=128)
+    parser.add_argument("--forks", type=int, default=10)
+    parser.add_argument("--reference-trajectories", type=int, default=3, help="the script is slow: time only so many")
+    given = parser.parse_args()
+    plain, loaded = load_model(MODEL, device="cpu", train=True), load_model(MODEL, device="cpu")
+    v = torch.randn(plain.model.config.hidden_size, generator=torch.Generator().manual_seed(0))
+    steering = Steering("random", ((find_blocks(plain.model)[18], Add(v / v.norm())),), {})
+    probe = build_probe(loaded.tokenizer, "interrupt", '{"answer":', ["true", "false"], 'Reply {"answer": true or false}.')
+    alphas = [4 * (i + 1) / given.alphas for i in range(given.alphas)]
+    requests = make_requests(loaded, given.prompts, alphas)
+
+    def engine(using: LoadedModel, window: int, times: Sequence[int]) -> list[Rollout]:
+        return roll_out(
+            using.model, steering, requests, window=window, end_ids=NEVER, batch_size=96, probe=probe, times=times
+        )
+
+    print(f"{given.alphas} alphas x {given.prompts} prompts x {given.window} tokens x {given.forks} forks, "
+          f"{torch.get_num_threads()} threads\n")  # fmt: skip
+    times = fork_times(given.window, count=given.forks)
+    chosen = requests[:: max(1, len(requests) // given.reference_trajectories)][: given.reference_trajectories]
+    steered = {request.coefficient: steered_copy(plain.model, steering, request.coefficient) for request in chosen}
+    seconds, expected = timed(
+        lambda: [
+            roll_out_one(plain.model, steered[r.coefficient], list(r.ids), given.window, NEVER, probe, times)
+            for r in chosen
+        ]
+    )
+    script = report("the obvious script", given.window * len(chosen), seconds)
+    total = given.window * len(requests)
+    seconds, found = timed(lambda: engine(loaded, given.window, times))
+    report("the engine", total, seconds, script, "the script")
+    gaps = [
+        abs(a - b)
+        for request, (rollout, _) in zip(chosen, expected, strict=True)
+        for a, b in zip(found[requests.index(request)].kl, rollout.kl, strict=True)
+    ]
+    print(f"{'  largest difference of KL between the two, nats':<52}{max(gaps):>12.1e}")
+    seconds, _ = timed(lambda: engine(plain, given.window, times))
+    report("the engine without oneDNN's linear layers", total, seconds, script, "the script")
+
+    prompt = max(len(request.ids) for request in requests)
+    seconds, _ = timed(lambda: bare_decode(plain.model, len(requests), prompt, given.window))
+    bare = report("bare decode loop, unsteered, no KL, no forks", total, seconds)
+    seconds, _ = timed(lambda: engine(loaded, given.window, []))
+    report("the engine without forks", total, seconds, bare, "the bare loop")
+
+    print("\ncost against the number of forks")
+    for count in (2, given.forks, 2 * given.forks):
+        grid = fork_times(given.window, every=max(1, given.window // (count - 1)))
+        seconds, _ = timed(lambda grid=grid: engine(loaded, given.window, grid))
+        report(f"  {len(grid)} forks", total, seconds)
+    print("cost against the window")
+    for window in (given.window // 2, given.window, 2 * given.window):
+        seconds, _ = timed(lambda window=window: engine(loaded, window, fork_times(window, count=given.forks)))
+        report(f"  {window} tokens", window * len(requests), seconds)
+
+
+if __name__ == "__main__":
+    main()

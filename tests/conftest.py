@@ -1,0 +1,88 @@
+"""Workspaces: copies of the project in which tests run snakemake as a user would, and may edit anything."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+ROOT = Path(__file__).parent.parent
+PARTS = ["Snakefile", "config.yaml", "rules", "workflow_scripts", "profiles", "envs", "data", "requirements.txt"]
+
+
+@dataclass
+class Workspace:
+    """A copy of the project; `overlay` is laid over its config."""
+
+    root: Path
+    overlay: str
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", self.overlay, *arguments]
+        environment = {**os.environ, "PYTHONPATH": ""}
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False, env=environment)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout[-6000:]}{done.stderr[-6000:]}")
+        return done
+
+    def stale(self) -> dict[str, int]:
+        """Return how many jobs of each rule a run would make; empty when nothing is to be done."""
+        done = self.snakemake("-n")
+        table = (done.stdout + done.stderr).partition("Job stats:")[2].partition("total")[0]
+        return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE) if rule != "all"}
+
+    def configure(self, **changes) -> None:
+        """Change the overlay in place, nested mappings merged."""
+        path = self.root / self.overlay
+        config = yaml.safe_load(path.read_text())
+        update_config(config, changes)
+        path.write_text(yaml.safe_dump(config))
+
+    def read(self, path: str) -> str:
+        return (self.root / path).read_text()
+
+
+def make_workspace(root: Path, overlay: str) -> Workspace:
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, root / part)
+    shutil.copy(ROOT / "tests/config" / overlay, root / overlay)
+    return Workspace(root, overlay)
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory) -> Workspace:
+    """The whole default study, run to the end on a random tiny Llama. Do not change it: use `study`."""
+    import tiny
+
+    workspace = make_workspace(tmp_path_factory.mktemp("study"), "tiny.yaml")
+    tiny.save(workspace.root / "tiny_model")
+    workspace.snakemake()
+    return workspace
+
+
+@pytest.fixture
+def study(finished_study, tmp_path) -> Workspace:
+    """A copy of the finished study, to be changed."""
+    root = tmp_path / "study"
+    shutil.copytree(finished_study.root, root, symlinks=True)
+    return Workspace(root, finished_study.overlay)
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Workspace:
+    """A workspace in which nothing has run."""
+    import tiny
+
+    workspace = make_workspace(tmp_path / "fresh", "tiny.yaml")
+    tiny.save(workspace.root / "tiny_model")
+    return workspace

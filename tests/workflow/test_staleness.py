@@ -1,0 +1,104 @@
+"""Which jobs a change makes stale: exactly those, and nothing on a second run."""
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "tabulate_survival": 1}
+LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
+
+
+def touch_module(study, name):
+    path = study.root / f"workflow_scripts/steerdose/{name}.py"
+    path.write_text(path.read_text() + "\n# edited\n")
+
+
+def test_a_second_run_has_nothing_to_do(finished_study):
+    assert "Nothing to be done" in finished_study.snakemake().stderr
+    assert finished_study.stale() == {}
+
+
+def test_a_learning_rate_reruns_that_adapter_alone(study):
+    study.configure(methods={"lora": {"training": {"learning_rate": 0.02}}})
+    assert study.stale() == {"train_adapter": 2, "merge_diff": 1, **LORA_CHAIN, "plot_training": 1}
+
+
+def test_one_more_alpha_reruns_rollouts_and_not_the_calibration(study):
+    study.configure(rollout={"alphas": [0, 1, 2, 3]})
+    assert study.stale() == {"rollout_trajectories": 2, "kaplan_meier": 2, **FIGURES}
+
+
+def test_the_threshold_reruns_survival_and_no_model(study):
+    study.configure(survival={"threshold": {"value": 0.5}})
+    assert study.stale() == {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}
+
+
+@pytest.mark.parametrize(
+    ("module", "stale"),
+    [
+        ("figures", {"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1}),
+        ("report_tables", {"tabulate_survival": 1}),
+        ("repe", {"fit_repe": 1, **LORA_CHAIN}),
+        ("delta", {"merge_diff": 1, **LORA_CHAIN}),
+        ("calibrate", {**LORA_CHAIN, "calibrate_alpha": 2, "rollout_trajectories": 2, "kaplan_meier": 2}),
+        ("survival", {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}),
+    ],
+)
+def test_a_library_module_reruns_the_stages_that_use_it(study, module, stale):
+    touch_module(study, module)
+    assert study.stale() == stale
+
+
+def test_an_entry_script_of_a_figure_reruns_that_figure(study):
+    path = study.root / "workflow_scripts/plot_spaghetti.py"
+    path.write_text(path.read_text() + "\n# edited\n")
+    assert study.stale() == {"plot_spaghetti": 1}
+
+
+def test_key_order_spelling_of_numbers_and_other_methods_rerun_nothing(study):
+    text = study.read("config.yaml")
+    text = text.replace(
+        "options: {r: 16, lora_alpha: 32, lora_dropout: 0.0}", "options: {lora_dropout: 0, lora_alpha: 32, r: 16}"
+    )
+    text = text.replace(
+        "  mean_diff:\n", "  unused:\n    kind: activation\n    estimator: mean_diff\n    depths: [0.2]\n  mean_diff:\n"
+    )
+    assert "unused" in text
+    (study.root / "config.yaml").write_text(text)
+    assert study.stale() == {}
+
+
+def test_another_method_in_the_study_adds_its_own_chain(study):
+    study.configure(
+        study={"methods": ["lora", "mean_diff", "early"]},
+        methods={"early": {"kind": "activation", "estimator": "mean_diff", "depths": [0.2]}},
+    )
+    assert study.stale() == {"fit_repe": 1, **LORA_CHAIN}
+
+
+def test_a_job_that_is_killed_loses_only_its_own_work(study):
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    import psutil
+
+    tables = sorted(study.root.glob("results/tiny/**/*.parquet"))
+    before = {path: path.read_bytes() for path in tables}
+    lost = [path for path in tables if "mean_diff" in path.name and path.parent.name == "rollouts"]
+    assert len(lost) == 3
+    for path in lost:
+        path.unlink()
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", study.overlay]
+    run = subprocess.Popen(command, cwd=study.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = study.root / "results/logs/rollout_trajectories/tiny.honesty.seed0.mean_diff.log"
+    log.unlink()
+    while not log.exists() and run.poll() is None:
+        time.sleep(0.05)
+    for child in psutil.Process(run.pid).children(recursive=True):
+        child.send_signal(signal.SIGKILL)
+    assert run.wait() != 0
+    assert not any(path.exists() for path in lost)
+    study.snakemake()
+    assert {path: path.read_bytes() for path in tables} == before
