@@ -67,7 +67,9 @@ def main() -> None:
     plain, loaded = load_model(MODEL, device="cpu", train=True), load_model(MODEL, device="cpu")
     v = torch.randn(plain.model.config.hidden_size, generator=torch.Generator().manual_seed(0))
     steering = Steering("random", ((find_blocks(plain.model)[18], Add(v / v.norm())),), {})
-    probe = build_probe(loaded.tokenizer, "interrupt", '{"answer":', ["true", "false"], 'Reply {"answer": true or false}.')
+    probe = build_probe(
+        loaded.tokenizer, "interrupt", '{"answer":', ["true", "false"], 'Reply {"answer": true or false}.'
+    )
     alphas = [4 * (i + 1) / given.alphas for i in range(given.alphas)]
     requests = make_requests(loaded, given.prompts, alphas)
 

@@ -91,6 +91,7 @@ def load_prompts(path: str | Path) -> list[Prompt]:
 
 
 def load_questions(path: str | Path) -> list[Question]:
+    """Read the questions; raise SteerdoseError on a schema violation or a repeated text."""
     questions = [Question(**row) for row in _read(path, "questions")]
     _refuse_repeats(path, [(q.id, q.question, "questions") for q in questions])
     return questions

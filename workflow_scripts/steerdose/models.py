@@ -37,6 +37,7 @@ def pick_device(device: str) -> torch.device:
 
 
 def load_tokenizer(directory: str | Path) -> Any:
+    """Load a tokenizer; one without a pad token pads with its end of turn."""
     tokenizer = AutoTokenizer.from_pretrained(directory)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -77,7 +77,7 @@ def check_pairs(pairs: pl.DataFrame, max_similarity: float, max_rejected: float)
         raise SteerdoseError(
             f"{len(rejected)} of {len(pairs)} pairs are empty, identical or do not diverge (allowed: "
             f"{max_rejected:.0%}). Examples:\n{examples}\n"
-            "Sharpen the personas in data.personas, raise pairs.temperature or pairs.max_new_tokens, or change the model."
+            "Sharpen the data.personas, raise pairs.temperature or pairs.max_new_tokens, or change the model."
         )
     return pairs.filter(faults.is_null())
 

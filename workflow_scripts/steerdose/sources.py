@@ -32,6 +32,7 @@ MODEL_FILES = ["*.json", "*.jinja", "*.safetensors", "tokenizer.model", "*.txt",
 
 
 def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -39,6 +39,7 @@ def write_table(frame: pl.DataFrame, path: str | Path) -> None:
 
 
 def read_table(path: str | Path) -> pl.DataFrame:
+    """Read what `write_table` wrote."""
     return pl.read_parquet(path)
 
 
@@ -48,9 +49,11 @@ def read_tables(paths: list[str]) -> pl.DataFrame:
 
 
 def write_json(data: Any, path: str | Path) -> None:
+    """Write JSON; NaN and infinity are refused."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
+    """Read what `write_json` wrote."""
     return json.loads(Path(path).read_text(encoding="utf-8"))

@@ -32,6 +32,7 @@ def question_ids(tokenizer: Any, question: Question, template: str) -> tuple[int
 
 
 def probe_from(tokenizer: Any, settings: dict[str, Any]) -> Probe:
+    """Build the probe of a rule's settings."""
     entry = settings["probe"]
     return build_probe(tokenizer, entry["kind"], entry["prefill"], entry["answers"], entry["question"])
 
