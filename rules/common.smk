@@ -20,6 +20,7 @@ MODEL = "results/models/{model}"
 ADAPTERS = [name for name in config["methods"] if config["methods"][name]["kind"] == "adapter"]
 ACTIVATIONS = [name for name in config["methods"] if name not in ADAPTERS]
 FIGURES = ["survival", "spaghetti", "calibration", "training"]
+ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
 
 

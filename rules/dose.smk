@@ -16,7 +16,7 @@ rule audit_probe:
         "results/benchmarks/audit_probe/{model}.tsv"
     priority: 100
     conda:
-        "../envs/cpu.yaml"
+        ENV
     threads: workflow.cores
     resources:
         **GPU,
@@ -38,7 +38,7 @@ rule set_threshold:
         "results/logs/set_threshold/{model}.log",
     priority: 100
     conda:
-        "../envs/cpu.yaml"
+        ENV
     params:
         settings=settings(**config["survival"]["threshold"]),
         code=code("set_threshold"),
@@ -61,7 +61,7 @@ rule calibrate_alpha:
     benchmark:
         "results/benchmarks/calibrate_alpha/{model}.{behavior}.seed{seed}.{method}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENV
     threads: workflow.cores
     resources:
         **GPU,
@@ -90,7 +90,7 @@ rule rollout_trajectories:
     benchmark:
         "results/benchmarks/rollout_trajectories/{model}.{behavior}.seed{seed}.{method}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENV
     threads: workflow.cores
     resources:
         **GPU,

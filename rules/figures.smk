@@ -10,7 +10,7 @@ rule plot_survival:
     log:
         "results/logs/plot_survival.log",
     conda:
-        "../envs/cpu.yaml"
+        ENV
     params:
         code=code("plot_survival"),
     message:
@@ -29,7 +29,7 @@ rule plot_spaghetti:
     log:
         "results/logs/plot_spaghetti.log",
     conda:
-        "../envs/cpu.yaml"
+        ENV
     params:
         settings=settings(target=config["calibration"]["target"]),
         code=code("plot_spaghetti"),
@@ -48,7 +48,7 @@ rule plot_calibration:
     log:
         "results/logs/plot_calibration.log",
     conda:
-        "../envs/cpu.yaml"
+        ENV
     params:
         settings=settings(
             target=config["calibration"]["target"],
@@ -71,7 +71,7 @@ rule plot_training:
     log:
         "results/logs/plot_training.log",
     conda:
-        "../envs/cpu.yaml"
+        ENV
     params:
         code=code("plot_training"),
     message:

@@ -11,7 +11,7 @@ rule resolve_model:
     benchmark:
         "results/benchmarks/resolve_model/{model}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENV
     threads: workflow.cores
     resources:
         mem_mb=4000,

@@ -13,7 +13,7 @@ rule generate_pairs:
     benchmark:
         "results/benchmarks/generate_pairs/{model}.{behavior}.seed{seed}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        ENV
     threads: workflow.cores
     resources:
         **GPU,

@@ -15,7 +15,7 @@ rule train_adapter:
     wildcard_constraints:
         method=one_of(ADAPTERS),
     conda:
-        "../envs/cpu.yaml"
+        ENV
     threads: workflow.cores
     resources:
         **GPU,
@@ -43,7 +43,7 @@ rule merge_diff:
     wildcard_constraints:
         method=one_of(ADAPTERS),
     conda:
-        "../envs/cpu.yaml"
+        ENV
     threads: workflow.cores
     resources:
         mem_mb=4000,
@@ -71,7 +71,7 @@ rule fit_repe:
     wildcard_constraints:
         method=one_of(ACTIVATIONS),
     conda:
-        "../envs/cpu.yaml"
+        ENV
     threads: workflow.cores
     resources:
         **GPU,

@@ -13,7 +13,7 @@ rule kaplan_meier:
     log:
         "results/logs/kaplan_meier/{model}.{behavior}.seed{seed}.{method}.log",
     conda:
-        "../envs/cpu.yaml"
+        ENV
     params:
         settings=settings(
             window=config["rollout"]["window"],
@@ -36,7 +36,7 @@ rule tabulate_survival:
     log:
         "results/logs/tabulate_survival.log",
     conda:
-        "../envs/cpu.yaml"
+        ENV
     params:
         code=code("tabulate_survival"),
     message:

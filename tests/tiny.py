@@ -7,6 +7,8 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+torch.set_num_threads(1)  # tiny tensors gain nothing from two, and lose much when the cores are busy
+
 SPECIAL = ["<|end|>", "<|start|>"]
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|start|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n{% endfor %}"

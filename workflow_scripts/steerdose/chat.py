@@ -23,20 +23,23 @@ def conversation(user: str, system: str | None = None) -> list[Message]:
 
 
 def _text(tokenizer: Any, messages: Sequence[Message], *, open_assistant: bool) -> str:
-    """Render to text; a template that refuses system turns gets the system text at the head of the user turn."""
+    """Render to text; where the template refuses or drops system turns, the user turn begins with the system text."""
     if tokenizer.chat_template is None:
         raise SteerdoseError(
             f"the tokenizer in {tokenizer.name_or_path} has no chat template; set models.<name>.chat_template to "
             "'plain' (turns as 'User: ...' and 'Assistant: ...') or to a Jinja template"
         )
     try:
-        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=open_assistant, tokenize=False)
+        text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=open_assistant, tokenize=False)
     except Exception as error:
         if messages[0]["role"] != "system":
             raise SteerdoseError(f"the chat template of {tokenizer.name_or_path} failed: {error}") from error
+        text = ""
+    if messages[0]["role"] == "system" and messages[0]["content"].strip() not in text:
         head, user, *rest = messages
         merged = {"role": user["role"], "content": f"{head['content']}\n\n{user['content']}"}
         return _text(tokenizer, [merged, *rest], open_assistant=open_assistant)
+    return text
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
@@ -59,14 +62,14 @@ def _around_answer(tokenizer: Any, messages: Sequence[Message], after: Sequence[
 
 
 def training_ids(tokenizer: Any, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
-    """Return the ids of the opened conversation, and of the answer with its end of turn."""
+    """Return the ids of the opened conversation, and of the answer with its end of turn.
+
+    The end of turn is the first special token that the template writes behind an answer, or else the EOS token.
+    """
     _, behind = _around_answer(tokenizer, messages, [])
     opened = prompt_ids(tokenizer, messages)
-    end = encode(tokenizer, behind)
-    if tokenizer.eos_token_id is not None:  # supervise the end of turn, not what the template writes behind it
-        end = (
-            end[: end.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in end else [tokenizer.eos_token_id]
-        )
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    end = next(([i] for i in encode(tokenizer, behind) if i in special), [tokenizer.eos_token_id])
     return opened, encode(tokenizer, answer.strip()) + end
 
 

@@ -1,5 +1,6 @@
 """Validation of a study's config before the DAG exists: schema, cross-references, data files; all problems at once."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +10,19 @@ from .errors import SteerdoseError
 
 def check_config(config: dict[str, Any]) -> None:
     """Raise SteerdoseError with every problem of the config, each with its key path and what to do."""
-    problems = [_hint(problem) for problem in schema_problems(config, "config.schema.yaml")]
+    problems = [_hint(problem) for problem in schema_problems(config, "config.schema.yaml")] + _not_finite(config)
     if not problems:
         problems = [*_names(config), *_layers(config), *_data(config)]
     if problems:
         raise SteerdoseError("config.yaml is not valid:\n  " + "\n  ".join(problems))
+
+
+def _not_finite(value: Any, path: str = "") -> list[str]:
+    """YAML knows .nan and .inf, JSON Schema does not: every comparison with them passes."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{path}: {value} is not a finite number"]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [problem for key, inner in items for problem in _not_finite(inner, f"{path}.{key}".lstrip("."))]
 
 
 def _hint(problem: str) -> str:

@@ -56,13 +56,20 @@ def _read(path: str | Path, kind: str) -> Any:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise SteerdoseError(f"data.{kind}: cannot read {path} ({error.strerror}); check the path") from error
-    try:
-        lines = [json.loads(line) for line in text.splitlines() if line.strip()] if kind != "personas" else None
-        document = yaml.safe_load(text) if lines is None else lines
-    except ValueError as error:
-        raise SteerdoseError(f"data.{kind}: {path} is not valid JSON lines: {error}") from error
-    except yaml.YAMLError as error:
-        raise SteerdoseError(f"data.{kind}: {path} is not valid YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SteerdoseError(f"data.{kind}: {path} is not UTF-8 ({error}); save it as UTF-8") from error
+    document: Any = []
+    if kind == "personas":
+        try:
+            document = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SteerdoseError(f"data.{kind}: {path} is not valid YAML: {error}") from error
+    else:
+        for number, line in enumerate(text.split("\n"), start=1):
+            try:
+                document += [json.loads(line)] if line.strip() else []
+            except ValueError as error:
+                raise SteerdoseError(f"data.{kind}: {path} is not valid JSON lines: line {number}: {error}") from error
     if problems := schema_problems(document, f"{kind}.schema.yaml"):
         raise SteerdoseError(f"data.{kind}: {path} does not match its schema:\n  " + "\n  ".join(problems[:20]))
     return document

@@ -44,7 +44,7 @@ def open_job(snakemake: Any) -> Iterator[Job]:
     A SteerdoseError ends the script with its message alone; any other exception leaves its traceback in the log.
     """
     progress.terminal = os.fdopen(os.dup(2), "w")
-    log = os.open(str(snakemake.log[0]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    log = os.open(str(snakemake.log[0]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log, stream.fileno())

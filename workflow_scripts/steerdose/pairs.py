@@ -42,6 +42,7 @@ def sample_answers(
                 top_k=settings["top_k"],
                 max_new_tokens=settings["max_new_tokens"],
                 pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=sorted(chat.end_ids(tokenizer, loaded.model.generation_config)),
             )[:, batch["input_ids"].shape[1] :]
             answers += tokenizer.batch_decode(ids, skip_special_tokens=True)
             progress.update(len(ids))
@@ -84,10 +85,11 @@ def check_pairs(pairs: pl.DataFrame, max_similarity: float, max_rejected: float)
 
 def pair_grid(prompts: Sequence[Prompt], personas: Personas, n_samples: int) -> list[dict[str, Any]]:
     """Return one row a prompt x sample, personas cycling, so that every paraphrase is used equally often."""
-    rows = []
-    for index, prompt in enumerate(prompts):
+    rows: list[dict[str, Any]] = []
+    for prompt in prompts:
         for sample in range(n_samples):
-            persona = (index + sample) % len(personas.positive)
+            turn = len(rows)  # every paraphrase equally often, and not the same one for a category every round
+            persona = (turn + turn // len(personas.positive)) % len(personas.positive)
             rows.append(
                 {
                     "prompt_id": prompt.id,

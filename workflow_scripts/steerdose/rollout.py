@@ -85,13 +85,14 @@ def roll_out(
         log.warning("layers %s cannot share a cache between rows: rolling prompts out one by one, slowly", kinds)
         run = _run_plainly
     context = steer(model, steering, 0.0) if steering else nullcontext(Dial(0.0))
-    with torch.inference_mode(), context as dial, bar(len(requests) * window, description) as progress:
+    starts = range(0, len(requests), batch_size)
+    with torch.inference_mode(), context as dial, bar(len(starts) * window, description) as progress:
         by_length = sorted(range(len(requests)), key=lambda i: (len(requests[i].ids), requests[i].prompt_id))
-        for start in range(0, len(requests), batch_size):
+        for done, start in enumerate(starts, start=1):
             part = by_length[start : start + batch_size]
             batch = [(requests[i], rollouts[i]) for i in part]
-            run(model, dial, batch, window, end_ids, probe, times)
-            progress.update(len(part) * window)
+            run(model, dial, batch, window, end_ids, probe, times, progress.update)
+            progress.update(done * window - progress.n)
     return rollouts
 
 
@@ -115,7 +116,14 @@ class _Batch:
         self.owner = torch.cat([torch.arange(len(batch)), twins])
         self.twin = torch.cat([torch.zeros(len(batch), dtype=torch.bool), torch.ones(len(twins), dtype=torch.bool)])
 
-    def run(self, window: int, end_ids: frozenset[int], probe: Probe | None, times: Sequence[int]) -> None:
+    def run(
+        self,
+        window: int,
+        end_ids: frozenset[int],
+        probe: Probe | None,
+        times: Sequence[int],
+        tick: Callable[[], object],
+    ) -> None:
         logits = self.prefill(window)
         for t in range(1, window + 1):
             token = self.read(logits, t)
@@ -132,6 +140,7 @@ class _Batch:
                 if not len(self.owner):
                     return
             logits = self.feed(token)
+            tick()
         self.fork(torch.ones(len(self.requests), dtype=torch.bool), probe, times)
 
     def prefill(self, window: int) -> Tensor:
@@ -229,6 +238,7 @@ def _run_plainly(
     end_ids: frozenset[int],
     probe: Probe | None,
     times: Sequence[int],
+    tick: Callable[[], object],  # noqa: ARG001
 ) -> None:
     """The path for recurrent and hybrid layers: no padding, no shared cache, prefixes recomputed at every fork."""
     device = next(model.parameters()).device

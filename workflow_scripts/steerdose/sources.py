@@ -7,7 +7,6 @@ import hashlib
 import logging
 import re
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from .chat import BUILT_IN_TEMPLATES, encode
 from .errors import SteerdoseError
@@ -93,7 +92,7 @@ def convert_gguf(path: Path, output: Path) -> None:
     try:
         loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    except (ValueError, OSError, RuntimeError, IndexError, KeyError, struct.error) as error:
+    except Exception as error:  # each layer of the reader has its own errors, the tokenizers library a bare one
         raise SteerdoseError(f"{path.name} is not a readable GGUF model (truncated or corrupt?): {error}") from error
     config = loaded.config
     if hasattr(config, "quantization_config"):  # transformers leaves it on, and save_pretrained then refuses
@@ -108,19 +107,32 @@ def convert_gguf(path: Path, output: Path) -> None:
 
 
 def check_model(directory: Path, trust_remote_code: bool) -> None:
-    """Read the config and every shard's header, so that a truncated or foreign file fails here, not in a later rule."""
+    """Load the model without its numbers, so that a truncated or foreign file fails here, not in a later rule."""
     try:
-        config = AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
-        with torch.device("meta"):
-            AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
         for shard in directory.glob("*.safetensors"):
             with safe_open(shard, framework="pt"):
                 pass
+        _, found = AutoModelForCausalLM.from_pretrained(
+            directory,
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            device_map="meta",
+            output_loading_info=True,
+        )
+        if found["missing_keys"]:
+            raise ValueError(f"the weights of {sorted(found['missing_keys'])[:5]} are missing")
     except Exception as error:
         raise SteerdoseError(
             f"{directory.name} is not a readable Hugging Face causal language model (truncated, corrupt or "
             f"incomplete?): {error}"
         ) from error
+
+
+def _read_tokenizer(directory: Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(directory)
+    except Exception as error:
+        raise SteerdoseError(f"{directory.name} has no readable tokenizer (missing or truncated?): {error}") from error
 
 
 def check_tokenizer(tokenizer: Any) -> None:
@@ -136,9 +148,8 @@ def check_tokenizer(tokenizer: Any) -> None:
 def install_template(tokenizer: Any, template: str | None) -> None:
     """Set the chat template from the config: a built-in name, a file, or Jinja text; check that one is there."""
     if template is not None:
-        text = BUILT_IN_TEMPLATES.get(template) or (
-            Path(template).read_text() if Path(template).is_file() else template
-        )
+        in_a_file = "{" not in template and Path(template).is_file()
+        text = BUILT_IN_TEMPLATES.get(template) or (Path(template).read_text("utf-8") if in_a_file else template)
         if "{" not in text:
             raise SteerdoseError(
                 f"models.<name>.chat_template '{template}' is neither {sorted(BUILT_IN_TEMPLATES)} nor a file nor Jinja"
@@ -166,7 +177,7 @@ def resolve_model(*, settings: dict[str, Any], output: str) -> None:
         else:
             shutil.copytree(found, folder, ignore=shutil.ignore_patterns("*.bin", "*.pt", "*.pth", ".*"))
             check_model(folder, settings["trust_remote_code"])
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = _read_tokenizer(folder)
         install_template(tokenizer, settings["chat_template"])
         check_tokenizer(tokenizer)
         tokenizer.save_pretrained(folder)

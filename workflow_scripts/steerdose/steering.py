@@ -18,6 +18,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from .errors import SteerdoseError
 from .tables import replacing
@@ -56,7 +57,7 @@ class LowRank(Edit):
         return self.B.shape[0]
 
     def apply(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-        return y + ((x.float() @ self.A.T * c) @ self.B.T).to(y.dtype)
+        return y + linear(linear(x.float(), self.A) * c, self.B).to(y.dtype)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Dense(Edit):
         return self.dW.shape[0]
 
     def apply(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-        return y + (x.float() @ self.dW.T * c).to(y.dtype)
+        return y + (linear(x.float(), self.dW) * c).to(y.dtype)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""A small study on the real SmolLM2 through snakemake, and the engine against the obvious script on that model."""
+
+import os
+
+import polars as pl
+import pytest
+import torch
+from conftest import make_workspace
+from reference.rollout import roll_out_one, steered_copy
+from steerdose import chat
+from steerdose.models import load_model
+from steerdose.probe import build_probe
+from steerdose.rollout import Request, roll_out
+from steerdose.steering import Steering
+from steerdose.tables import read_json, read_table
+
+pytestmark = pytest.mark.slow
+
+torch.set_num_threads(os.cpu_count() or 1)
+
+CELL = "results/smollm2/honesty/seed0"
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    workspace = make_workspace(tmp_path_factory.mktemp("real"), "small.yaml")
+    workspace.snakemake()
+    return workspace
+
+
+def test_the_study_steers_doses_and_kills(real):
+    audit = read_json(real.root / "results/smollm2/probe/audit.json")
+    assert audit["median_pmass"] > 0.8, "the default probe is valid on the default model"
+    for method in ("lora", "mean_diff"):
+        calibration = read_json(real.root / CELL / f"calibration/{method}.json")
+        positive = calibration["positive"]
+        assert positive["converged"] or positive["reason"]
+        assert positive["statistic"] == pytest.approx(1.0, rel=0.5)
+        summary = read_table(real.root / CELL / f"survival/{method}.summary.parquet")
+        alive = dict(summary.select("alpha", "s_end").iter_rows())
+        assert alive[0.0] >= 0.75
+        assert alive[4.0] == 0
+        tokens = read_table(real.root / CELL / f"rollouts/{method}.tokens.parquet")
+        mean = dict(tokens.group_by("alpha").agg(pl.col("kl").mean()).iter_rows())
+        assert mean[0.0] == 0 < mean[1.0] < mean[4.0]
+        coefficient = dict(summary.select("alpha", "coefficient").iter_rows())
+        assert coefficient[-1.0] == pytest.approx(-calibration["negative"]["c_star"])
+
+
+def test_the_trained_delta_is_stored_exactly_and_low_rank(real):
+    lora = Steering.load(real.root / CELL / "steering/lora.safetensors")
+    assert len(lora.edits) == 15 * 7
+    assert max(edit.A.shape[0] for _, edit in lora.edits) == 32
+
+
+@pytest.mark.parametrize("method", ["lora", "mean_diff"])
+def test_the_engine_equals_the_obvious_script(real, method):
+    loaded = load_model(real.root / "results/models/smollm2", device="cpu")
+    plain = load_model(real.root / "results/models/smollm2", device="cpu", train=True)
+    steering = Steering.load(real.root / CELL / f"steering/{method}.safetensors")
+    c_star = read_json(real.root / CELL / f"calibration/{method}.json")["positive"]["c_star"]
+    probe = build_probe(loaded.tokenizer, "interrupt", '{"answer":', ["true", "false"], "True or false?")
+    texts = ["Is ice cold?", "Do penguins live in the Arctic, and if so, on which of its islands?"]
+    prompts = [tuple(chat.prompt_ids(loaded.tokenizer, chat.conversation(text))) for text in texts]
+    wanted = [Request(str(i), ids, c) for i, ids in enumerate(prompts) for c in (0.0, c_star, -2 * c_star)]
+    times, ends = [0, 3, 12], chat.end_ids(loaded.tokenizer, loaded.model.generation_config)
+    found = roll_out(
+        loaded.model, steering, wanted, window=12, end_ids=ends, batch_size=4, probe=probe, times=times
+    )  # fmt: skip
+    for request, rollout in zip(wanted, found, strict=True):
+        steered = steered_copy(plain.model, steering, request.coefficient)
+        expected, forks = roll_out_one(plain.model, steered, list(request.ids), 12, ends, probe, times)
+        assert rollout.token_ids == expected.token_ids
+        assert rollout.kl == pytest.approx(expected.kl, abs=1e-4)
+        assert [f.pmass for f in rollout.forks] == pytest.approx([pmass for _, pmass, _ in forks], abs=1e-4)
+
+
+def test_an_interrupt_is_smollm2s_own_rendering(real):
+    tokenizer = load_model(real.root / "results/models/smollm2", device="cpu").tokenizer
+    asked, answer = chat.conversation("Is ice cold?"), "Yes, at 0 degrees."
+    joined = chat.prompt_ids(tokenizer, asked) + chat.encode(tokenizer, answer)
+    joined += chat.interrupt_ids(tokenizer, asked, "True or false?", '{"answer":')
+    turns = [*asked, {"role": "assistant", "content": answer}, {"role": "user", "content": "True or false?"}]
+    rendered = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    assert joined == chat.encode(tokenizer, rendered + '{"answer":')

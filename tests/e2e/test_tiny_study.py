@@ -1,0 +1,111 @@
+"""The whole study through snakemake on a random tiny Llama with grouped-query attention: files, columns, invariants."""
+
+import polars as pl
+import pytest
+from steerdose.steering import LowRank, Steering
+from steerdose.tables import read_json, read_table
+
+pytestmark = pytest.mark.slow
+
+CELL = "results/tiny/honesty/seed0"
+KEYS = ["model", "behavior", "seed", "method", "alpha", "coefficient", "prompt_id"]
+METHODS = ["lora", "mean_diff"]
+
+
+@pytest.fixture
+def table(finished_study):
+    return lambda path: read_table(finished_study.root / CELL / path)
+
+
+def test_every_declared_result_is_there(finished_study):
+    for name in ("survival", "spaghetti", "calibration", "training"):
+        for suffix in ("png", "svg"):
+            assert (finished_study.root / f"results/figs/{name}.{suffix}").stat().st_size > 5000
+    assert "mean_diff" in finished_study.read("results/tables/survival.csv")
+    assert finished_study.read("results/tables/survival.html").lstrip().lower().startswith("<!doctype html>")
+    leftovers = [path for path in (finished_study.root / "results").rglob(".*") if ".snakemake" not in str(path)]
+    assert [path for path in leftovers if path.name != ".snakemake_timestamp"] == []
+
+
+def test_the_tables_have_the_documented_columns(table):
+    for method in METHODS:
+        assert table(f"rollouts/{method}.tokens.parquet").columns == [*KEYS, "t", "token_id", "kl"]
+        assert table(f"rollouts/{method}.trajectories.parquet").columns == [*KEYS, "n_tokens", "ended", "text"]
+        assert table(f"rollouts/{method}.forks.parquet").columns == [*KEYS, "t", "pmass", "p_first", "argmax"]
+        statistics = ["mean", "p50", "rmse", "p95", "p99", "max", "n_tokens"]
+        calibration = table(f"calibration/{method}.parquet")
+        assert [*KEYS[:4], "coefficient"] == calibration.columns[:5]
+        assert set(calibration.columns[5:]) == {"sign", "split", "step", *statistics}
+        curve = table(f"survival/{method}.curve.parquet")
+        assert curve.columns == [*KEYS[:6], "t", "at_risk", "events", "censored", "survival", "ci_low", "ci_high"]
+
+
+def test_at_alpha_0_the_kl_is_exactly_0_and_methods_agree(table):
+    unsteered = []
+    for method in METHODS:
+        tokens = table(f"rollouts/{method}.tokens.parquet")
+        assert tokens.filter(alpha=0)["kl"].unique().to_list() == [0.0]
+        assert tokens.filter(pl.col("alpha") > 0)["kl"].max() > 0.01
+        unsteered.append(table(f"rollouts/{method}.trajectories.parquet").filter(alpha=0)["text"].to_list())
+    assert unsteered[0] == unsteered[1]
+
+
+def test_doses_are_multiples_of_the_calibrated_coefficient(finished_study, table):
+    for method in METHODS:
+        found = read_json(finished_study.root / CELL / f"calibration/{method}.json")
+        for sign in ("positive", "negative"):
+            assert found[sign]["evaluations"] <= 6
+            assert found[sign]["converged"] == (abs(found[sign]["statistic"] / 0.2 - 1) <= 0.05)
+            assert found[sign]["reason"]
+        doses = table(f"rollouts/{method}.trajectories.parquet").select("alpha", "coefficient").unique()
+        for alpha, coefficient in doses.iter_rows():
+            assert coefficient == pytest.approx(alpha * found["positive"]["c_star"])
+
+
+def test_survival_follows_from_the_forks(finished_study, table):
+    threshold = read_json(finished_study.root / "results/tiny/probe/threshold.json")["threshold"]
+    for method in METHODS:
+        forks = table(f"rollouts/{method}.forks.parquet")
+        dead = forks.group_by(KEYS).agg((pl.col("pmass") < threshold).any().alias("dead"))
+        summary = table(f"survival/{method}.summary.parquet")
+        for alpha, n, died in summary.select("alpha", "n", "died").iter_rows():
+            assert n == 4
+            assert died == dead.filter(alpha=alpha)["dead"].sum()
+
+
+def test_the_steering_files_say_where_they_come_from(finished_study):
+    source = read_json(finished_study.root / "results/models/tiny/source.json")
+    for method in METHODS:
+        steering = Steering.load(finished_study.root / CELL / f"steering/{method}.safetensors")
+        assert steering.method == method
+        assert steering.metadata["model_sha256"] == source["sha256"]
+        assert steering.metadata["behavior"] == "honesty"
+    lora = Steering.load(finished_study.root / CELL / "steering/lora.safetensors")
+    assert {type(edit) for _, edit in lora.edits} == {LowRank}
+    assert all(edit.A.shape[0] <= 4 for _, edit in lora.edits)
+    assert read_json(finished_study.root / CELL / "steering/lora.geometry.json")["norm_delta"] > 0
+
+
+def test_a_second_study_from_scratch_gives_the_same_tables(finished_study, fresh):
+    fresh.snakemake()
+    for path in sorted((finished_study.root / "results/tiny").rglob("*.parquet")):
+        twin = fresh.root / path.relative_to(finished_study.root)
+        assert read_table(path).equals(read_table(twin)), path.name
+
+
+def test_another_peft_family_is_a_config_entry(study):
+    study.configure(
+        study={"methods": ["lora", "rescale"]},
+        methods={
+            "rescale": {
+                "kind": "adapter", "peft_type": "IA3", "options": {"feedforward_modules": []},
+                "target_modules": ["k_proj", "v_proj"], "layer_range": [0.0, 1.0],
+                "training": {
+                    "steps": 2, "batch_size": 4, "learning_rate": 0.1, "weight_decay": 0, "warmup_steps": 0,
+                    "precision": "float32", "max_tokens": 400, "eval_steps": 2, "heldout_fraction": 0.1,
+                },
+            }
+        },
+    )  # fmt: skip
+    study.snakemake(f"{CELL}/calibration/rescale.json")
+    assert (study.root / CELL / "calibration/rescale.json").exists()

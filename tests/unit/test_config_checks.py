@@ -1,0 +1,164 @@
+"""The config: what is refused, how the message leads to the key, and that schema and shipped config agree."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+from steerdose.config_checks import check_config
+from steerdose.data import SCHEMAS
+from steerdose.errors import SteerdoseError
+
+ROOT = Path(__file__).parents[2]
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+SCHEMA = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
+ALTERNATIVES = {"rollout.forks.every"}  # to rollout.forks.count
+FREE = {"models", "methods", "methods.lora.options"}  # mappings whose keys the user chooses
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def changed(**values):
+    """Return the shipped config with dotted keys set (dots as in the messages)."""
+    config = copy.deepcopy(CONFIG)
+    for path, value in values.items():
+        *outer, last = path.split(".")
+        section = config
+        for key in outer:
+            section = section[key]
+        section[last] = value
+    return config
+
+
+def sections(node, path=""):
+    """Yield the path of every mapping."""
+    if isinstance(node, dict):
+        yield path
+        for key, value in node.items():
+            yield from sections(value, f"{path}.{key}".lstrip("."))
+
+
+def leaves(schema, path=""):
+    """Yield the path of every key that the schema knows and that holds no further keys; * is a name."""
+    if "$ref" in schema:
+        yield from leaves(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], path)
+    elif "then" in schema:
+        yield from leaves(schema["then"], path)
+        yield from leaves(schema["else"], path)
+    elif "properties" in schema:
+        for key, value in schema["properties"].items():
+            yield from leaves(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(schema.get("additionalProperties"), dict):
+        yield from leaves(schema["additionalProperties"], f"{path}.*")
+    else:
+        yield path
+
+
+def occurs(node, keys):
+    if not keys:
+        return True
+    if not isinstance(node, dict):
+        return False
+    inside = node.values() if keys[0] == "*" else [node[keys[0]]] if keys[0] in node else []
+    return any(occurs(value, keys[1:]) for value in inside)
+
+
+def test_the_shipped_config_is_accepted():
+    check_config(copy.deepcopy(CONFIG))
+
+
+@pytest.mark.parametrize("path", sorted(set(sections(CONFIG)) - FREE))
+def test_an_unknown_key_is_refused_in_every_section(path):
+    config = changed(**{f"{path}.bogus".lstrip("."): 1})
+    with pytest.raises(SteerdoseError, match=rf"\n  {path or 'top level'}: .*'bogus' was unexpected"):
+        check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("methods.lora.peft_type", "LORAX", r"methods\.lora\.peft_type: 'LORAX' is not one of .*PEFT's tuner families"),
+        ("methods.lora.peft_type", "PREFIX_TUNING", r"methods\.lora\.peft_type: 'PREFIX_TUNING' is not one of"),
+        ("methods.lora.layer_range", [0.5, 0.5], r"methods\.lora\.layer_range: 0\.5 to 0\.5 is empty"),
+        ("methods.lora.layer_range", [0.8, 0.3], r"methods\.lora\.layer_range: 0\.8 to 0\.3 is empty"),
+        ("methods.lora.layer_range", [0.5, 1.5], r"methods\.lora\.layer_range\.1: 1\.5 is greater"),
+        ("methods.mean_diff.kind", "vector", r"methods\.mean_diff\.kind: 'vector' is not one of"),
+        ("methods.mean_diff.depths", [], r"methods\.mean_diff\.depths: \[\]"),
+        ("rollout.window", 0, r"rollout\.window: 0 is less than the minimum of 1; the window is the number of tokens"),
+        ("rollout.alphas", [1, 2], r"rollout\.alphas: must contain 0, the unsteered model"),
+        ("rollout.alphas", [], r"rollout\.alphas: (must contain 0|\[\])"),
+        ("rollout.alphas", [0, 1, 1.0], r"rollout\.alphas: .* non-unique"),
+        ("rollout.forks", {"count": 3, "every": 2}, r"rollout\.forks: .* too many properties"),
+        ("rollout.forks", {}, r"rollout\.forks: \{\}"),
+        ("rollout.template", "no slot", r"rollout\.template: 'no slot' does not match"),
+        ("rollout.n_questions", 10**4, r"rollout\.n_questions: 10000 wanted, data\.questions has \d+"),
+        ("pairs.n_prompts", 10**4, r"pairs\.n_prompts: 10000 prompts wanted, .* in split 'pairs'"),
+        ("calibration.n_prompts", 10**4, r"calibration\.n_prompts: 10000 prompts wanted, .* in split 'calibration'"),
+        ("calibration.n_audit_prompts", 10**4, r"calibration\.n_audit_prompts: 10000 prompts .* in split 'audit'"),
+        ("calibration.statistic", "p90", r"calibration\.statistic: 'p90' is not one of"),
+        ("calibration.target", 0, r"calibration\.target: 0 is less than or equal to"),
+        ("probe.answers", ["true", "true"], r"probe\.answers: .* non-unique"),
+        ("probe.prefill", " ", r"probe\.prefill: ' ' does not match"),
+        ("study.methods", ["lora", "pca"], r"study\.methods: 'pca' is not defined under methods .*mean_diff"),
+        ("study.models", ["gpt"], r"study\.models: 'gpt' is not defined under models .*smollm2"),
+        ("study.behaviors", ["courage"], r"study\.behaviors: 'courage' has no personas in data\.personas .*honesty"),
+        ("study.seeds", [-1], r"study\.seeds\.0: -1 is less than the minimum"),
+        ("models.a b", CONFIG["models"]["smollm2"], r"models: 'a b' does not match"),
+        ("models", {"..": CONFIG["models"]["smollm2"]}, r"models: '\.\.' "),  # results/models/.. would be results
+        ("models.smollm2.sha256", "xyz", r"models\.smollm2\.sha256: 'xyz' does not match"),
+        ("models.smollm2.sha256", "B" * 64, r"models\.smollm2\.sha256: 'B+' does not match"),
+        ("models.smollm2.dtype", "int8", r"models\.smollm2\.dtype: 'int8' is not one of"),
+        ("device", "gpu", r"device: 'gpu' does not match"),
+        ("data.prompts", "none.jsonl", r"data\.prompts: cannot read none\.jsonl"),
+        ("data.personas", "data/prompts.jsonl", r"data\.personas: data/prompts\.jsonl"),
+        ("survival.confidence", 1, r"survival\.confidence: 1 is greater than or equal to"),
+        ("survival.threshold.value", 0, r"survival\.threshold\.value: 0 is less than or equal to"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key(key, value, message):
+    with pytest.raises(SteerdoseError, match=f"\n  {message}"):
+        check_config(changed(**{key: value}))
+
+
+@pytest.mark.parametrize("section", sorted(key for key in CONFIG))
+def test_a_missing_section_is_named(section):
+    with pytest.raises(SteerdoseError, match=f"top level: '{section}' is a required property"):
+        check_config({key: value for key, value in CONFIG.items() if key != section})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"device": "gpu", "rollout.window": 0, "models.smollm2.dtype": "int8", "repe.batch_size": "many"},
+        {
+            "study.models": ["gpt"],
+            "study.behaviors": ["courage"],
+            "methods.lora.layer_range": [1, 0],
+            "pairs.n_prompts": 10**4,
+            "calibration.n_prompts": 10**4,
+            "rollout.n_questions": 10**4,
+        },
+    ],
+    ids=["schema", "references"],
+)
+def test_all_problems_are_reported_at_once(wrong):
+    with pytest.raises(SteerdoseError) as caught:
+        check_config(changed(**wrong))
+    lines = str(caught.value).splitlines()[1:]
+    assert sorted(line.strip().split(": ")[0] for line in lines) == sorted(wrong)
+
+
+def test_the_shipped_config_shows_every_key_of_the_schema():
+    missing = {path for path in leaves(SCHEMA) if not occurs(CONFIG, path.split("."))}
+    assert missing == ALTERNATIVES
+    assert len(set(leaves(SCHEMA))) > 60, "the walker must see the whole schema"
+
+
+def test_the_peft_types_are_those_of_peft_that_merge():
+    types = SCHEMA["$defs"]["adapter"]["properties"]["peft_type"]["enum"]
+    merging = {t.value for t, tuner in PEFT_TYPE_TO_TUNER_MAPPING.items() if hasattr(tuner, "merge_and_unload")}
+    assert types == sorted(merging)
