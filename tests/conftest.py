@@ -24,7 +24,7 @@ class Workspace:
     overlay: str
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", self.overlay, *arguments]
+        command = [sys.executable, "-m", "snakemake", "--configfile", self.overlay, "--cores", "2", *arguments]
         environment = {**os.environ, "PYTHONPATH": ""}
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False, env=environment)
         if check and done.returncode:
@@ -49,6 +49,7 @@ class Workspace:
 
 
 def make_workspace(root: Path, overlay: str) -> Workspace:
+    root.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
