@@ -7,10 +7,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: survival study test lint bench clean
 
 survival: .venv/stamp  ## results/figs/survival.png, with every stage that it needs
-	snakemake --cores $(CORES) --resources gpu=1 results/figs/survival.png
+	snakemake --resources gpu=1 --cores $(CORES) results/figs/survival.png
 
 study: .venv/stamp  ## every figure and table of the study in config.yaml
-	snakemake --cores $(CORES) --resources gpu=1
+	snakemake --resources gpu=1 --cores $(CORES)
 
 test: .venv/stamp lint  ## linters, types and all tests
 	python -m pytest
