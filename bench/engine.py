@@ -73,9 +73,9 @@ def main() -> None:
     alphas = [4 * (i + 1) / given.alphas for i in range(given.alphas)]
     requests = make_requests(loaded, given.prompts, alphas)
 
-    def engine(using: LoadedModel, window: int, times: Sequence[int]) -> list[Rollout]:
+    def engine(using: LoadedModel, wanted: Sequence[Request], window: int, times: Sequence[int]) -> list[Rollout]:
         return roll_out(
-            using.model, steering, requests, window=window, end_ids=NEVER, batch_size=96, probe=probe, times=times
+            using.model, steering, wanted, window=window, end_ids=NEVER, batch_size=96, probe=probe, times=times
         )
 
     print(f"{given.alphas} alphas x {given.prompts} prompts x {given.window} tokens x {given.forks} forks, "
@@ -91,7 +91,7 @@ def main() -> None:
     )
     script = report("the obvious script", given.window * len(chosen), seconds)
     total = given.window * len(requests)
-    seconds, found = timed(lambda: engine(loaded, given.window, times))
+    seconds, found = timed(lambda: engine(loaded, requests, given.window, times))
     report("the engine", total, seconds, script, "the script")
     gaps = [
         abs(a - b)
@@ -99,24 +99,28 @@ def main() -> None:
         for a, b in zip(found[requests.index(request)].kl, rollout.kl, strict=True)
     ]
     print(f"{'  largest difference of KL between the two, nats':<52}{max(gaps):>12.1e}")
-    seconds, _ = timed(lambda: engine(plain, given.window, times))
-    report("the engine without oneDNN's linear layers", total, seconds, script, "the script")
 
     prompt = max(len(request.ids) for request in requests)
     seconds, _ = timed(lambda: bare_decode(plain.model, len(requests), prompt, given.window))
     bare = report("bare decode loop, unsteered, no KL, no forks", total, seconds)
-    seconds, _ = timed(lambda: engine(loaded, given.window, []))
+    seconds, _ = timed(lambda: engine(loaded, requests, given.window, []))
     report("the engine without forks", total, seconds, bare, "the bare loop")
 
-    print("\ncost against the number of forks")
+    some = requests[::5]
+    print(f"\non {len(some)} of the trajectories")
+    for name, using in (("oneDNN's linear layers", loaded), ("torch's own", plain)):
+        seconds, _ = timed(lambda using=using: engine(using, some, given.window, times))
+        report(f"  {name}", given.window * len(some), seconds)
+    print("cost against the number of forks")
     for count in (2, given.forks, 2 * given.forks):
         grid = fork_times(given.window, every=max(1, given.window // (count - 1)))
-        seconds, _ = timed(lambda grid=grid: engine(loaded, given.window, grid))
-        report(f"  {len(grid)} forks", total, seconds)
+        seconds, _ = timed(lambda grid=grid: engine(loaded, some, given.window, grid))
+        report(f"  {len(grid)} forks", given.window * len(some), seconds)
     print("cost against the window")
     for window in (given.window // 2, given.window, 2 * given.window):
-        seconds, _ = timed(lambda window=window: engine(loaded, window, fork_times(window, count=given.forks)))
-        report(f"  {window} tokens", window * len(requests), seconds)
+        grid = fork_times(window, count=given.forks)
+        seconds, _ = timed(lambda window=window, grid=grid: engine(loaded, some, window, grid))
+        report(f"  {window} tokens", window * len(some), seconds)
 
 
 if __name__ == "__main__":
