@@ -39,7 +39,7 @@ def _plus(forward, shift: Tensor):
 
 
 def textbook_kl(steered: Tensor, base: Tensor) -> Tensor:
-    p, q = steered.float().log_softmax(-1), base.float().log_softmax(-1)
+    p, q = steered.log_softmax(-1), base.log_softmax(-1)
     return (p.exp() * (p - q)).sum(-1)
 
 

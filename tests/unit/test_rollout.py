@@ -125,6 +125,13 @@ def test_kl_divergence_is_the_textbook_sum_and_survives_ruled_out_tokens():
     torch.testing.assert_close(kl_divergence(steered, base), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_kl_divergence_keeps_its_digits_over_a_large_vocabulary():
+    generator = torch.Generator().manual_seed(0)
+    steered, base = (3 * torch.randn(4, 50_000, generator=generator) for _ in range(2))
+    exact = textbook_kl(steered.double(), base.double())
+    torch.testing.assert_close(kl_divergence(steered, base).double(), exact, atol=0, rtol=3e-6)
+
+
 def test_the_fork_grid_is_the_published_one_and_refuses_a_window_of_0():
     assert fork_times(512, count=14) == [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 108, 181, 304, 512]
     assert fork_times(10, every=4) == [0, 4, 8, 10]
