@@ -213,7 +213,7 @@ class _Batch:
 
     def fork(self, done: Tensor, probe: Probe | None, times: Sequence[int]) -> None:
         """Read the probe on the rows of finished requests, those with equally many forks together."""
-        if probe is None:
+        if probe is None or not times:
             return
         groups: dict[int, list[int]] = defaultdict(list)
         for row in (~self.twin & done[self.owner]).nonzero().flatten().tolist():
