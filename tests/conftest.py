@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 from snakemake.utils import update_config
+
+settings.register_profile("steerdose", deadline=None, derandomize=True)  # no timed assertions, no drawn seeds
+settings.load_profile("steerdose")
 
 ROOT = Path(__file__).parent.parent
 PARTS = ["Snakefile", "config.yaml", "rules", "workflow_scripts", "profiles", "envs", "data", "requirements.txt"]

@@ -11,7 +11,7 @@ from .models import is_cacheable
 from .steering import Steering, steer
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}  # of logits, cached against uncached
-DECODED = 3
+DECODED = 2
 
 
 def check_steering(model: Any, steering: Steering, prompt: Sequence[int], coefficient: float = 1.0) -> None:
