@@ -3,12 +3,14 @@
 import pytest
 import tiny
 import torch
+import transformers
 from reference.rollout import roll_out_one, steered_copy, textbook_kl
 from steerdose.errors import SteerdoseError
 from steerdose.fork_grid import fork_times
-from steerdose.models import find_blocks
+from steerdose.models import find_blocks, is_cacheable
 from steerdose.probe import Probe
 from steerdose.rollout import Request, kl_divergence, roll_out
+from steerdose.row_split import count_shared
 from steerdose.steering import Add, LowRank, Steering
 
 END = frozenset([0])
@@ -63,6 +65,36 @@ def test_a_weight_delta_on_the_side_equals_merged_weights(kind, module):
     steering, wanted = low_rank(model, module), requests([0.0, 0.7])
     rollouts = roll_out(model, steering, wanted, window=12, end_ids=END, batch_size=9, probe=PROBE, times=times)
     assert_same(model, steering, wanted, 12, times, rollouts)
+
+
+@pytest.mark.parametrize("place", ["first block", "last block", "embedding"])
+def test_twins_share_the_blocks_below_the_first_edit_wherever_that_is(place):
+    model = tiny.model()
+    embedding = next(path for path, module in model.named_modules() if module is model.get_input_embeddings())
+    path, shared = {
+        "first block": (find_blocks(model)[0], 0), "last block": (find_blocks(model)[-1], 2), "embedding": (embedding, 0)
+    }[place]  # fmt: skip
+    steering = Steering(
+        "one", ((path, direction(model).edits[0][1]), (find_blocks(model)[-1], Add(torch.ones(32)))), {}
+    )
+    assert count_shared(model, steering) == shared
+    wanted, times = requests([0.0, 0.4, -1.0]), [0, 5, 16]
+    rollouts = roll_out(model, steering, wanted, window=16, end_ids=END, batch_size=9, probe=PROBE, times=times)
+    assert_same(model, steering, wanted, 16, times, rollouts)
+
+
+def test_an_alibi_model_is_rolled_out_plainly_and_right():
+    """Its distances count cache slots, so padded and packed rows would read wrong ones."""
+    config = transformers.FalconConfig(
+        vocab_size=258, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, alibi=True, bos_token_id=0,
+        eos_token_id=0, initializer_range=0.3, new_decoder_architecture=False,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    assert not is_cacheable(model)
+    steering, wanted, times = direction(model), requests([0.0, 1.0]), [0, 8]
+    rollouts = roll_out(model, steering, wanted, window=8, end_ids=END, batch_size=6, probe=PROBE, times=times)
+    assert_same(model, steering, wanted, 8, times, rollouts)
 
 
 def test_rows_that_end_leave_the_batch_and_nothing_else_changes():

@@ -101,8 +101,13 @@ def layer_types(model: Any) -> list[str]:
 
 
 def is_cacheable(model: Any) -> bool:
-    """Whether rows of different lengths can share one key-value cache: no recurrent state, known attention types."""
-    return not getattr(model, "_is_stateful", False) and set(layer_types(model)) <= CACHEABLE_LAYERS
+    """Whether rows of different lengths can share one key-value cache.
+
+    Not with recurrent state, unknown attention types, or ALiBi, whose distances count slots and not positions.
+    """
+    config = text_config(model)
+    alibi = config.model_type in ("bloom", "mpt") or getattr(config, "alibi", False)
+    return not alibi and not getattr(model, "_is_stateful", False) and set(layer_types(model)) <= CACHEABLE_LAYERS
 
 
 def find_blocks(model: nn.Module) -> list[str]:

@@ -17,7 +17,7 @@ from .models import layer_types, text_config
 from .row_cache import RowCache
 from .steering import Dial
 
-PACKED_TOKENS = 4096  # at most this many suffix tokens in one forward
+PACKED_TOKENS = 2048
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ def packed_forks(
     probe: Probe,
     times: Sequence[int],
     cache: RowCache,
+    shared: Tensor,
     rows: Tensor,
     coefficients: Tensor,
     padding: Tensor,
@@ -92,14 +93,16 @@ def packed_forks(
 ) -> list[list[Fork]]:
     """Read the probe at all `times` of some rows of a rollout in few forwards.
 
-    rows, coefficients, padding: (rows,), cache row, coefficient and number of left-padding slots of each;
-    prompt_width: slots that hold prompts. The cache must hold every generated token up to the last time.
+    shared, rows, coefficients, padding: (rows,), the cache row in shared layers and in the others, the coefficient and
+    the number of left-padding slots of each; prompt_width: slots that hold prompts. The cache must hold every generated
+    token up to the last time.
     """
     per_forward = max(1, PACKED_TOKENS // (len(times) * len(probe.suffix)))
     forks: list[list[Fork]] = []
     for part in torch.arange(len(rows)).split(per_forward):
         dial.coefficient = coefficients[part]
-        logits = _packed_logits(model, probe, times, cache.prefix(rows[part]), padding[part], prompt_width)
+        prefix = cache.prefix(shared[part], rows[part])
+        logits = _packed_logits(model, probe, times, prefix, padding[part], prompt_width)
         readings = [reading.tolist() for reading in probe.read(logits)]
         forks += [
             [Fork(t, *values) for t, *values in zip(times, *row, strict=True)] for row in zip(*readings, strict=True)

@@ -2,6 +2,7 @@
 
 Rows of many prompts and many coefficients share one batch, and each steered row has an unsteered twin in it that reads
 the same tokens: both are scored through the same cached path and nothing of shape tokens x vocabulary is ever kept.
+Below the first edited block a row and its twin are one row.
 KL at token t = sum over the vocabulary of p_steered (log p_steered - log p_base), nats, fp32.
 """
 
@@ -20,6 +21,7 @@ from .models import is_cacheable, layer_types
 from .probe import Fork, Probe, packed_forks
 from .progress import bar
 from .row_cache import RowCache
+from .row_split import RowSplit, count_shared, split_rows
 from .steering import Dial, Steering, steer
 
 log = logging.getLogger(__name__)
@@ -79,19 +81,26 @@ def roll_out(
     if steering is None and any(request.coefficient for request in requests):
         raise ValueError("a coefficient needs a steering")
     rollouts = [Rollout() for _ in requests]
-    run: Callable[..., None] = _Batch.run_all
-    if not is_cacheable(model):
+    together, n_shared = is_cacheable(model), count_shared(model, steering)
+    if not together:
         kinds = sorted(set(layer_types(model)))
         log.warning("layers %s cannot share a cache between rows: rolling prompts out one by one, slowly", kinds)
-        run = _run_plainly
     context = steer(model, steering, 0.0) if steering else nullcontext(Dial(0.0))
     starts = range(0, len(requests), batch_size)
-    with torch.inference_mode(), context as dial, bar(len(starts) * window, description) as progress:
+    with (
+        torch.inference_mode(),
+        context as dial,
+        split_rows(model, n_shared) as split,
+        bar(len(starts) * window, description) as progress,
+    ):
         by_length = sorted(range(len(requests)), key=lambda i: (len(requests[i].ids), requests[i].prompt_id))
         for done, start in enumerate(starts, start=1):
             part = by_length[start : start + batch_size]
             batch = [(requests[i], rollouts[i]) for i in part]
-            run(model, dial, batch, window, end_ids, probe, times, progress.update)
+            if together:
+                _Batch(model, dial, split, n_shared, batch).run(window, end_ids, probe, times, progress.update)
+            else:
+                _run_plainly(model, dial, batch, window, end_ids, probe, times)
             progress.update(done * window - progress.n)
     return rollouts
 
@@ -99,15 +108,14 @@ def roll_out(
 class _Batch:
     """Rows that are decoded together: one a request, and one unsteered twin for each nonzero coefficient.
 
-    `owner` (rows,) is the request that a row belongs to and `twin` (rows,) says which rows are unsteered.
+    `owner` (rows,) is the request that a row belongs to and `twin` (rows,) says which rows are unsteered. `fed` (fed
+    rows,) is the request of each row that the model is fed: one for a row and its twin where blocks are shared.
     """
 
-    @classmethod
-    def run_all(cls, model: Any, dial: Dial, batch: list[tuple[Request, Rollout]], *rest: Any) -> None:
-        cls(model, dial, batch).run(*rest)
-
-    def __init__(self, model: Any, dial: Dial, batch: list[tuple[Request, Rollout]]) -> None:
-        self.model, self.dial = model, dial
+    def __init__(
+        self, model: Any, dial: Dial, split: RowSplit, n_shared: int, batch: list[tuple[Request, Rollout]]
+    ) -> None:
+        self.model, self.dial, self.split, self.n_shared = model, dial, split, n_shared
         self.requests = [request for request, _ in batch]
         self.rollouts = [rollout for _, rollout in batch]
         self.device = next(model.parameters()).device
@@ -115,6 +123,13 @@ class _Batch:
         twins = self.coefficients.nonzero().flatten()
         self.owner = torch.cat([torch.arange(len(batch)), twins])
         self.twin = torch.cat([torch.zeros(len(batch), dtype=torch.bool), torch.ones(len(twins), dtype=torch.bool)])
+        self.fed = torch.arange(len(batch)) if n_shared else self.owner
+
+    def fed_row(self) -> Tensor:
+        """Return the fed row that each row comes from."""
+        place = torch.empty(len(self.requests), dtype=torch.long)
+        place[self.fed] = torch.arange(len(self.fed))
+        return place[self.owner] if self.n_shared else torch.arange(len(self.owner))
 
     def run(
         self,
@@ -145,15 +160,19 @@ class _Batch:
 
     def prefill(self, window: int) -> Tensor:
         """Read the prompts, each unsteered one once, and return the last logits of every row."""
-        unsteered = {self.requests[owner].ids: None for owner in self.owner[self.twin].tolist()}
-        prompts = [request.ids for request in self.requests] + list(unsteered)
-        place = {ids: len(self.requests) + i for i, ids in enumerate(unsteered)}
-        self.prompt_width = max(map(len, prompts))
-        padding = torch.tensor([self.prompt_width - len(ids) for ids in prompts])
-        ids = torch.tensor([[0] * int(pad) + list(p) for p, pad in zip(prompts, padding, strict=True)])
+        of = [self.requests[owner].ids for owner in self.owner.tolist()]
+        unsteered = list({ids: None for ids, twin in zip(of, self.twin, strict=True) if twin})
+        above = [request.ids for request in self.requests] + unsteered
+        below = list(dict.fromkeys(above)) if self.n_shared else above
+        self.prompt_width = max(map(len, below))
+        padding = torch.tensor([self.prompt_width - len(ids) for ids in below])
+        ids = torch.tensor([[0] * int(pad) + list(p) for p, pad in zip(below, padding, strict=True)])
         mask = torch.arange(self.prompt_width) >= padding[:, None]
-        cache = RowCache(len(layer_types(self.model)), self.prompt_width)
+        cache = RowCache(len(layer_types(self.model)), self.prompt_width, self.n_shared)
         self.dial.coefficient = torch.cat([self.coefficients, torch.zeros(len(unsteered))])
+        place_below = {prompt: i for i, prompt in enumerate(below)}
+        if self.n_shared:
+            self.split.set(torch.tensor([place_below[prompt] for prompt in above]), len(below))
         logits = self.model(
             input_ids=ids.to(self.device),
             attention_mask=mask.to(self.device),
@@ -162,12 +181,14 @@ class _Batch:
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
+        place = {prompt: len(self.requests) + i for i, prompt in enumerate(unsteered)}
         rows = torch.tensor(
-            [place[self.requests[o].ids] if twin else o for o, twin in zip(self.owner.tolist(), self.twin, strict=True)]
+            [place[p] if twin else o for p, o, twin in zip(of, self.owner.tolist(), self.twin.tolist(), strict=True)]
         )
-        self.cache = cache.expanded(rows, self.prompt_width + window)
-        self.padding = padding[rows]
-        self.mask = torch.cat([mask[rows], torch.ones(len(rows), window, dtype=torch.bool)], -1).to(self.device)
+        fed = torch.tensor([place_below[self.requests[o].ids] for o in self.fed.tolist()]) if self.n_shared else rows
+        self.cache = cache.expanded(fed, rows, self.prompt_width + window)
+        self.padding = padding[fed]
+        self.mask = torch.cat([mask[fed], torch.ones(len(fed), window, dtype=torch.bool)], -1).to(self.device)
         return logits[rows]
 
     def read(self, logits: Tensor, t: int) -> Tensor:
@@ -195,9 +216,11 @@ class _Batch:
     def feed(self, token: Tensor) -> Tensor:
         """Give every row its request's token and return the next logits, (rows, vocabulary)."""
         self.dial.coefficient = torch.where(self.twin, 0.0, self.coefficients[self.owner])
+        if self.n_shared:
+            self.split.set(self.fed_row(), len(self.fed))
         length = self.cache.get_seq_length()
         return self.model(
-            input_ids=token[self.owner][:, None].to(self.device),
+            input_ids=token[self.fed][:, None].to(self.device),
             attention_mask=self.mask[:, : length + 1],
             position_ids=(length - self.padding)[:, None].to(self.device),
             past_key_values=self.cache,
@@ -206,10 +229,9 @@ class _Batch:
 
     def drop(self, done: Tensor) -> None:
         """Take the rows of finished requests out of the batch."""
-        kept = (~done[self.owner]).nonzero().flatten()
-        order = self.cache.keep(kept)
-        self.owner, self.twin, self.padding = self.owner[order], self.twin[order], self.padding[order]
-        self.mask = self.mask[order.to(self.device)]
+        fed, rows = self.cache.keep(*((~done[of]).nonzero().flatten() for of in (self.fed, self.owner)))
+        self.owner, self.twin = self.owner[rows], self.twin[rows]
+        self.fed, self.padding, self.mask = self.fed[fed], self.padding[fed], self.mask[fed.to(self.device)]
 
     def fork(self, done: Tensor, probe: Probe | None, times: Sequence[int]) -> None:
         """Read the probe on the rows of finished requests, those with equally many forks together."""
@@ -221,11 +243,12 @@ class _Batch:
             groups[sum(t <= length for t in times)].append(row)
         for count, members in groups.items():
             rows = torch.tensor(members)
-            owners = self.owner[rows]
-            forks = packed_forks(
-                self.model, self.dial, probe, times[:count], self.cache, rows,
-                self.coefficients[owners], self.padding[rows].to(self.device), self.prompt_width,
-            )  # fmt: skip
+            owners, fed = self.owner[rows], self.fed_row()[rows]
+            with self.split.paused():
+                forks = packed_forks(
+                    self.model, self.dial, probe, times[:count], self.cache, fed, rows,
+                    self.coefficients[owners], self.padding[fed].to(self.device), self.prompt_width,
+                )  # fmt: skip
             for owner, row_forks in zip(owners.tolist(), forks, strict=True):
                 self.rollouts[owner].forks = row_forks
 
@@ -238,7 +261,6 @@ def _run_plainly(
     end_ids: frozenset[int],
     probe: Probe | None,
     times: Sequence[int],
-    tick: Callable[[], object],  # noqa: ARG001
 ) -> None:
     """The path for recurrent and hybrid layers: no padding, no shared cache, prefixes recomputed at every fork."""
     device = next(model.parameters()).device

@@ -1,5 +1,7 @@
 """A key-value cache for rollouts: preallocated, rows can be copied at the start and dropped at any time."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
@@ -69,45 +71,54 @@ class PrefixLayer(CacheLayerMixin):
 
 
 class RowCache(Cache):
-    """A cache of `RowLayer`s that knows about rows."""
+    """A cache of `RowLayer`s that knows about rows.
 
-    def __init__(self, n_layers: int, capacity: int) -> None:
+    The first `n_shared` layers hold one set of rows and the others another: rows that differ only in how they are
+    steered share the layers below the first edit. Methods take the rows of the shared layers and those of the others.
+    """
+
+    def __init__(self, n_layers: int, capacity: int, n_shared: int = 0) -> None:
         super().__init__(layers=[RowLayer(capacity) for _ in range(n_layers)])
+        self.n_shared = n_shared
 
-    def expanded(self, rows: Tensor, capacity: int) -> "RowCache":
+    def _rows(self, shared: Tensor, rows: Tensor) -> Iterator[tuple[int, RowLayer, Tensor]]:
+        for index, layer in enumerate(self.layers):
+            if layer.is_initialized:  # models that share keys between layers leave some empty
+                yield index, layer, shared if index < self.n_shared else rows
+
+    def expanded(self, shared: Tensor, rows: Tensor, capacity: int) -> "RowCache":
         """Return a cache of `capacity` whose row i is a copy of this cache's row `rows[i]`."""
-        grown = RowCache(len(self.layers), capacity)
-        for old, new in zip(self.layers, grown.layers, strict=True):
-            if old.is_initialized:  # models that share keys between layers leave some empty
-                new.update(old.keys[rows, :, : old.length], old.values[rows, :, : old.length])
+        grown = RowCache(len(self.layers), capacity, self.n_shared)
+        for index, layer, chosen in self._rows(shared, rows):
+            grown.layers[index].update(layer.keys[chosen, :, : layer.length], layer.values[chosen, :, : layer.length])
         return grown
 
-    def keep(self, kept: Tensor) -> Tensor:
-        """Drop all rows but `kept` (sorted) by moving the last rows into the holes.
+    def keep(self, shared: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Drop all rows but those given (sorted) by moving the last rows into the holes.
 
-        Returns the new order: entry i is the old row that now is row i.
+        Returns the new orders: entry i is the old row that now is row i.
         """
-        n = len(kept)
-        inside = kept[kept < n]
-        hole = torch.ones(n, dtype=torch.bool)
-        hole[inside] = False
-        holes, movers = hole.nonzero().flatten(), kept[kept >= n]
-        order = torch.arange(n)
-        order[holes] = movers
-        for layer in self.layers:
-            if layer.is_initialized:
-                for buffer in (layer.keys, layer.values):
-                    buffer[holes, :, : layer.length] = buffer[movers, :, : layer.length]
-                layer.rows = n
-        return order
+        plans = [_refill(kept) for kept in (shared, rows)]
+        for index, layer, _ in self._rows(shared, rows):
+            order, holes = plans[index >= self.n_shared]
+            for buffer in (layer.keys, layer.values):
+                buffer[holes, :, : layer.length] = buffer[order[holes], :, : layer.length]
+            layer.rows = len(order)
+        return plans[0][0], plans[1][0]
 
-    def prefix(self, rows: Tensor) -> Cache:
+    def prefix(self, shared: Tensor, rows: Tensor) -> Cache:
         """Return a read-only copy of some rows, to score several continuations of them in one forward."""
-        return Cache(
-            layers=[
-                PrefixLayer(layer.keys[rows, :, : layer.length], layer.values[rows, :, : layer.length])
-                if layer.is_initialized
-                else RowLayer(0)
-                for layer in self.layers
-            ]
-        )
+        layers: list[CacheLayerMixin] = [RowLayer(0) for _ in self.layers]
+        for index, layer, chosen in self._rows(shared, rows):
+            layers[index] = PrefixLayer(layer.keys[chosen, :, : layer.length], layer.values[chosen, :, : layer.length])
+        return Cache(layers=layers)
+
+
+def _refill(kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the order of rows after the last of `kept` (sorted) moved into the holes, and the holes."""
+    order, inside = torch.arange(len(kept)), kept[kept < len(kept)]
+    hole = torch.ones(len(kept), dtype=torch.bool)
+    hole[inside] = False
+    holes = hole.nonzero().flatten()
+    order[holes] = kept[kept >= len(kept)]
+    return order, holes
