@@ -71,12 +71,9 @@ def test_a_weight_delta_on_the_side_equals_merged_weights(kind, module):
 def test_twins_share_the_blocks_below_the_first_edit_wherever_that_is(place):
     model = tiny.model()
     embedding = next(path for path, module in model.named_modules() if module is model.get_input_embeddings())
-    path, shared = {
-        "first block": (find_blocks(model)[0], 0), "last block": (find_blocks(model)[-1], 2), "embedding": (embedding, 0)
-    }[place]  # fmt: skip
-    steering = Steering(
-        "one", ((path, direction(model).edits[0][1]), (find_blocks(model)[-1], Add(torch.ones(32)))), {}
-    )
+    first, _, last = find_blocks(model)
+    path, shared = {"first block": (first, 0), "last block": (last, 2), "embedding": (embedding, 0)}[place]
+    steering = Steering("two", ((path, direction(model).edits[0][1]), (last, Add(torch.ones(32)))), {})
     assert count_shared(model, steering) == shared
     wanted, times = requests([0.0, 0.4, -1.0]), [0, 5, 16]
     rollouts = roll_out(model, steering, wanted, window=16, end_ids=END, batch_size=9, probe=PROBE, times=times)
