@@ -214,27 +214,15 @@ def test_calibration_figure_runs_with_its_legend_beside(methods):
     assert len(looks) == len(methods)
 
 
-def test_calibration_path_is_in_coefficient_order_with_numbered_steps():
+def test_calibration_path_is_in_coefficient_order():
     axes = panel(calibration_figure(calibration(["lora"]), 1.0, 0.05, "p95"), "seed 0")
     paths = [line for line in axes.lines if len(line.get_xdata()) == 3]
     assert [path.get_xdata().tolist() for path in paths] == [[1, 2, 3], pytest.approx([1.2, 2.4, 3.6])]
-    assert [text.get_text() for text in axes.texts] == ["1", "3", "2"] * 2
     audits = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
     assert [audit.get_ydata().tolist() for audit in audits] == [[2.0], [2.0]]
     assert axes.get_xscale() == axes.get_yscale() == "log"
     band = axes.patches[0]
     assert (band.get_y(), band.get_height()) == pytest.approx((0.95, 0.1))
-
-
-def test_calibration_steps_at_one_place_share_a_label():
-    close = calibration(["lora"]).with_columns(
-        pl.when(pl.col("step") == 3)
-        .then(pl.col("coefficient").sign() * 2.99)
-        .otherwise("coefficient")
-        .alias("coefficient")
-    )
-    axes = panel(calibration_figure(close.filter(sign="positive"), 1.0, 0.05, "p95"), "seed 0")
-    assert [text.get_text() for text in axes.texts] == ["1", "3,2"]
 
 
 @pytest.mark.parametrize("methods", [["lora"], METHODS])

@@ -150,7 +150,8 @@ def _draw_at_risk(axes: Axes, panel: pl.DataFrame, styles: dict[float, Style], t
 def spaghetti_figure(tokens: pl.DataFrame, lifetimes: pl.DataFrame, target: float) -> Figure:
     """Draw KL (nats) against t, a panel a dose, a line a trajectory that turns dark at the fork where it died.
 
-    The black median is over the trajectories that have token t. target (nats) is the dotted line.
+    The black median is over the trajectories that have token t, while there are at least 3. target (nats) is the
+    dotted line.
     """
     joined = tokens.join(lifetimes, on=KEYS, nulls_equal=True).sort("alpha", "t", maintain_order=True)
     columns, rows = _arrange(joined, (*CELL, "method"), "alpha", most=6)
@@ -188,7 +189,7 @@ def _draw_trajectories(axes: Axes, panel: pl.DataFrame) -> None:
         ends += [points[-1]] if ended else []
     for lines, color in ((alive, ALIVE), (dead, DEAD)):
         axes.add_collection(LineCollection(lines, colors=color, linewidths=0.5, clip_on=False))
-    median = panel.group_by("t").agg(pl.col("kl").median()).sort("t")
+    median = panel.group_by("t").agg(pl.col("kl").median(), pl.len()).filter(pl.col("len") >= 3).sort("t")
     axes.plot(median["t"], median["kl"], color="black", linewidth=1.2, clip_on=False, path_effects=HALO)
     if ends:
         axes.plot(*np.transpose(ends), clip_on=False, zorder=4, path_effects=HALO, **END)
@@ -198,8 +199,8 @@ def _draw_trajectories(axes: Axes, panel: pl.DataFrame) -> None:
 def calibration_figure(calibration: pl.DataFrame, target: float, tolerance: float, statistic: str) -> Figure:
     """Draw the evaluations of `statistic` (nats) against |coefficient|, a panel a seed, a line a method and sign.
 
-    Lines run in the order of the coefficient and numbers give the order of evaluation. The band is
-    target * (1 +- tolerance). Audit points are hollow. Coefficient 0 has no place on a logarithmic axis.
+    Lines run in the order of the coefficient. The band is target * (1 +- tolerance). Audit points are hollow.
+    Coefficient 0 has no place on a logarithmic axis.
     """
     positive = calibration.with_columns(pl.col("coefficient").abs()).filter(pl.col("coefficient") > 0)
     columns, rows = _arrange(positive, CELL[:2], "seed", most=3)
@@ -230,20 +231,10 @@ def calibration_figure(calibration: pl.DataFrame, target: float, tolerance: floa
 
 
 def _draw_path(axes: Axes, path: pl.DataFrame, statistic: str, look: Style, marker: str) -> None:
-    """Draw one method and sign; evaluations closer than a label's width share one label."""
     evaluated, audit = path.filter(split="calibration"), path.filter(split="audit")
     axes.plot(evaluated["coefficient"], evaluated[statistic], marker=marker, markersize=4, linewidth=1.2, **look)
-    hollow: Style = {"color": look["color"], "linestyle": "", "markersize": 7, "markerfacecolor": "none"}
+    hollow: Style = {"color": look["color"], "linestyle": "", "markersize": 8, "markerfacecolor": "none"}
     axes.plot(audit["coefficient"], audit[statistic], marker=marker, zorder=5, **hollow)
-    labels: list[tuple[float, float, str]] = []
-    for x, y, step in evaluated.select("coefficient", statistic, "step").iter_rows():
-        close = f"{labels.pop()[2]}," if labels and x < 1.04 * labels[-1][0] else ""
-        labels.append((x, y, f"{close}{step}"))
-    # KL grows as the square of the dose, so these lines are steep and the space beside their points is free.
-    right = marker == SIGNS["positive"][1]
-    place: Style = {"xytext": (6 if right else -6, 0), "ha": "left" if right else "right", "va": "center"}
-    for x, y, text in labels:
-        axes.annotate(text, (x, y), textcoords="offset points", fontsize=8, path_effects=HALO, **place)
 
 
 @matplotlib.rc_context(STYLE)
