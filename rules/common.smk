@@ -52,6 +52,11 @@ def model_settings(model, **parts):
     return settings(dtype=config["models"][model]["dtype"], device=config["device"], **parts)
 
 
+def training_settings(method):
+    """Return the part of an adapter's entry that its training depends on."""
+    return {key: value for key, value in config["methods"][method].items() if key != "delta"}
+
+
 def rollout_settings(model, **parts):
     """Return what a trajectory depends on besides its doses: the audit and the rollouts share it."""
     shared = {key: value for key, value in config["rollout"].items() if key != "alphas"}

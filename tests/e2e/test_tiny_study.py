@@ -98,7 +98,7 @@ def test_another_peft_family_is_a_config_entry(study):
         study={"methods": ["lora", "rescale"]},
         methods={
             "rescale": {
-                "kind": "adapter", "peft_type": "IA3", "options": {"feedforward_modules": []},
+                "kind": "adapter", "delta": "difference", "peft_type": "IA3", "options": {"feedforward_modules": []},
                 "target_modules": ["k_proj", "v_proj"], "layer_range": [0.0, 1.0],
                 "training": {
                     "steps": 2, "batch_size": 4, "learning_rate": 0.1, "weight_decay": 0, "warmup_steps": 0,

@@ -29,6 +29,11 @@ def test_a_learning_rate_reruns_that_adapter_alone(study):
     assert study.stale() == {"train_adapter": 2, "merge_diff": 1, **LORA_CHAIN, "plot_training": 1}
 
 
+def test_another_delta_of_the_same_adapters_trains_nothing(study):
+    study.configure(methods={"lora": {"delta": "bisector"}})
+    assert study.stale() == {"merge_diff": 1, **LORA_CHAIN}
+
+
 def test_one_more_alpha_reruns_rollouts_and_not_the_calibration(study):
     study.configure(rollout={"alphas": [0, 1, 2, 3]})
     assert study.stale() == {"rollout_trajectories": 2, "kaplan_meier": 2, **FIGURES}
