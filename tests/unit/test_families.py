@@ -173,3 +173,10 @@ def test_every_family_of_the_config_is_calibrated(pair):
         assert found["c_star"] > 0
         assert found["statistic"] > 1e-3
     assert set(read_table(table)["method"]) == {pair.name}
+
+
+@pytest.mark.parametrize("pair", ["pissa", "olora", "rslora_pissa"], indirect=True)
+def test_an_adapter_that_took_over_base_weights_is_saved_as_one_that_does_not(pair):
+    saved = read_json(pair.folder / "positive/adapter_config.json")
+    assert saved["init_lora_weights"] is True, "else every reader would have to repeat the decomposition"
+    assert saved["r"] == 2 * pair.method["options"]["r"]
