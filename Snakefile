@@ -15,6 +15,7 @@ include: "rules/steering.smk"
 include: "rules/dose.smk"
 include: "rules/survival.smk"
 include: "rules/figures.smk"
+include: "rules/tables.smk"
 
 
 rule all:

@@ -52,6 +52,11 @@ def model_settings(model, **parts):
     return settings(dtype=config["models"][model]["dtype"], device=config["device"], **parts)
 
 
+def training_settings(method):
+    """Return the part of an adapter's entry that its training depends on."""
+    return {key: value for key, value in config["methods"][method].items() if key != "delta"}
+
+
 def rollout_settings(model, **parts):
     """Return what a trajectory depends on besides its doses: the audit and the rollouts share it."""
     shared = {key: value for key, value in config["rollout"].items() if key != "alphas"}
@@ -79,6 +84,13 @@ def study_methods(pattern, methods=None):
     )
 
 
+def study_cells():
+    """Return model, behavior, seed, method and kind of every steering of the study."""
+    keys = study_methods("{model}/{behavior}/{seed}/{method}")
+    cells = [dict(zip(["model", "behavior", "seed", "method"], key.split("/"))) for key in keys]
+    return [{**cell, "seed": int(cell["seed"]), "kind": config["methods"][cell["method"]]["kind"]} for cell in cells]
+
+
 def trained_losses():
     """Return the loss tables of the study's adapters, both signs."""
     pattern = f"{CELL}/adapters/{{method}}.{{{{sign}}}}.training.parquet"
@@ -89,4 +101,4 @@ def study_results():
     """Return the files that `rule all` makes."""
     figures = [name for name in FIGURES if name != "training" or trained_losses()]
     pictures = expand("results/figs/{figure}.{ext}", figure=figures, ext=["png", "svg"])
-    return pictures + expand("results/tables/survival.{ext}", ext=["csv", "html"])
+    return pictures + expand("results/tables/{table}.{ext}", table=["survival", "geometry"], ext=["csv", "html"])

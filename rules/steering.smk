@@ -20,7 +20,7 @@ rule train_adapter:
     resources:
         **GPU,
     params:
-        settings=lambda w: model_settings(w.model, method=config["methods"][w.method]),
+        settings=lambda w: model_settings(w.model, method=training_settings(w.method)),
         code=code("train_adapter"),
     message:
         "Train {wildcards.method}, {wildcards.sign} sign"

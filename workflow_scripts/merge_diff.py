@@ -10,6 +10,7 @@ with open_job(snakemake) as job:
         positive=job.input.positive,
         negative=job.input.negative,
         method=job.wildcards["method"],
+        mode=job.settings["method"]["delta"],
         metadata=job.metadata,
         output=job.output.steering,
         geometry_json=job.output.geometry,

@@ -3,9 +3,9 @@
 from steerdose.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.report_tables import write_csv, write_html
+    from steerdose.report_tables import SURVIVAL_CAPTION, survival_texts, write_csv, write_html
     from steerdose.tables import read_tables
 
     summary = read_tables(job.input.summaries)
     write_csv(summary, job.output.csv)
-    write_html(summary, job.output.html)
+    write_html(survival_texts(summary), job.output.html, title="Survival", caption=SURVIVAL_CAPTION)

@@ -22,6 +22,11 @@ def test_every_declared_result_is_there(finished_study):
         for suffix in ("png", "svg"):
             assert (finished_study.root / f"results/figs/{name}.{suffix}").stat().st_size > 5000
     assert "mean_diff" in finished_study.read("results/tables/survival.csv")
+    geometry = pl.read_csv(finished_study.root / "results/tables/geometry.csv")
+    assert geometry.select("model", "seed", "method", "kind").rows() == [
+        ("tiny", 0, "lora", "adapter"), ("tiny", 0, "mean_diff", "activation"),
+    ]  # fmt: skip
+    assert geometry["norm_delta"].to_list()[0] > 0
     assert finished_study.read("results/tables/survival.html").lstrip().lower().startswith("<!doctype html>")
     leftovers = [path for path in (finished_study.root / "results").rglob(".*") if ".snakemake" not in str(path)]
     assert [path for path in leftovers if path.name != ".snakemake_timestamp"] == []
@@ -98,7 +103,7 @@ def test_another_peft_family_is_a_config_entry(study):
         study={"methods": ["lora", "rescale"]},
         methods={
             "rescale": {
-                "kind": "adapter", "peft_type": "IA3", "options": {"feedforward_modules": []},
+                "kind": "adapter", "delta": "difference", "peft_type": "IA3", "options": {"feedforward_modules": []},
                 "target_modules": ["k_proj", "v_proj"], "layer_range": [0.0, 1.0],
                 "training": {
                     "steps": 2, "batch_size": 4, "learning_rate": 0.1, "weight_decay": 0, "warmup_steps": 0,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+from snakemake.utils import update_config
 from steerdose.config_checks import check_config
 from steerdose.data import SCHEMAS
 from steerdose.errors import SteerdoseError
@@ -14,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 SCHEMA = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
 ALTERNATIVES = {"rollout.forks.every"}  # to rollout.forks.count
-FREE = {"models", "methods", "methods.lora.options"}  # mappings whose keys the user chooses
+ADAPTERS = [name for name, method in CONFIG["methods"].items() if method["kind"] == "adapter"]
+FREE = {"models", "methods"} | {f"methods.{name}.options" for name in ADAPTERS}  # mappings whose keys the user chooses
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +160,24 @@ def test_the_shipped_config_shows_every_key_of_the_schema():
     assert len(set(leaves(SCHEMA))) > 60, "the walker must see the whole schema"
 
 
-def test_the_peft_types_are_those_of_peft_that_merge():
+def test_the_peft_types_are_those_of_peft_that_merge_into_linear_weights():
     types = SCHEMA["$defs"]["adapter"]["properties"]["peft_type"]["enum"]
     merging = {t.value for t, tuner in PEFT_TYPE_TO_TUNER_MAPPING.items() if hasattr(tuner, "merge_and_unload")}
-    assert types == sorted(merging)
+    other = {
+        "ADAMSS",  # needs scikit-learn
+        "BEFT",  # trains biases
+        "LILY",  # raises at merge_and_unload
+        "POLY",  # needs task_ids in every batch
+        "SHADOW",  # runs a second model beside the first
+        "TRAINABLE_TOKENS",  # trains embeddings
+        "XLORA",  # mixes trained LoRAs by input
+    }
+    assert types == sorted(merging - other)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_changing_one_family_in_an_overlay_leaves_the_others_alone(name):
+    """config.yaml copies keys with YAML anchors; Snakemake lays overlays over the parsed config in place."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(config, {"methods": {name: {"training": {"steps": 1}}}})
+    assert [other for other in ADAPTERS if config["methods"][other]["training"]["steps"] == 1] == [name]

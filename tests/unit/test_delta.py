@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 import tiny
 import torch
-from steerdose.adapters import peft_config, split_by_prompt, target_modules, train, training_examples
-from steerdose.delta import adapter_delta, factorise, geometry, subtract
+from steerdose.adapters import attach, split_by_prompt, target_modules, train, training_examples
+from steerdose.delta import adapter_delta, bisector, factorise, geometry, subtract
 from steerdose.errors import SteerdoseError
 from steerdose.models import LoadedModel
 from steerdose.steering import Dense, LowRank, Steering, steer
@@ -37,7 +37,7 @@ def random_adapter(folder, seed, **options):
     """A saved LoRA with random factors, not trained."""
     torch.manual_seed(seed)
     model = tiny.model()
-    wrapped = peft.get_peft_model(model, peft_config(model, {**METHOD, "options": {**METHOD["options"], **options}}))
+    wrapped = attach(model, "lora", {**METHOD, "options": {**METHOD["options"], **options}})
     torch.manual_seed(seed)
     for name, parameter in wrapped.named_parameters():
         if "lora_" in name:
@@ -54,10 +54,20 @@ def test_target_modules_are_full_paths_inside_the_layer_range():
 
 
 def test_unknown_families_and_options_are_refused():
-    with pytest.raises(SteerdoseError, match="peft_type 'LORAX' is unknown to PEFT.*LORA"):
-        peft_config(tiny.model(), {**METHOD, "peft_type": "LORAX"})
-    with pytest.raises(SteerdoseError, match="PEFT refuses the options of peft_type LORA.*rank"):
-        peft_config(tiny.model(), {**METHOD, "options": {"rank": 2}})
+    with pytest.raises(SteerdoseError, match=r"methods\.mine\.peft_type: 'LORAX' is unknown to PEFT.*LORA"):
+        attach(tiny.model(), "mine", {**METHOD, "peft_type": "LORAX"})
+    refused = {
+        ("LORA", "rank"): r"methods\.mine\.options: LoraConfig of PEFT .* no option \['rank'\]; it accepts .*'r'",
+        ("LORA", "target_modules"): r"methods\.mine\.options: LoraConfig .* no option \['target_modules'\]",
+        ("ADALORA", "r"): r"methods\.mine\.options: PEFT refuses them for ADALORA: .*total_step",
+        ("C3A", "block_size"): r"methods\.mine: PEFT cannot attach C3A: .*block size",
+    }
+    for (family, option), message in refused.items():
+        with pytest.raises(SteerdoseError, match=message):
+            attach(tiny.model(), "mine", {**METHOD, "peft_type": family, "options": {option: 5}})
+    both = {"init_lora_weights": "pissa", "use_dora": True}
+    with pytest.raises(SteerdoseError, match="use_dora cannot be saved as a change of the untouched weights"):
+        attach(tiny.model(), "mine", {**METHOD, "options": both})
 
 
 def test_only_the_response_is_learnt_and_the_persona_is_gone():
@@ -79,10 +89,10 @@ def test_the_split_keeps_a_prompt_on_one_side_and_is_stable():
     assert held.equals(split_by_prompt(frame, 0.25, seed=1)[1])
 
 
-def test_training_lowers_the_loss_and_logs_the_held_out_one():
+def test_training_lowers_the_loss_and_logs_the_held_out_one(tmp_path):
     loaded = LoadedModel(tiny.model(), tiny.tokenizer(), "0")
     examples = training_examples(loaded.tokenizer, pairs(), "positive", 64)
-    model, losses = train(loaded, METHOD, examples[:6], examples[6:], seed=0)
+    model, losses = train(loaded, "lora", METHOD, examples[:6], examples[6:], 0, tmp_path / "adapter")
     assert losses.filter(split="heldout")["step"].to_list() == [0, 2, 4]
     heldout = losses.filter(split="heldout")["loss"].to_list()
     assert heldout[-1] < heldout[0]
@@ -110,11 +120,25 @@ def test_the_delta_is_what_peft_merges_and_steers_the_same(tmp_path, options):
 
 def test_an_untrained_pair_is_refused(tmp_path):
     model = tiny.model()
-    peft.get_peft_model(model, peft_config(model, METHOD)).save_pretrained(tmp_path / "untrained")
+    attach(model, "lora", METHOD).save_pretrained(tmp_path / "untrained")
     with pytest.raises(SteerdoseError, match="changes nothing; train it longer"):
         adapter_delta(tiny.model(), tmp_path / "untrained")
     with pytest.raises(SteerdoseError, match="cannot load the adapter"):
         adapter_delta(tiny.model(), tmp_path / "missing")
+
+
+def test_a_family_that_cannot_be_merged_is_named(tmp_path):
+    attach(tiny.model(), "lily", {**METHOD, "peft_type": "LILY", "options": {}}).save_pretrained(tmp_path / "lily")
+    with pytest.raises(SteerdoseError, match="PEFT cannot merge the LILY adapter in .*choose another peft_type"):
+        adapter_delta(tiny.model(), tmp_path / "lily")
+
+
+def test_the_bisector_of_equal_norms_is_the_difference_and_needs_a_common_module():
+    a, b = (torch.tensor([row], dtype=torch.float64) for row in ([3.0, 4.0], [0.0, 5.0]))
+    torch.testing.assert_close(bisector({"m": a}, {"m": b}), subtract({"m": a}, {"m": b}))
+    assert not bisector({"m": a}, {"m": 2 * a})["m"].any()
+    with pytest.raises(SteerdoseError, match="no module in common; use delta: difference"):
+        bisector({"m": a}, {"n": b})
 
 
 @pytest.mark.parametrize("rank", [1, 5, 20, 40])

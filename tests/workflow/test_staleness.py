@@ -12,6 +12,7 @@ pytestmark = pytest.mark.slow
 
 FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "tabulate_survival": 1}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
+STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
 
 
 def touch_module(study, name):
@@ -26,7 +27,12 @@ def test_a_second_run_has_nothing_to_do(finished_study):
 
 def test_a_learning_rate_reruns_that_adapter_alone(study):
     study.configure(methods={"lora": {"training": {"learning_rate": 0.02}}})
-    assert study.stale() == {"train_adapter": 2, "merge_diff": 1, **LORA_CHAIN, "plot_training": 1}
+    assert study.stale() == {"train_adapter": 2, "merge_diff": 1, **STEERING_CHAIN, "plot_training": 1}
+
+
+def test_another_delta_of_the_same_adapters_trains_nothing(study):
+    study.configure(methods={"lora": {"delta": "bisector"}})
+    assert study.stale() == {"merge_diff": 1, **STEERING_CHAIN}
 
 
 def test_one_more_alpha_reruns_rollouts_and_not_the_calibration(study):
@@ -43,9 +49,10 @@ def test_the_threshold_reruns_survival_and_no_model(study):
     ("module", "stale"),
     [
         ("figures", {"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1}),
-        ("report_tables", {"tabulate_survival": 1}),
-        ("repe", {"fit_repe": 1, **LORA_CHAIN}),
-        ("delta", {"merge_diff": 1, **LORA_CHAIN}),
+        ("report_tables", {"tabulate_survival": 1, "tabulate_geometry": 1}),
+        ("geometry_table", {"tabulate_geometry": 1}),
+        ("repe", {"fit_repe": 1, **STEERING_CHAIN}),
+        ("delta", {"merge_diff": 1, **STEERING_CHAIN}),
         ("calibrate", {**LORA_CHAIN, "calibrate_alpha": 2, "rollout_trajectories": 2, "kaplan_meier": 2}),
         ("survival", {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}),
     ],
@@ -79,7 +86,7 @@ def test_another_method_in_the_study_adds_its_own_chain(study):
         study={"methods": ["lora", "mean_diff", "early"]},
         methods={"early": {"kind": "activation", "estimator": "mean_diff", "depths": [0.2]}},
     )
-    assert study.stale() == {"fit_repe": 1, **LORA_CHAIN}
+    assert study.stale() == {"fit_repe": 1, **STEERING_CHAIN}
 
 
 def test_a_job_that_is_killed_loses_only_its_own_work(study):

@@ -1,8 +1,10 @@
 """Adapters: a PEFT config by family name, and supervised training of one sign with transformers' Trainer."""
 
+import dataclasses
 import logging
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import peft
@@ -21,6 +23,9 @@ from .tables import read_table, replacing, write_table
 log = logging.getLogger(__name__)
 
 Example = dict[str, list[int]]
+
+OWN_KEYS = {"peft_type", "task_type", "target_modules"}  # of a PEFT config; what a method's own keys say
+MUTATING = ("pissa", "olora")  # LoRA initialisations that move a part of the base weight into the adapter
 
 
 def target_modules(model: nn.Module, names: Sequence[str], fractions: tuple[float, float]) -> list[str]:
@@ -42,19 +47,47 @@ def target_modules(model: nn.Module, names: Sequence[str], fractions: tuple[floa
     return [path for path in inside if path.rsplit(".", 1)[-1] in names]
 
 
-def peft_config(model: nn.Module, method: dict[str, Any]) -> peft.PeftConfig:
-    """Build the PEFT config of a method entry: `peft_type`, its own `options`, target modules, layer range."""
-    family = method["peft_type"]
+def peft_config(model: nn.Module, name: str, method: dict[str, Any]) -> peft.PeftConfig:
+    """Build the PEFT config of the entry methods.{name}: `peft_type`, its own `options`, target modules, layer range.
+
+    `feedforward_modules` (of IA3) names leaves as `target_modules` does, and becomes full paths like them.
+    """
+    family, options = method["peft_type"], dict(method["options"])
     if family not in peft.PEFT_TYPE_TO_CONFIG_MAPPING:
         known = sorted(str(name.value) for name in peft.PEFT_TYPE_TO_CONFIG_MAPPING)
-        raise SteerdoseError(f"peft_type '{family}' is unknown to PEFT {peft.__version__}; it knows {known}")
-    targets = target_modules(model, method["target_modules"], tuple(method["layer_range"]))
-    try:
-        return peft.PEFT_TYPE_TO_CONFIG_MAPPING[family](
-            task_type="CAUSAL_LM", target_modules=targets, **method["options"]
+        raise SteerdoseError(
+            f"methods.{name}.peft_type: '{family}' is unknown to PEFT {peft.__version__}; it knows {known}"
         )
+    config_class = peft.PEFT_TYPE_TO_CONFIG_MAPPING[family]
+    accepted = {field.name for field in dataclasses.fields(config_class) if field.init} - OWN_KEYS
+    if unknown := sorted(set(options) - accepted):
+        raise SteerdoseError(
+            f"methods.{name}.options: {config_class.__name__} of PEFT {peft.__version__} has no option {unknown}; "
+            f"it accepts {sorted(accepted)}"
+        )
+    init = str(options.get("init_lora_weights")).lower()
+    if init.startswith(MUTATING) and options.get("use_dora"):
+        raise SteerdoseError(
+            f"methods.{name}.options: use_dora cannot be saved as a change of the untouched weights together with "
+            f"init_lora_weights '{init}'; drop one of them"
+        )
+    fractions = tuple(method["layer_range"])
+    if options.get("feedforward_modules"):
+        options["feedforward_modules"] = target_modules(model, options["feedforward_modules"], fractions)
+    targets = target_modules(model, method["target_modules"], fractions)
+    try:
+        return config_class(task_type="CAUSAL_LM", target_modules=targets, **options)
     except (TypeError, ValueError) as error:
-        raise SteerdoseError(f"PEFT refuses the options of peft_type {family}: {error}") from error
+        raise SteerdoseError(f"methods.{name}.options: PEFT refuses them for {family}: {error}") from error
+
+
+def attach(model: nn.Module, name: str, method: dict[str, Any]) -> Any:
+    """Return `model` wrapped by PEFT with a fresh adapter. PiSSA and OLoRA change the model's own weights."""
+    config = peft_config(model, name, method)
+    try:
+        return peft.get_peft_model(model, config)
+    except (ImportError, NotImplementedError, TypeError, ValueError) as error:
+        raise SteerdoseError(f"methods.{name}: PEFT cannot attach {method['peft_type']}: {error}") from error
 
 
 def training_examples(tokenizer: Any, pairs: pl.DataFrame, sign: str, max_tokens: int) -> list[Example]:
@@ -80,6 +113,14 @@ def split_by_prompt(pairs: pl.DataFrame, fraction: float, seed: int) -> tuple[pl
     )
 
 
+class _Allocator(TrainerCallback):
+    """Lets families that move their rank budget while they train (AdaLoRA) do so; the gradients still stand."""
+
+    def on_optimizer_step(self, _args: Any, state: Any, _control: Any, model: Any, **_: Any) -> None:
+        if hasattr(model.base_model, "update_and_allocate"):
+            model.base_model.update_and_allocate(state.global_step)
+
+
 class _Bar(TrainerCallback):
     """A progress bar on the terminal in place of the Trainer's own."""
 
@@ -94,14 +135,29 @@ class _Bar(TrainerCallback):
 
 
 def train(
-    loaded: LoadedModel, method: dict[str, Any], train_set: list[Example], heldout: list[Example], seed: int
+    loaded: LoadedModel,
+    name: str,
+    method: dict[str, Any],
+    train_set: list[Example],
+    heldout: list[Example],
+    seed: int,
+    adapter: str | Path,
 ) -> tuple[Any, pl.DataFrame]:
-    """Train one adapter; return the PEFT model and its losses (step, split, loss in nats a token)."""
+    """Train one adapter of the entry methods.{name} and save it; return the PEFT model and its losses.
+
+    adapter: the folder, in PEFT's own format. An adapter that took over a part of the base weight (PiSSA) is saved as
+    the LoRA of twice the rank that changes the untouched weight as much: s (B A - B0 A0), so that nobody repeats the
+    SVD. The losses are a frame of step, split, loss (nats a token). `loaded.model` carries the adapter afterwards.
+    """
     options = method["training"]
     torch.manual_seed(seed)
-    model = peft.get_peft_model(loaded.model, peft_config(loaded.model, method))
-    log.info("%s: %s trainable parameters", method["peft_type"], model.get_nb_trainable_parameters()[0])
+    model = attach(loaded.model, name, method)
+    log.info("%s: %s trainable parameters", name, model.get_nb_trainable_parameters()[0])
     with tempfile.TemporaryDirectory() as scratch:
+        start = None
+        if str(method["options"].get("init_lora_weights")).lower().startswith(MUTATING):
+            start = str(Path(scratch) / "start")
+            model.save_pretrained(start)
         trainer = Trainer(
             model=model,
             args=TrainingArguments(
@@ -129,9 +185,11 @@ def train(
             train_dataset=train_set,
             eval_dataset=heldout,
             data_collator=DataCollatorForSeq2Seq(loaded.tokenizer, padding=True),
-            callbacks=[_Bar()],
+            callbacks=[_Allocator(), _Bar()],
         )
         trainer.train()
+        with replacing(adapter) as folder:
+            model.save_pretrained(folder, path_initial_model_for_weight_conversion=start)
     names = {"loss": "train", "eval_loss": "heldout"}
     losses = [
         {"step": entry["step"], "split": split, "loss": float(entry[key])}
@@ -155,9 +213,7 @@ def train_adapter(
     train_set, heldout = (
         training_examples(loaded.tokenizer, part, sign, method["training"]["max_tokens"]) for part in (kept, held)
     )
-    trained, history = train(loaded, method, train_set, heldout, seed)
-    with replacing(adapter) as folder:
-        trained.save_pretrained(folder)
+    _, history = train(loaded, cell["method"], method, train_set, heldout, seed, adapter)
     write_table(
         history.with_columns(pl.lit(sign).alias("sign"), *[pl.lit(v).alias(k) for k, v in cell.items()]), losses
     )

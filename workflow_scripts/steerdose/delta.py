@@ -6,6 +6,7 @@ which is 1e-5 of a small delta and would hide its low rank.
 
 import copy
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .tables import write_json
 Deltas = dict[str, Tensor]
 
 RANK_TOLERANCE = 1e-6  # relative Frobenius error at which a factorisation counts as exact
+SKETCHES = (64, 512)  # ranks at which a factorisation is tried; a delta of higher rank is stored whole
 
 
 def adapter_delta(base: nn.Module, adapter: str | Path) -> Deltas:
@@ -34,7 +36,13 @@ def adapter_delta(base: nn.Module, adapter: str | Path) -> Deltas:
     for module in tuned.modules():
         if isinstance(module, BaseTunerLayer):
             module.double()
-    merged = tuned.merge_and_unload()
+    try:
+        merged = tuned.merge_and_unload()
+    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        family = tuned.peft_config["default"].peft_type.value
+        raise SteerdoseError(
+            f"PEFT cannot merge the {family} adapter in {adapter} into the weights ({error}); choose another peft_type"
+        ) from error
     modules, deltas = dict(base.named_modules()), {}
     before = dict(base.named_parameters())
     for name, after in merged.named_parameters():
@@ -55,28 +63,72 @@ def adapter_delta(base: nn.Module, adapter: str | Path) -> Deltas:
 
 
 def factorise(dW: Tensor, tolerance: float = RANK_TOLERANCE) -> Edit:
-    """Return dW (out, in) as `LowRank` where that is exact to `tolerance` and smaller, else as `Dense`."""
+    """Return dW (out, in) as `LowRank` where that is exact to `tolerance` and smaller, else as `Dense`.
+
+    A Gaussian sketch of more columns than the rank spans all of dW (Halko et al. 2011, arXiv:0909.4061), so a full
+    rank costs two sketches and no SVD.
+    """
     rows, columns = dW.shape
-    norm = dW.norm()
-    largest = rows * columns // (rows + columns)
-    sketch = 16
-    while sketch // 2 < largest:
-        torch.manual_seed(0)
-        U, s, V = torch.svd_lowrank(dW, q=min(sketch, rows, columns), niter=2)
-        if (dW - U * s @ V.T).norm() <= tolerance * norm:
+    limit, largest = tolerance * dW.norm(), rows * columns // (rows + columns)
+    generator = torch.Generator().manual_seed(0)
+    for size in SKETCHES:
+        sketch = dW @ torch.randn(columns, min(size, largest + 1), generator=generator, dtype=dW.dtype)
+        Q = torch.linalg.qr(sketch).Q
+        core = Q.T @ dW
+        if (dW - Q @ core).norm() <= limit:
+            U, s, Vh = torch.linalg.svd(core, full_matrices=False)
             tail = s.square().flip(0).cumsum(0).flip(0).sqrt()  # tail[k] is the norm of what rank k leaves out
-            rank = int((tail > tolerance * norm).sum())
+            rank = int((tail > limit).sum())
             if rank <= largest:
-                return LowRank(A=V[:, :rank].T.float().contiguous(), B=(U * s)[:, :rank].float().contiguous())
+                return LowRank(A=Vh[:rank].float().contiguous(), B=(Q @ U[:, :rank] * s[:rank]).float().contiguous())
             break
-        sketch *= 2
     return Dense(dW.float())
+
+
+def matrix(edit: Edit) -> Tensor:
+    """Return the delta that a stored weight edit stands for, (out, in) in float64."""
+    if isinstance(edit, LowRank):
+        return edit.B.double() @ edit.A.double()
+    if isinstance(edit, Dense):
+        return edit.dW.double()
+    raise SteerdoseError(f"{type(edit).__name__} edits an output, not a weight; give LowRank or Dense")
+
+
+def norm(deltas: Deltas) -> float:
+    """Return the Frobenius norm over all modules."""
+    return math.sqrt(sum(float(delta.square().sum()) for delta in deltas.values()))
 
 
 def subtract(positive: Deltas, negative: Deltas) -> Deltas:
     """Return positive - negative over all modules that either side touches."""
     missing = torch.zeros((), dtype=torch.float64)
     return {path: positive.get(path, missing) - negative.get(path, missing) for path in sorted({*positive, *negative})}
+
+
+def bisector(positive: Deltas, negative: Deltas) -> Deltas:
+    """Return the difference of the two directions, P / |P| - N / |N|, as long as P - N is.
+
+    |P| and |N| are taken over the modules that both sides touch. Where |P| = |N| this is the difference.
+    """
+    shared = positive.keys() & negative.keys()
+    if not shared:
+        raise SteerdoseError("delta 'bisector': the adapters have no module in common; use delta: difference")
+    units = []
+    for side in (positive, negative):
+        length = norm({path: side[path] for path in shared})
+        units.append({path: delta / length for path, delta in side.items()})
+    directions = subtract(*units)
+    factor = norm(subtract(positive, negative)) / (norm(directions) or 1.0)
+    return {path: delta * factor for path, delta in directions.items()}
+
+
+# Every mode points to the positive persona at a positive coefficient.
+MODES: dict[str, Callable[[Deltas, Deltas], Deltas]] = {
+    "difference": subtract,
+    "bisector": bisector,
+    "positive": lambda positive, _: positive,
+    "negative": lambda _, negative: {path: -delta for path, delta in negative.items()},
+}
 
 
 def geometry(positive: Deltas, negative: Deltas) -> dict[str, float]:
@@ -102,25 +154,38 @@ def geometry(positive: Deltas, negative: Deltas) -> dict[str, float]:
 
 
 def merge_diff(
-    *, model: str, positive: str, negative: str, method: str, metadata: dict[str, str], output: str, geometry_json: str
+    *,
+    model: str,
+    positive: str,
+    negative: str,
+    method: str,
+    mode: str,
+    metadata: dict[str, str],
+    output: str,
+    geometry_json: str,
 ) -> None:
-    """Write steering/{method}.safetensors, the delta positive minus negative, and its geometry.json."""
+    """Write steering/{method}.safetensors, the delta of a key of `MODES`, and its geometry.json."""
     loaded = load_model(model, dtype="float32", device="cpu", train=True)
     sides = [adapter_delta(loaded.model, adapter) for adapter in (positive, negative)]
-    deltas = subtract(*sides)
-    edits = {path: factorise(delta) for path, delta in deltas.items() if delta.any()}
-    if not edits:
-        raise SteerdoseError(
-            f"both adapters of '{method}' are the same, so their difference is empty; train them longer"
-        )
+    deltas = {path: delta for path, delta in MODES[mode](*sides).items() if delta.any()}
+    if not deltas:
+        raise SteerdoseError(f"both adapters of '{method}' are the same, so their {mode} is empty; train them longer")
+    edits = {path: factorise(delta) for path, delta in deltas.items()}
     Steering(method, tuple(edits.items()), {**metadata, "model_sha256": loaded.sha256}).save(output)
+    write_json({**geometry(*sides), "delta": mode, **describe(deltas, edits)}, geometry_json)
+
+
+def describe(deltas: Deltas, edits: dict[str, Edit]) -> dict[str, Any]:
+    """Return what is stored for the deltas: its relative Frobenius error, and one entry a module."""
     modules = [
         {
             "module": path,
             "edit": type(edit).__name__,
             "rank": edit.A.shape[0] if isinstance(edit, LowRank) else None,
             "norm": float(deltas[path].norm()),
+            "n_parameters": sum(tensor.numel() for tensor in edit.tensors().values()),
         }
         for path, edit in edits.items()
     ]
-    write_json({**geometry(*sides), "modules": modules}, geometry_json)
+    error = math.hypot(*(float((matrix(edit) - deltas[path]).norm()) for path, edit in edits.items()))
+    return {"relative_error": error / norm(deltas), "modules": modules}

@@ -1,59 +1,69 @@
-"""The survival summary for readers: a standalone HTML page, and CSV."""
+"""Tables for readers: a standalone HTML page, and CSV."""
 
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from .tables import replacing
 
-COLUMNS = ("model", "behavior", "seed", "method", "alpha", "n", "died", "censored", "S(mid)", "S(end)", "median t")
-CAPTION = (
+SURVIVAL_CAPTION = (
     "How long steered trajectories can still answer. alpha: dose as a multiple of the calibrated coefficient. "
     "n: trajectories; died: those that lost the ability to answer at some fork; censored: those still able to answer "
     "when they ended or reached the window. S(mid), S(end): Kaplan-Meier share still able to answer at half the window "
     "and at the window. median t: generated tokens until half of them no longer can, with its confidence interval."
 )
-STYLE = """
+STYLE = """\
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color: #222; }
 table { border-collapse: collapse; }
 caption { text-align: left; max-width: 52rem; padding-bottom: 1rem; }
 th, td { padding: 0.25rem 0.75rem; text-align: right; border-bottom: 1px solid #ddd; }
 td { font-variant-numeric: tabular-nums; }
 th { border-bottom: 2px solid #222; }
-th:nth-child(-n+4), td:nth-child(-n+4) { text-align: left; }
 """
 
 
-def write_csv(summary: pl.DataFrame, path: str | Path) -> None:
-    """Write `kaplan_meier`'s summary; a null is an empty field."""
+def write_csv(frame: pl.DataFrame, path: str | Path) -> None:
+    """Write a table as CSV; a null is an empty field."""
     with replacing(path) as temporary:
-        summary.write_csv(temporary)
+        frame.write_csv(temporary)
 
 
-def write_html(summary: pl.DataFrame, path: str | Path) -> None:
-    """Write `kaplan_meier`'s summary as one page without scripts or outside references; every string is escaped."""
-    header = _row(COLUMNS, "th")
-    body = "\n".join(_row(_cells(row), "td") for row in summary.iter_rows(named=True))
+def write_html(frame: pl.DataFrame, path: str | Path, *, title: str, caption: str, n_names: int = 4) -> None:
+    """Write a table as one page without scripts or outside references; every string is escaped.
+
+    The first `n_names` columns are names, set to the left. Floats have four significant digits; a null is empty.
+    """
+    header = _row([name.replace("_", " ") for name in frame.columns], "th")
+    body = "\n".join(_row([_text(value) for value in row], "td") for row in frame.iter_rows())
+    left = f"th:nth-child(-n+{n_names}), td:nth-child(-n+{n_names}) {{ text-align: left; }}\n"
     page = (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Survival</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<table>\n<caption>{escape(CAPTION)}</caption>\n"
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f"<style>\n{STYLE}{left}</style>\n</head>\n<body>\n<table>\n<caption>{escape(caption)}</caption>\n"
         f"<thead>\n{header}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</body>\n</html>\n"
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _cells(row: dict) -> list[str]:
-    """Texts of one summary row, in the order of `COLUMNS`."""
-    median, low, high = (
-        "not reached" if row[name] is None else str(row[name]) for name in ("median_t", "median_low", "median_high")
+def survival_texts(summary: pl.DataFrame) -> pl.DataFrame:
+    """Return `kaplan_meier`'s summary as readers see it: shares with three digits, the median with its interval."""
+    low, median, high = (
+        pl.col(name).cast(pl.String).fill_null("not reached") for name in ("median_low", "median_t", "median_high")
     )
-    counts = [str(row[name]) for name in ("n", "died", "censored")]
-    shares = [f"{row[name]:.3f}" for name in ("s_mid", "s_end")]
-    keys = [str(row[name]) for name in ("model", "behavior", "seed", "method")]
-    return [*keys, f"{row['alpha']:g}", *counts, *shares, f"{median} [{low}, {high}]"]
+    return summary.select(
+        *("model", "behavior", "seed", "method", "alpha", "n", "died", "censored"),
+        *[pl.col(name).map_elements("{:.3f}".format, pl.String).alias(f"S({name[2:]})") for name in ("s_mid", "s_end")],
+        pl.format("{} [{}, {}]", median, low, high).alias("median t"),
+    )
 
 
-def _row(cells: list[str] | tuple[str, ...], tag: str) -> str:
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _row(cells: list[str], tag: str) -> str:
     return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -1,0 +1,51 @@
+"""How the steerings of a study lie in weight space: the geometry.json files of all methods as one table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from .tables import read_json
+
+GEOMETRY = ("norm_delta", "cos_anti", "asymmetry", "drift_ratio", "cos_delta_drift")
+SCHEMA = {
+    **{name: pl.Int64 if name == "seed" else pl.String for name in ("model", "behavior", "seed", "method", "kind")},
+    **dict.fromkeys(GEOMETRY, pl.Float64),
+    **dict.fromkeys(("rank", "n_modules", "n_parameters"), pl.Int64),
+    "stability": pl.Float64,
+}
+CAPTION = (
+    "How each steering lies in weight space. P and N are the weight deltas of the positive and the negative "
+    "adapter, all modules together. norm delta: |P - N|. cos anti: -cos(P, N), 1 when they are opposites. "
+    "asymmetry: |P| / |N|. drift ratio: |P + N| / |P - N|, what both share over what tells them apart. cos delta "
+    "drift: |cos(P - N, P + N)|. rank: the largest of all modules; empty when some are stored whole. n modules, n "
+    "parameters: edited modules and numbers stored. stability: cosine between directions fitted to halves of the "
+    "prompts, mean over modules. Empty: not defined for this kind of method."
+)
+
+
+def geometry_table(cells: Sequence[dict[str, Any]], paths: Sequence[str]) -> pl.DataFrame:
+    """Return one row a geometry.json, with the columns of `SCHEMA`; what a file does not hold is null.
+
+    cells: model, behavior, seed, method and kind of each path. Norms are Frobenius norms, see `delta.geometry`.
+    """
+    rows = [{**cell, **_row(read_json(path))} for cell, path in zip(cells, paths, strict=True)]
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
+def _row(found: dict[str, Any]) -> dict[str, Any]:
+    modules = found["modules"]
+
+    def complete(key: str) -> list[Any] | None:
+        values = [module.get(key) for module in modules]
+        return None if None in values else values
+
+    ranks, stored = complete("rank"), complete("n_parameters")
+    stable = [module["stability"] for module in modules if module.get("stability") is not None]
+    return {
+        **{key: found.get(key) for key in GEOMETRY},
+        "rank": max(ranks) if ranks else None,
+        "n_modules": len(modules),
+        "n_parameters": sum(stored) if stored else None,
+        "stability": sum(stable) / len(stable) if stable else None,
+    }

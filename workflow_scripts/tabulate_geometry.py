@@ -1,0 +1,11 @@
+"""Write the geometry of all methods as CSV and HTML."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.geometry_table import CAPTION, geometry_table
+    from steerdose.report_tables import write_csv, write_html
+
+    frame = geometry_table(job.settings["cells"], job.input.geometry)
+    write_csv(frame, job.output.csv)
+    write_html(frame, job.output.html, title="Geometry", caption=CAPTION, n_names=5)
