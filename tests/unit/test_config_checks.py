@@ -111,6 +111,13 @@ def test_an_unknown_key_is_refused_in_every_section(path):
         ("methods.new", activation("pca", top=1), r"methods\.new\.options: 'top' .* accepts {'centred': False}"),
         ("methods.new", activation("pca", centred=1), r"methods\.new\.options\.centred: 1 is no bool"),
         ("methods.new", activation("chars", clusters=2.5), r"methods\.new\.options\.clusters: 2\.5 is no int"),
+        ("methods.random_direction.of", "rome", r"methods\.random_direction\.of: 'rome' has no steering .* \['lora', "),
+        (
+            "methods.random_direction.of",
+            "random_direction",
+            r"methods\.random_direction\.of: .* has no steering to copy",
+        ),
+        ("methods.random_direction.draw", -1, r"methods\.random_direction\.draw: -1 is less than the minimum of 0"),
         ("rollout.window", 0, r"rollout\.window: 0 is less than the minimum of 1; the window is the number of tokens"),
         ("rollout.alphas", [1, 2], r"rollout\.alphas: must contain 0, the unsteered model"),
         ("rollout.alphas", [], r"rollout\.alphas: (must contain 0|\[\])"),

@@ -82,6 +82,17 @@ def test_another_method_in_the_study_adds_its_own_chain(study):
     assert study.stale() == {"fit_repe": 1, **LORA_CHAIN}
 
 
+def test_a_random_control_adds_its_own_chain_and_follows_its_source(study):
+    study.configure(study={"methods": ["lora", "mean_diff", "random_direction"]})
+    assert study.stale() == {"draw_control": 1, **LORA_CHAIN}
+    touch_module(study, "directions")
+    twice = {
+        name: 2 * count if name not in FIGURES and name != "plot_calibration" else 1
+        for name, count in LORA_CHAIN.items()
+    }
+    assert study.stale() == {"fit_repe": 1, "draw_control": 1, **twice}
+
+
 def test_a_job_that_is_killed_loses_only_its_own_work(study):
     before = {path: path.read_bytes() for path in sorted(study.root.glob("results/tiny/**/*.parquet"))}
     target = "results/tiny/honesty/seed0/rollouts/mean_diff.tokens.parquet"

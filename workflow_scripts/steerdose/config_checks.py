@@ -15,7 +15,7 @@ def check_config(config: dict[str, Any]) -> None:
     """Raise SteerdoseError with every problem of the config, each with its key path and what to do."""
     problems = [_hint(problem) for problem in schema_problems(config, "config.schema.yaml")] + _not_finite(config)
     if not problems:
-        problems = [*_names(config), *_layers(config), *_estimators(config), *_data(config)]
+        problems = [*_names(config), *_layers(config), *_estimators(config), *_controls(config), *_data(config)]
     if problems:
         raise SteerdoseError("config.yaml is not valid:\n  " + "\n  ".join(problems))
 
@@ -83,6 +83,13 @@ def _estimators(config: dict[str, Any]) -> Iterator[str]:
                 yield f"methods.{name}.options: '{key}' is unknown to {method['estimator']}; it accepts {accepted}"
             elif type(value) is not type(accepted[key]) and (type(accepted[key]), type(value)) != (float, int):
                 yield f"methods.{name}.options.{key}: {value!r} is no {type(accepted[key]).__name__}"
+
+
+def _controls(config: dict[str, Any]) -> Iterator[str]:
+    copied = [name for name, method in config["methods"].items() if method["kind"] not in ("random", "prompt")]
+    for name, method in config["methods"].items():
+        if method["kind"] == "random" and method["of"] not in copied:
+            yield f"methods.{name}.of: '{method['of']}' has no steering to copy; give one of {copied}"
 
 
 def _data(config: dict[str, Any]) -> Iterator[str]:
