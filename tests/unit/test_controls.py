@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from edit_examples import example
 from steerdose.controls import draw_control, randomise
-from steerdose.edits import Add, Dense, Edit, LowRank, Rotate
+from steerdose.edits import EDITS, Add, Dense, Edit, LowRank, Rotate
 from steerdose.errors import SteerdoseError
 from steerdose.steering import Steering
 from steerdose.tables import read_json
-from test_edits import EDITS, example
 
 CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "control"}
 
@@ -17,7 +17,7 @@ def generator(seed=0):
 
 
 def overall_norm(edit):
-    """The norm of what the edit is made of: of B A for factors, of each direction otherwise."""
+    """The norm of B A for factors, of the matrix, or of each direction."""
     if isinstance(edit, LowRank):
         return (edit.B @ edit.A).norm()
     if isinstance(edit, Dense):

@@ -18,6 +18,7 @@ from steerdose.directions import (
 )
 from steerdose.errors import SteerdoseError
 from steerdose.models import find_blocks
+from steerdose.self_test import check_steering
 from steerdose.steering import Steering, steer
 from torch import nn
 
@@ -168,6 +169,7 @@ def test_every_estimator_steers_a_model(name, kind, tmp_path):
     handle.remove()
     contrast = Contrast(seen[0][:10] + normal(g, 32), seen[0][10:], module)
     Steering("m", ((path, ESTIMATORS[name](contrast)),), {}).save(tmp_path / "m.safetensors")
+    check_steering(model, Steering.load(tmp_path / "m.safetensors"), [5, 6, 7])
     doses = torch.zeros(20)
     doses[1::2] = 1.0
     with torch.inference_mode(), steer(model, Steering.load(tmp_path / "m.safetensors"), doses):
