@@ -101,14 +101,19 @@ def test_topk_clusters_finds_both_planted_directions(seed):
     assert found.max(1).values.min() > 0.95
 
 
-@given(seed=SEEDS)
-def test_angular_rotates_typical_tokens_towards_the_planted_direction(seed):
-    contrast, v = planted("angular", seed)
-    edit = ESTIMATORS["angular"](contrast)
+@given(seed=SEEDS, side=st.sampled_from([-1.0, 1.0]))
+def test_angular_finds_the_planted_plane_and_turns_typical_tokens_towards_the_difference(seed, side):
+    g = torch.Generator().manual_seed(seed)
+    v, w = torch.linalg.qr(normal(g, WIDTH, 2)).Q.T
+    negative = normal(g, PROMPTS, WIDTH) + side * 10 * w  # the mean activation lies on this side of w
+    varying = 3 * torch.linspace(-1, 1, PROMPTS)[:, None] * w  # what the differences have beside v
+    positive = negative + 5 * v + varying + 0.1 * normal(g, PROMPTS, WIDTH)
+    edit = ESTIMATORS["angular"](Contrast(positive, negative, nn.Identity()))
     assert edit.b1 @ v > 0.95
+    assert edit.b2 @ (side * w) > 0.95
     assert edit.b1 @ edit.b2 == pytest.approx(0, abs=1e-6)
     assert float(edit.b2.norm()) == pytest.approx(1, abs=1e-6)
-    assert torch.cat([contrast.positive, contrast.negative]).mean(0) @ edit.b2 > -1e-6
+    assert (change(edit, negative) @ v).mean() > 0
 
 
 @given(seed=SEEDS)
