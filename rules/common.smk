@@ -17,11 +17,14 @@ check_config(config)
 STUDY = config["study"]
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"
-ADAPTERS = [name for name in config["methods"] if config["methods"][name]["kind"] == "adapter"]
-ACTIVATIONS = [name for name in config["methods"] if name not in ADAPTERS]
 FIGURES = ["survival", "spaghetti", "calibration", "training"]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
+
+
+def methods_of(kind):
+    """Return the names of the config's methods of one kind."""
+    return [name for name, method in config["methods"].items() if method["kind"] == kind]
 
 
 def one_of(names):
@@ -72,6 +75,12 @@ def local_source(wildcards):
     return sorted(str(path) for path in source.glob("*") if path.is_file()) if source.is_dir() else []
 
 
+def controlled_steering(wildcards):
+    """Return the steering that a random control copies in kind and norm."""
+    path = f"{CELL}/steering/{{of}}.safetensors"
+    return path.format(**dict(wildcards.items()), of=config["methods"][wildcards.method]["of"])
+
+
 def study_methods(pattern, methods=None):
     """Return `pattern` for every cell and method of the study, in the config's order."""
     chosen = [name for name in STUDY["methods"] if methods is None or name in methods]
@@ -94,7 +103,7 @@ def study_cells():
 def trained_losses():
     """Return the loss tables of the study's adapters, both signs."""
     pattern = f"{CELL}/adapters/{{method}}.{{{{sign}}}}.training.parquet"
-    return expand(study_methods(pattern, ADAPTERS), sign=["positive", "negative"])
+    return expand(study_methods(pattern, methods_of("adapter")), sign=["positive", "negative"])
 
 
 def study_results():

@@ -1,4 +1,4 @@
-"""Every way to a steering vector: adapters trained and subtracted, directions fitted to activations."""
+"""Every way to a steering vector: adapters trained and subtracted, edits fitted to activations, random controls."""
 
 
 rule train_adapter:
@@ -13,7 +13,7 @@ rule train_adapter:
     benchmark:
         "results/benchmarks/train_adapter/{model}.{behavior}.seed{seed}.{method}.{sign}.tsv"
     wildcard_constraints:
-        method=one_of(ADAPTERS),
+        method=one_of(methods_of("adapter")),
     conda:
         ENV
     threads: workflow.cores
@@ -41,7 +41,7 @@ rule merge_diff:
     benchmark:
         "results/benchmarks/merge_diff/{model}.{behavior}.seed{seed}.{method}.tsv"
     wildcard_constraints:
-        method=one_of(ADAPTERS),
+        method=one_of(methods_of("adapter")),
     conda:
         ENV
     threads: workflow.cores
@@ -69,7 +69,7 @@ rule fit_repe:
     benchmark:
         "results/benchmarks/fit_repe/{model}.{behavior}.seed{seed}.{method}.tsv"
     wildcard_constraints:
-        method=one_of(ACTIVATIONS),
+        method=one_of(methods_of("activation")),
     conda:
         ENV
     threads: workflow.cores
@@ -82,3 +82,24 @@ rule fit_repe:
         "Fit {wildcards.method}"
     script:
         "../workflow_scripts/fit_repe.py"
+
+
+rule draw_control:
+    input:
+        steering=controlled_steering,
+    output:
+        steering=f"{CELL}/steering/{{method}}.safetensors",
+        geometry=f"{CELL}/steering/{{method}}.geometry.json",
+    log:
+        "results/logs/draw_control/{model}.{behavior}.seed{seed}.{method}.log",
+    wildcard_constraints:
+        method=one_of(methods_of("random")),
+    conda:
+        ENV
+    params:
+        settings=lambda w: settings(**config["methods"][w.method]),
+        code=code("draw_control"),
+    message:
+        "Draw {wildcards.method}, a random control"
+    script:
+        "../workflow_scripts/draw_control.py"

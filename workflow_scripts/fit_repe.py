@@ -8,7 +8,7 @@ with open_job(snakemake) as job:
     fit_repe(
         model=job.input.model,
         pairs=job.input.pairs,
-        method=job.wildcards["method"],
+        cell=job.cell,
         settings=job.settings,
         metadata=job.metadata,
         output=job.output.steering,

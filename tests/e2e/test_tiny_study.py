@@ -2,7 +2,9 @@
 
 import polars as pl
 import pytest
-from steerdose.steering import LowRank, Steering
+import torch
+from steerdose.edits import LowRank
+from steerdose.steering import Steering
 from steerdose.tables import read_json, read_table
 
 pytestmark = pytest.mark.slow
@@ -114,3 +116,27 @@ def test_another_peft_family_is_a_config_entry(study):
     )  # fmt: skip
     study.snakemake(f"{CELL}/calibration/rescale.json")
     assert (study.root / CELL / "calibration/rescale.json").exists()
+
+
+def test_controls_and_s_space_run_through_the_whole_chain(study):
+    activation = {"kind": "activation", "depths": [0.3, 0.6]}
+    study.configure(
+        study={"methods": ["lora", "mean_diff", "random_lora", "damp_amp"]},
+        methods={
+            "random_lora": {"kind": "random", "of": "lora", "draw": 3},
+            "damp_amp": {**activation, "estimator": "sspace_damp_amp", "submodule": "mlp.down_proj"},
+            "shuffled": {**activation, "estimator": "pca", "options": {"centred": True}, "shuffle_labels": True},
+        },
+    )
+    study.snakemake("results/tables/survival.csv", f"{CELL}/steering/shuffled.safetensors")
+    table = study.read("results/tables/survival.csv")
+    assert "random_lora" in table
+    assert "damp_amp" in table
+    lora, control = (Steering.load(study.root / CELL / f"steering/{m}.safetensors") for m in ("lora", "random_lora"))
+    for (path, edit), (place, drawn) in zip(lora.edits, control.edits, strict=True):
+        assert path == place
+        assert float((drawn.B @ drawn.A).norm()) == pytest.approx(float((edit.B @ edit.A).norm()), rel=1e-4)
+        assert not torch.equal(drawn.A, edit.A)
+    geometry = read_json(study.root / CELL / "steering/damp_amp.geometry.json")
+    assert [entry["module"] for entry in geometry["modules"]] == [f"model.layers.{i}.mlp.down_proj" for i in (0, 1)]
+    assert all(-1 <= entry["stability"] <= 1 for entry in geometry["modules"])

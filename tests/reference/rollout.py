@@ -4,9 +4,10 @@ whole text, every fork recomputed from scratch. Slow, and easy to believe."""
 import copy
 
 import torch
+from steerdose.edits import Add, Dense, LowRank
 from steerdose.probe import Probe
 from steerdose.rollout import Rollout
-from steerdose.steering import Add, Dense, LowRank, Steering
+from steerdose.steering import Steering
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 

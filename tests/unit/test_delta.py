@@ -9,9 +9,10 @@ import tiny
 import torch
 from steerdose.adapters import attach, split_by_prompt, target_modules, train, training_examples
 from steerdose.delta import adapter_delta, bisector, factorise, geometry, subtract
+from steerdose.edits import Dense, LowRank
 from steerdose.errors import SteerdoseError
 from steerdose.models import LoadedModel
-from steerdose.steering import Dense, LowRank, Steering, steer
+from steerdose.steering import Steering, steer
 
 METHOD = {
     "peft_type": "LORA",

@@ -5,13 +5,14 @@ import tiny
 import torch
 import transformers
 from reference.rollout import roll_out_one, steered_copy, textbook_kl
+from steerdose.edits import Add, LowRank
 from steerdose.errors import SteerdoseError
 from steerdose.fork_grid import fork_times
 from steerdose.models import find_blocks, is_cacheable
 from steerdose.probe import Probe
 from steerdose.rollout import Request, kl_divergence, roll_out
 from steerdose.row_split import count_shared
-from steerdose.steering import Add, LowRank, Steering
+from steerdose.steering import Steering
 
 END = frozenset([0])
 PROBE = Probe(suffix=(1, 40, 41), first=(50, 51), second=(60,))

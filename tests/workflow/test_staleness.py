@@ -89,6 +89,15 @@ def test_another_method_in_the_study_adds_its_own_chain(study):
     assert study.stale() == {"fit_repe": 1, **STEERING_CHAIN}
 
 
+def test_a_random_control_adds_its_own_chain_and_follows_its_source(study):
+    study.configure(study={"methods": ["lora", "mean_diff", "random_direction"]})
+    assert study.stale() == {"draw_control": 1, **STEERING_CHAIN}
+    touch_module(study, "directions")
+    whole = [*FIGURES, "plot_calibration", "tabulate_geometry"]
+    twice = {name: count if name in whole else 2 * count for name, count in STEERING_CHAIN.items()}
+    assert study.stale() == {"fit_repe": 1, "draw_control": 1, **twice}
+
+
 def test_a_job_that_is_killed_loses_only_its_own_work(study):
     before = {path: path.read_bytes() for path in sorted(study.root.glob("results/tiny/**/*.parquet"))}
     target = "results/tiny/honesty/seed0/rollouts/mean_diff.tokens.parquet"

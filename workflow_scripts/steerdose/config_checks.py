@@ -1,10 +1,13 @@
 """Validation of a study's config before the DAG exists: schema, cross-references, data files; all problems at once."""
 
+import ast
 import math
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from .data import load_personas, load_prompts, load_questions, schema_problems
+from .digests import LIBRARY
 from .errors import SteerdoseError
 
 
@@ -12,7 +15,7 @@ def check_config(config: dict[str, Any]) -> None:
     """Raise SteerdoseError with every problem of the config, each with its key path and what to do."""
     problems = [_hint(problem) for problem in schema_problems(config, "config.schema.yaml")] + _not_finite(config)
     if not problems:
-        problems = [*_names(config), *_layers(config), *_data(config)]
+        problems = [*_names(config), *_layers(config), *_estimators(config), *_controls(config), *_data(config)]
     if problems:
         raise SteerdoseError("config.yaml is not valid:\n  " + "\n  ".join(problems))
 
@@ -49,6 +52,44 @@ def _layers(config: dict[str, Any]) -> Iterator[str]:
         first, last = method.get("layer_range", (0, 1))
         if first >= last:
             yield f"methods.{name}.layer_range: {first} to {last} is empty; give two rising fractions like [0.3, 0.8]"
+
+
+@cache
+def estimator_options() -> dict[str, dict[str, Any]]:
+    """Return the options of each activation estimator with their defaults, from the source: torch stays unloaded."""
+    tree = ast.parse((LIBRARY / "directions.py").read_text(encoding="utf-8"))
+    return {
+        node.name: {
+            option.arg: ast.literal_eval(default)
+            for option, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            if default is not None
+        }
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and any(ast.unparse(mark) == "estimator" for mark in node.decorator_list)
+    }
+
+
+def _estimators(config: dict[str, Any]) -> Iterator[str]:
+    known = estimator_options()
+    for name, method in config["methods"].items():
+        if method["kind"] != "activation":
+            continue
+        if method["estimator"] not in known:
+            yield f"methods.{name}.estimator: '{method['estimator']}' is not one of {sorted(known)}"
+            continue
+        accepted = known[method["estimator"]]
+        for key, value in method.get("options", {}).items():
+            if key not in accepted:
+                yield f"methods.{name}.options: '{key}' is unknown to {method['estimator']}; it accepts {accepted}"
+            elif type(value) is not type(accepted[key]) and (type(accepted[key]), type(value)) != (float, int):
+                yield f"methods.{name}.options.{key}: {value!r} is no {type(accepted[key]).__name__}"
+
+
+def _controls(config: dict[str, Any]) -> Iterator[str]:
+    copied = [name for name, method in config["methods"].items() if method["kind"] not in ("random", "prompt")]
+    for name, method in config["methods"].items():
+        if method["kind"] == "random" and method["of"] not in copied:
+            yield f"methods.{name}.of: '{method['of']}' has no steering to copy; give one of {copied}"
 
 
 def _data(config: dict[str, Any]) -> Iterator[str]:

@@ -16,9 +16,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from .edits import Dense, Edit, LowRank
 from .errors import SteerdoseError
 from .models import load_model
-from .steering import Dense, Edit, LowRank, Steering
+from .steering import Steering
 from .tables import write_json
 
 Deltas = dict[str, Tensor]
@@ -171,21 +172,13 @@ def merge_diff(
     if not deltas:
         raise SteerdoseError(f"both adapters of '{method}' are the same, so their {mode} is empty; train them longer")
     edits = {path: factorise(delta) for path, delta in deltas.items()}
-    Steering(method, tuple(edits.items()), {**metadata, "model_sha256": loaded.sha256}).save(output)
-    write_json({**geometry(*sides), "delta": mode, **describe(deltas, edits)}, geometry_json)
+    steering = Steering(method, tuple(edits.items()), {**metadata, "model_sha256": loaded.sha256})
+    steering.save(output)
+    found = {**geometry(*sides), "delta": mode, "relative_error": relative_error(deltas, edits)}
+    write_json({**found, "modules": steering.describe()}, geometry_json)
 
 
-def describe(deltas: Deltas, edits: dict[str, Edit]) -> dict[str, Any]:
-    """Return what is stored for the deltas: its relative Frobenius error, and one entry a module."""
-    modules = [
-        {
-            "module": path,
-            "edit": type(edit).__name__,
-            "rank": edit.A.shape[0] if isinstance(edit, LowRank) else None,
-            "norm": float(deltas[path].norm()),
-            "n_parameters": sum(tensor.numel() for tensor in edit.tensors().values()),
-        }
-        for path, edit in edits.items()
-    ]
-    error = math.hypot(*(float((matrix(edit) - deltas[path]).norm()) for path, edit in edits.items()))
-    return {"relative_error": error / norm(deltas), "modules": modules}
+def relative_error(deltas: Deltas, edits: dict[str, Edit]) -> float:
+    """Return the Frobenius norm of what the stored edits miss, over that of the deltas."""
+    missed = math.hypot(*(float((matrix(edit) - deltas[path]).norm()) for path, edit in edits.items()))
+    return missed / norm(deltas)

@@ -1,7 +1,8 @@
-"""Activation (RepE) steering: activations under opposite personas, and the methods that make a direction of them."""
+"""Activation (RepE) steering: activations under opposite personas, one edit a module fitted to them, its stability."""
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -9,27 +10,19 @@ import torch
 from torch import Tensor
 
 from . import chat
+from .directions import ESTIMATORS, Contrast
+from .edits import Edit
 from .errors import SteerdoseError
 from .models import LoadedModel, find_blocks, load_model
 from .progress import bar
-from .steering import Add, Edit, Steering
+from .seeds import seed_from
+from .steering import Steering
 from .tables import read_table, write_json
 
 log = logging.getLogger(__name__)
 
-Estimator = Callable[[Tensor, Tensor], Edit]
-
-
-def mean_diff(positive: Tensor, negative: Tensor) -> Edit:
-    """Add the unit vector along the difference of means. positive, negative: (prompts, width).
-
-    Source: contrastive activation addition, Rimsky et al. 2024 (arXiv:2312.06681), with the direction normalised.
-    """
-    v = positive.double().mean(0) - negative.double().mean(0)
-    return Add((v / v.norm().clamp_min(torch.finfo(torch.float64).tiny)).float())
-
-
-ESTIMATORS: dict[str, Estimator] = {"mean_diff": mean_diff}
+SPLITS = 10  # random halvings of the prompts for the stability
+SMALL_DOSE = 0.1  # the coefficient at which the changes of two fits are compared
 
 
 def capture(
@@ -47,6 +40,8 @@ def capture(
     def keep(path: str) -> Callable[..., None]:
         def hook(_module: Any, _args: Any, output: Any) -> None:
             y = output[0] if isinstance(output, tuple) else output
+            if y.ndim != 3:
+                raise SteerdoseError(f"{path} flattens its batch, so its activations cannot be told apart by prompt")
             for i, row in zip(batch, y[:, -1].float().cpu(), strict=True):
                 found[path][i] = row
 
@@ -67,41 +62,102 @@ def capture(
     return {path: torch.stack([row for row in rows if row is not None]) for path, rows in found.items()}
 
 
-def fit_direction(loaded: LoadedModel, pairs: pl.DataFrame, method: dict[str, Any], batch_size: int) -> dict[str, Edit]:
-    """Fit one edit a layer from persona-conditioned prompts: same rendering for both sides, last prompt token.
+def edited_modules(model: Any, method: dict[str, Any]) -> list[str]:
+    """Return the paths of the modules that a method edits: the block at each depth, or `submodule` inside it."""
+    blocks, submodule = find_blocks(model), method.get("submodule")
+    chosen = dict.fromkeys(blocks[min(int(depth * len(blocks)), len(blocks) - 1)] for depth in method["depths"])
+    if submodule is None:
+        return list(chosen)
+    modules = dict(model.named_modules())
+    for block in chosen:
+        if f"{block}.{submodule}" not in modules:
+            inside = [path.removeprefix(f"{block}.") for path in modules if path.startswith(f"{block}.")]
+            raise SteerdoseError(f"submodule '{submodule}' does not exist in {block}; it has {inside}")
+    return [f"{block}.{submodule}" for block in chosen]
 
-    method: `estimator` (a key of ESTIMATORS) and `depths`, fractions of the number of blocks.
-    """
-    blocks = find_blocks(loaded.model)
-    paths = [blocks[min(int(depth * len(blocks)), len(blocks) - 1)] for depth in method["depths"]]
-    unique = pairs.unique(["prompt", "persona_pos", "persona_neg"], maintain_order=True)
+
+def persona_prompts(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return every prompt with its two personas once, however many answers were sampled."""
+    return pairs.unique(["prompt", "persona_pos", "persona_neg"], maintain_order=True)
+
+
+def read_contrasts(
+    loaded: LoadedModel, prompted: pl.DataFrame, method: dict[str, Any], batch_size: int
+) -> dict[str, Contrast]:
+    """Return the activations at each edited module, a row a row of `prompted`: both rendered alike, last token."""
+    paths = edited_modules(loaded.model, method)
     sides = []
     for side in ("persona_pos", "persona_neg"):
         prompts = [
             chat.prompt_ids(loaded.tokenizer, chat.conversation(row["prompt"], row[side]))
-            for row in unique.iter_rows(named=True)
+            for row in prompted.iter_rows(named=True)
         ]
         sides.append(capture(loaded, paths, prompts, batch_size))
-    estimator = ESTIMATORS[method["estimator"]]
-    return {path: estimator(sides[0][path], sides[1][path]) for path in paths}
+    modules = dict(loaded.model.named_modules())
+    return {path: Contrast(sides[0][path], sides[1][path], modules[path]) for path in paths}
+
+
+def stability(contrast: Contrast, prompts: Sequence[str], fit: Callable[[Contrast], Edit], seed: int) -> float | None:
+    """Return the mean cosine between what fits on random halves of the prompts do; None where halves are too small.
+
+    prompts: one text a row of the contrast; equal texts stay together. Compared are the changes that the two edits
+    make, at a small coefficient, to all activations of the contrast. For an added direction that is the cosine of the
+    two directions, and it is defined for every other edit as well.
+    """
+    distinct, y = sorted(set(prompts)), torch.cat([contrast.positive, contrast.negative])[None]
+    group = torch.tensor([distinct.index(prompt) for prompt in prompts])
+    generator, cosines = torch.Generator().manual_seed(seed), []
+    for _ in range(SPLITS if len(distinct) > 1 else 0):
+        first = torch.randperm(len(distinct), generator=generator)[group] < len(distinct) // 2
+        try:
+            edits = [fit(contrast.rows(half)) for half in (first, ~first)]
+        except SteerdoseError as error:
+            log.info("no stability: %s", error)
+            return None
+        a, b = (edit.change(y, y, torch.tensor(SMALL_DOSE)).expand_as(y).double().flatten() for edit in edits)
+        cosines.append(torch.cosine_similarity(a, b, dim=0))
+    return float(torch.stack(cosines).mean()) if cosines else None
 
 
 def fit_repe(
     *,
     model: str,
     pairs: str,
-    method: str,
+    cell: dict[str, Any],
     settings: dict[str, Any],
     metadata: dict[str, str],
     output: str,
     geometry: str,
 ) -> None:
-    """Write steering/{method}.safetensors and its geometry.json."""
+    """Write steering/{method}.safetensors and its geometry.json.
+
+    settings: `method` is the config entry, with `estimator` (a key of ESTIMATORS), its `options`, `depths`,
+    `submodule`, and `shuffle_labels`, which makes a control: the labels of each pair are exchanged with chance 1/2.
+    """
+    name, method = cell["method"], settings["method"]
     loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
-    edits = fit_direction(loaded, read_table(pairs), settings["method"], settings["batch_size"])
+    fit = partial(ESTIMATORS[method["estimator"]], **method.get("options", {}))
+    prompted = persona_prompts(read_table(pairs))
     try:
-        steering = Steering(method, tuple(edits.items()), {**metadata, "model_sha256": loaded.sha256})
+        contrasts = read_contrasts(loaded, prompted, method, settings["batch_size"])
+        if method.get("shuffle_labels"):
+            generator = torch.Generator().manual_seed(seed_from("shuffle_labels", *cell.values()))
+            swap = torch.rand(len(prompted), generator=generator) < 0.5
+            contrasts = {path: contrast.swapped(swap) for path, contrast in contrasts.items()}
+        edits = {path: fit(contrast) for path, contrast in contrasts.items()}
+    except SteerdoseError as error:
+        raise SteerdoseError(f"methods.{name}: {error}") from error
+    try:
+        steering = Steering(name, tuple(edits.items()), {**metadata, "model_sha256": loaded.sha256})
     except SteerdoseError as error:
         raise SteerdoseError(f"{error}. Do the personas of this behavior differ? See data.personas.") from error
+    modules = [
+        {
+            **entry,
+            "norm_mean_difference": float(contrast.mean_difference.norm()),
+            "stability": stability(contrast, prompted["prompt"].to_list(), fit, seed_from("halves", *cell.values())),
+        }
+        for entry, contrast in zip(steering.describe(), contrasts.values(), strict=True)
+    ]
     steering.save(output)
-    write_json({"modules": [{"module": path, "edit": type(edit).__name__} for path, edit in edits.items()]}, geometry)
+    write_json({"method": name, "modules": modules}, geometry)

@@ -1,8 +1,7 @@
 """Steering: what is added to a model, and `steer(model, steering, coefficient)`, which adds it for a while.
 
-An edit changes the output y of one module (input x). Every edit satisfies `apply(x, y, 0) == y` exactly. The
-coefficient is a float or one value a batch row, so rows of many doses and unsteered rows share one forward. Edits are
-forward hooks inside a context manager; base weights are never written.
+The coefficient is a float or one value a batch row, so rows of many doses and unsteered rows share one forward. Edits
+(see `edits`) are forward hooks inside a context manager; base weights are never written.
 """
 
 import difflib
@@ -12,100 +11,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
+from .edits import EDITS, Edit, LowRank
 from .errors import SteerdoseError
 from .tables import replacing
 
 FORMAT_VERSION = "1"
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One change of a module's output. Fields are tensors; the last axis of `y` has `width` entries."""
-
-    opposite: ClassVar[bool] = True  # whether -c is the opposite of c
-    summable: ClassVar[bool] = True  # whether two edits of this kind may be added up
-
-    @property
-    def width(self) -> int:
-        raise NotImplementedError
-
-    def apply(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-        """Return the edited output. x: (rows, tokens, in), y: (rows, tokens, out), c: (rows, 1, 1) or a scalar."""
-        raise NotImplementedError
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-@dataclass(frozen=True)
-class LowRank(Edit):
-    """y + c B A x: a weight delta of rank r. A: (r, in), B: (out, r)."""
-
-    A: Tensor
-    B: Tensor
-
-    @property
-    def width(self) -> int:
-        return self.B.shape[0]
-
-    def apply(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-        return y + linear(linear(x.float(), self.A) * c, self.B).to(y.dtype)
-
-
-@dataclass(frozen=True)
-class Dense(Edit):
-    """y + c dW x: a weight delta of full rank. dW: (out, in)."""
-
-    dW: Tensor  # noqa: N815
-
-    @property
-    def width(self) -> int:
-        return self.dW.shape[0]
-
-    def apply(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-        return y + (linear(x.float(), self.dW) * c).to(y.dtype)
-
-
-@dataclass(frozen=True)
-class Add(Edit):
-    """y + c v: a direction added to every token. v: (out,)."""
-
-    v: Tensor
-
-    @property
-    def width(self) -> int:
-        return self.v.shape[0]
-
-    def apply(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:  # noqa: ARG002
-        return y + (c * self.v).to(y.dtype)
-
-
-@dataclass(frozen=True)
-class Ablate(Edit):
-    """y - c (y.v) v with v a unit vector: c = 1 removes the direction, c = 0 changes nothing. v: (out,)."""
-
-    opposite: ClassVar[bool] = False  # -1 doubles the component that 1 removes
-    summable: ClassVar[bool] = False
-    v: Tensor
-
-    @property
-    def width(self) -> int:
-        return self.v.shape[0]
-
-    def apply(self, x: Tensor, y: Tensor, c: Tensor) -> Tensor:  # noqa: ARG002
-        along = y.float() @ self.v
-        return y - (c * along.unsqueeze(-1) * self.v).to(y.dtype)
-
-
-EDITS: dict[str, type[Edit]] = {kind.__name__: kind for kind in (LowRank, Dense, Add, Ablate)}
 
 
 @dataclass(frozen=True)
@@ -123,8 +40,8 @@ class Steering:
             for name, tensor in edit.tensors().items():
                 if not torch.isfinite(tensor).all():
                     raise SteerdoseError(f"steering '{self.method}': {name} of the edit at {path} is not finite")
-                if not tensor.any():
-                    raise SteerdoseError(f"steering '{self.method}': {name} of the edit at {path} is all zeros")
+            if zeros := edit.zero_fields():
+                raise SteerdoseError(f"steering '{self.method}': {zeros[0]} of the edit at {path} is all zeros")
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: tensors `{index}.{field}`, edit kinds and metadata in the header."""
@@ -146,11 +63,26 @@ class Steering:
                 raise SteerdoseError(f"{path} is no steerdose steering file of format {FORMAT_VERSION}: rebuild it")
             edits = []
             for index, entry in enumerate(json.loads(header.pop("edits"))):
+                if entry["edit"] not in EDITS:
+                    raise SteerdoseError(f"{path} holds an edit '{entry['edit']}', unknown to this version: rebuild it")
                 kind = EDITS[entry["edit"]]
                 edits.append(
                     (entry["module"], kind(**{f.name: file.get_tensor(f"{index}.{f.name}") for f in fields(kind)}))
                 )
         return cls(header.pop("method"), tuple(edits), header)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return one entry an edited module, for geometry.json: its edit, rank, norm and count of stored numbers."""
+        return [
+            {
+                "module": path,
+                "edit": type(edit).__name__,
+                "rank": edit.A.shape[0] if isinstance(edit, LowRank) else None,
+                "norm": edit.norm(),
+                "n_parameters": sum(tensor.numel() for tensor in edit.tensors().values()),
+            }
+            for path, edit in self.edits
+        ]
 
     def to(self, device: torch.device | str) -> "Steering":
         edits = tuple(

@@ -1,0 +1,15 @@
+"""Draw a random control of another method's steering."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.controls import draw_control
+
+    draw_control(
+        steering=job.input.steering,
+        cell=job.cell,
+        settings=job.settings,
+        metadata=job.metadata,
+        output=job.output.steering,
+        geometry=job.output.geometry,
+    )
