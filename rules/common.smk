@@ -100,6 +100,27 @@ def study_cells():
     return [{**cell, "seed": int(cell["seed"]), "kind": config["methods"][cell["method"]]["kind"]} for cell in cells]
 
 
+def method_files():
+    """Return the cells of the study with what the table of methods reads of each: its files, and its jobs' times."""
+    jobs = {
+        "adapter": ["train_adapter/{cell}.positive", "train_adapter/{cell}.negative", "merge_diff/{cell}"],
+        "activation": ["fit_repe/{cell}"],
+        "random": ["draw_control/{cell}"],
+    }
+    return [
+        {
+            **cell,
+            "calibration": f"{CELL}/calibration/{{method}}.json".format(**cell),
+            "geometry": f"{CELL}/steering/{{method}}.geometry.json".format(**cell),
+            "benchmarks": [
+                f"results/benchmarks/{job}.tsv".format(cell="{model}.{behavior}.seed{seed}.{method}".format(**cell))
+                for job in [*jobs[cell["kind"]], "calibrate_alpha/{cell}"]
+            ],
+        }
+        for cell in study_cells()
+    ]
+
+
 def trained_losses():
     """Return the loss tables of the study's adapters, both signs."""
     pattern = f"{CELL}/adapters/{{method}}.{{{{sign}}}}.training.parquet"
@@ -110,4 +131,6 @@ def study_results():
     """Return the files that `rule all` makes."""
     figures = [name for name in FIGURES if name != "training" or trained_losses()]
     pictures = expand("results/figs/{figure}.{ext}", figure=figures, ext=["png", "svg"])
-    return pictures + expand("results/tables/{table}.{ext}", table=["survival", "geometry"], ext=["csv", "html"])
+    return pictures + expand(
+        "results/tables/{table}.{ext}", table=["methods", "seeds", "survival", "geometry"], ext=["csv", "html"]
+    )

@@ -92,6 +92,8 @@ rule draw_control:
         geometry=f"{CELL}/steering/{{method}}.geometry.json",
     log:
         "results/logs/draw_control/{model}.{behavior}.seed{seed}.{method}.log",
+    benchmark:
+        "results/benchmarks/draw_control/{model}.{behavior}.seed{seed}.{method}.tsv"
     wildcard_constraints:
         method=one_of(methods_of("random")),
     conda:

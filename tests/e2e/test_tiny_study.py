@@ -29,6 +29,12 @@ def test_every_declared_result_is_there(finished_study):
         ("tiny", 0, "lora", "adapter"), ("tiny", 0, "mean_diff", "activation"),
     ]  # fmt: skip
     assert geometry["norm_delta"].to_list()[0] > 0
+    methods = pl.read_csv(finished_study.root / "results/tables/methods.csv")
+    assert methods.select("method", "sign").rows() == [(m, s) for m in METHODS for s in ("positive", "negative")]
+    assert methods["norm"].min() > 0
+    assert methods["seconds"].min() > 0
+    assert methods.select(pl.col("effect").is_null())["effect"].to_list() == [False, True, False, True]
+    assert "sign agreement" in finished_study.read("results/tables/seeds.html")
     assert finished_study.read("results/tables/survival.html").lstrip().lower().startswith("<!doctype html>")
     leftovers = [path for path in (finished_study.root / "results").rglob(".*") if ".snakemake" not in str(path)]
     assert [path for path in leftovers if path.name != ".snakemake_timestamp"] == []

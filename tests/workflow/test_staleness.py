@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "tabulate_survival": 1}
+FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "tabulate_survival": 1, "tabulate_methods": 1}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
 
@@ -49,7 +49,7 @@ def test_the_threshold_reruns_survival_and_no_model(study):
     ("module", "stale"),
     [
         ("figures", {"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1}),
-        ("report_tables", {"tabulate_survival": 1, "tabulate_geometry": 1}),
+        ("report_tables", {"tabulate_survival": 1, "tabulate_geometry": 1, "tabulate_methods": 1}),
         ("geometry_table", {"tabulate_geometry": 1}),
         ("repe", {"fit_repe": 1, **STEERING_CHAIN}),
         ("delta", {"merge_diff": 1, **STEERING_CHAIN}),

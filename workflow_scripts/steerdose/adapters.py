@@ -208,7 +208,8 @@ def train_adapter(
     """Write the adapter's folder (PEFT's own format) and training.parquet for one sign."""
     method = settings["method"]
     loaded = load_model(model, dtype="float32", device=settings["device"], train=True)
-    seed = seed_from("train", *cell.values())  # the same for both signs: equal start, order and split
+    # The same for both signs and all families: equal order and split, and an equal start where the shapes agree.
+    seed = seed_from("train", *[value for key, value in cell.items() if key != "method"])
     kept, held = split_by_prompt(read_table(pairs), method["training"]["heldout_fraction"], seed)
     train_set, heldout = (
         training_examples(loaded.tokenizer, part, sign, method["training"]["max_tokens"]) for part in (kept, held)
