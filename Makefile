@@ -9,8 +9,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 survival: .venv/stamp  ## results/figs/survival.png, with every stage that it needs
 	snakemake --resources gpu=1 --cores $(CORES) results/figs/survival.png
 
-study: .venv/stamp  ## every figure and table of the study in config.yaml
-	snakemake --resources gpu=1 --cores $(CORES)
+study: .venv/stamp  ## every figure and table of the families' study, studies/families.yaml
+	snakemake --configfile studies/families.yaml --resources gpu=1 --cores $(CORES) all
 
 test: .venv/stamp lint  ## linters, types and all tests
 	python -m pytest

@@ -1,8 +1,12 @@
 """The whole study through snakemake on a random tiny Llama with grouped-query attention: files, columns, invariants."""
 
+from itertools import product
+
 import polars as pl
 import pytest
+import tiny
 import torch
+import yaml
 from steerdose.edits import LowRank
 from steerdose.steering import Steering
 from steerdose.tables import read_json, read_table
@@ -122,6 +126,30 @@ def test_another_peft_family_is_a_config_entry(study):
     )  # fmt: skip
     study.snakemake(f"{CELL}/calibration/rescale.json")
     assert (study.root / CELL / "calibration/rescale.json").exists()
+
+
+def test_several_models_and_seeds_are_one_study(study):
+    tiny.save(study.root / "other_model", seed=1)
+    config = yaml.safe_load(study.read(study.overlay))
+    study.configure(
+        models={"other": {**config["models"]["tiny"], "source": "other_model"}},
+        study={"models": ["tiny", "other"], "seeds": [0, 1], "methods": ["mean_diff"]},
+        rollout={"alphas": [0, 1, -1]},
+    )
+    study.snakemake()
+    methods = pl.read_csv(study.root / "results/tables/methods.csv")
+    cells = methods.select("model", "seed", "sign").rows()
+    assert cells == list(product(("tiny", "other"), (0, 1), ("positive", "negative")))
+    assert methods["effect"].null_count() == 0
+    seeds = pl.read_csv(study.root / "results/tables/seeds.csv")
+    assert seeds.select("model", "sign", "seeds").rows() == [
+        (model, sign, 2) for model in ("tiny", "other") for sign in ("positive", "negative")
+    ]
+    own = methods.filter(model="other", sign="negative")
+    row = seeds.filter(model="other", sign="negative").row(0, named=True)
+    assert row["c_star_mean"] == pytest.approx(own["c_star"].mean())
+    assert row["c_star_std"] == pytest.approx(own["c_star"].std())
+    assert row["effect_sign_agreement"] in (0.5, 1.0)
 
 
 def test_controls_and_s_space_run_through_the_whole_chain(study):
