@@ -66,3 +66,26 @@ rule export_control_vector:
         "Export {wildcards.method} at alpha {wildcards.alpha} as a control vector"
     script:
         "../workflow_scripts/export_control_vector.py"
+
+
+rule write_card:
+    input:
+        **EXPORTED,
+        summary=f"{CELL}/survival/{{method}}.summary.parquet",
+        curve=f"{CELL}/survival/{{method}}.curve.parquet",
+    output:
+        f"{EXPORT}/card.md",
+    log:
+        "results/logs/write_card/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.log",
+    conda:
+        ENV
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings(confidence=config["survival"]["confidence"]),
+        code=code("write_card"),
+    message:
+        "Write the card of {wildcards.method} at alpha {wildcards.alpha}"
+    script:
+        "../workflow_scripts/write_card.py"
