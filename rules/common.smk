@@ -38,6 +38,7 @@ wildcard_constraints:
     method=one_of(config["methods"]),
     sign="positive|negative",
     figure=one_of(FIGURES),
+    alpha=r"-?[0-9]+(\.[0-9]+)?",
 
 
 def code(script):

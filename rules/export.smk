@@ -1,0 +1,91 @@
+"""A steering at one dose, for others to load; none of it is part of `rule all`, ask for the file that you want."""
+
+EXPORT = "results/export/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}"
+EXPORTED = {
+    "model": MODEL,
+    "steering": f"{CELL}/steering/{{method}}.safetensors",
+    "calibration": f"{CELL}/calibration/{{method}}.json",
+}
+
+
+rule export_peft:
+    input:
+        **EXPORTED,
+    output:
+        directory(f"{EXPORT}/peft"),
+    log:
+        "results/logs/export_peft/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.log",
+    conda:
+        ENV
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("export_peft"),
+    message:
+        "Export {wildcards.method} at alpha {wildcards.alpha} as a PEFT adapter"
+    script:
+        "../workflow_scripts/export_peft.py"
+
+
+rule export_model:
+    input:
+        **EXPORTED,
+    output:
+        directory(f"{EXPORT}/model"),
+    log:
+        "results/logs/export_model/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.log",
+    conda:
+        ENV
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("export_model"),
+    message:
+        "Merge {wildcards.method} at alpha {wildcards.alpha} into {wildcards.model}"
+    script:
+        "../workflow_scripts/export_model.py"
+
+
+rule export_control_vector:
+    input:
+        **EXPORTED,
+    output:
+        f"{EXPORT}/control_vector.gguf",
+    log:
+        "results/logs/export_control_vector/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.log",
+    conda:
+        ENV
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("export_control_vector"),
+    message:
+        "Export {wildcards.method} at alpha {wildcards.alpha} as a control vector"
+    script:
+        "../workflow_scripts/export_control_vector.py"
+
+
+rule write_card:
+    input:
+        **EXPORTED,
+        summary=f"{CELL}/survival/{{method}}.summary.parquet",
+        curve=f"{CELL}/survival/{{method}}.curve.parquet",
+    output:
+        f"{EXPORT}/card.md",
+    log:
+        "results/logs/write_card/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.log",
+    conda:
+        ENV
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings(confidence=config["survival"]["confidence"]),
+        code=code("write_card"),
+    message:
+        "Write the card of {wildcards.method} at alpha {wildcards.alpha}"
+    script:
+        "../workflow_scripts/write_card.py"

@@ -1,0 +1,14 @@
+"""Write a steering at one dose as a PEFT adapter."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.export import export_peft
+
+    export_peft(
+        model=job.input.model,
+        steering=job.input.steering,
+        calibration=job.input.calibration,
+        alpha=float(job.wildcards["alpha"]),
+        output=job.output[0],
+    )
