@@ -39,7 +39,7 @@ def test_the_tables_have_the_documented_columns(table):
         assert table(f"rollouts/{method}.tokens.parquet").columns == [*KEYS, "t", "token_id", "kl"]
         assert table(f"rollouts/{method}.trajectories.parquet").columns == [*KEYS, "n_tokens", "ended", "text"]
         assert table(f"rollouts/{method}.forks.parquet").columns == [*KEYS, "t", "pmass", "p_first", "argmax"]
-        statistics = ["mean", "p50", "rmse", "p95", "p99", "max", "n_tokens"]
+        statistics = ["mean", "p50", "rmse", "p90", "p95", "p99", "max", "n_tokens"]
         calibration = table(f"calibration/{method}.parquet")
         assert [*KEYS[:4], "coefficient"] == calibration.columns[:5]
         assert set(calibration.columns[5:]) == {"sign", "split", "step", *statistics}

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from steerdose.calibrate import find_dose
-from steerdose.dose import kl_statistics
+from steerdose.digests import LIBRARY
 from steerdose.errors import SteerdoseError
+from steerdose.kl_statistics import STATISTICS, kl_statistics
 
 
 def saturating(scale):
@@ -67,11 +69,17 @@ def test_statistics_have_their_definitions():
     values = np.random.default_rng(0).exponential(size=400)
     found = kl_statistics(values.tolist())
     ordered = sorted(values)
-    at = 0.95 * 399
-    interpolated = ordered[int(at)] + (at - int(at)) * (ordered[int(at) + 1] - ordered[int(at)])
-    assert found["p95"] == pytest.approx(interpolated)
+    for percent in (50, 90, 95, 99):
+        at = percent / 100 * 399
+        interpolated = ordered[int(at)] + (at - int(at)) * (ordered[int(at) + 1] - ordered[int(at)])
+        assert found[f"p{percent}"] == pytest.approx(interpolated)
     assert found["rmse"] == pytest.approx(math.sqrt(sum(v * v for v in values) / 400))
     assert (found["mean"], found["max"], found["n_tokens"]) == (pytest.approx(sum(values) / 400), max(values), 400)
+
+
+def test_every_statistic_can_be_the_target():
+    schema = yaml.safe_load((LIBRARY.parent / "schemas/config.schema.yaml").read_text())
+    assert schema["properties"]["calibration"]["properties"]["statistic"]["enum"] == list(STATISTICS)
 
 
 def test_no_tokens_at_all_is_an_error():

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from . import chat
 from .calibrate import Calibration, find_dose
 from .data import Prompt, load_prompts, take
-from .errors import SteerdoseError
+from .kl_statistics import kl_statistics
 from .models import LoadedModel, load_model
 from .rollout import Request, roll_out
 from .self_test import check_steering
@@ -21,29 +20,6 @@ from .tables import write_json, write_table
 log = logging.getLogger(__name__)
 
 SIGNS = {"positive": 1.0, "negative": -1.0}
-
-
-def kl_statistics(kl: Sequence[float]) -> dict[str, float]:
-    """Return mean, p50, rmse, p95, p99 and max of the KL (nats) over all prompts x tokens, and their number.
-
-    Percentiles interpolate linearly; rmse = sqrt(mean of squares).
-    """
-    values = np.asarray(kl, dtype=np.float64)
-    if not len(values):
-        raise SteerdoseError(
-            "every rollout ended at its first token, so there is no KL to take a statistic of; "
-            "check models.<name>.chat_template and the prompts"
-        )
-    p50, p95, p99 = np.percentile(values, [50, 95, 99])
-    return {
-        "mean": float(values.mean()),
-        "p50": float(p50),
-        "rmse": float(np.sqrt(np.square(values).mean())),
-        "p95": float(p95),
-        "p99": float(p99),
-        "max": float(values.max()),
-        "n_tokens": len(values),
-    }
 
 
 class _Meter:
