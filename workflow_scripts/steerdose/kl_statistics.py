@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .errors import SteerdoseError
+from .errors import NoTokensError
 
 PERCENTILES = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 STATISTICS = ("mean", "p50", "rmse", "p90", "p95", "p99", "max")
@@ -17,7 +17,7 @@ def kl_statistics(kl: Sequence[float] | np.ndarray) -> dict[str, float]:
     """
     values = np.asarray(kl, dtype=np.float64)
     if not len(values):
-        raise SteerdoseError(
+        raise NoTokensError(
             "every rollout ended at its first token, so there is no KL to take a statistic of; "
             "check models.<name>.chat_template and the prompts"
         )
