@@ -17,7 +17,7 @@ check_config(config)
 STUDY = config["study"]
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"
-FIGURES = ["survival", "spaghetti", "calibration", "training"]
+FIGURES = ["survival", "spaghetti", "calibration", "training", "aggregation"]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
 
@@ -110,4 +110,6 @@ def study_results():
     """Return the files that `rule all` makes."""
     figures = [name for name in FIGURES if name != "training" or trained_losses()]
     pictures = expand("results/figs/{figure}.{ext}", figure=figures, ext=["png", "svg"])
-    return pictures + expand("results/tables/{table}.{ext}", table=["survival", "geometry"], ext=["csv", "html"])
+    return pictures + expand(
+        "results/tables/{table}.{ext}", table=["survival", "geometry", "aggregation"], ext=["csv", "html"]
+    )

@@ -20,7 +20,7 @@ def table(finished_study):
 
 
 def test_every_declared_result_is_there(finished_study):
-    for name in ("survival", "spaghetti", "calibration", "training"):
+    for name in ("survival", "spaghetti", "calibration", "training", "aggregation"):
         for suffix in ("png", "svg"):
             assert (finished_study.root / f"results/figs/{name}.{suffix}").stat().st_size > 5000
     assert "mean_diff" in finished_study.read("results/tables/survival.csv")
@@ -28,6 +28,9 @@ def test_every_declared_result_is_there(finished_study):
     assert geometry.select("model", "seed", "method", "kind").rows() == [
         ("tiny", 0, "lora", "adapter"), ("tiny", 0, "mean_diff", "activation"),
     ]  # fmt: skip
+    aggregation = pl.read_csv(finished_study.root / "results/tables/aggregation.csv")
+    assert aggregation["statistic"].to_list() == ["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
+    assert aggregation["deaths"][0] >= aggregation["matched_deaths"][0]
     assert geometry["norm_delta"].to_list()[0] > 0
     assert finished_study.read("results/tables/survival.html").lstrip().lower().startswith("<!doctype html>")
     leftovers = [path for path in (finished_study.root / "results").rglob(".*") if ".snakemake" not in str(path)]
