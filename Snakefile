@@ -16,6 +16,7 @@ include: "rules/dose.smk"
 include: "rules/survival.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
+include: "rules/aggregation.smk"
 include: "rules/export.smk"
 
 

@@ -17,7 +17,7 @@ check_config(config)
 STUDY = config["study"]
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"
-FIGURES = ["survival", "spaghetti", "calibration", "training"]
+FIGURES = ["survival", "spaghetti", "calibration", "training", "aggregation"]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
 
@@ -133,5 +133,7 @@ def study_results():
     figures = [name for name in FIGURES if name != "training" or trained_losses()]
     pictures = expand("results/figs/{figure}.{ext}", figure=figures, ext=["png", "svg"])
     return pictures + expand(
-        "results/tables/{table}.{ext}", table=["methods", "seeds", "survival", "geometry"], ext=["csv", "html"]
+        "results/tables/{table}.{ext}",
+        table=["methods", "seeds", "survival", "geometry", "aggregation"],
+        ext=["csv", "html"],
     )

@@ -24,7 +24,7 @@ def table(finished_study):
 
 
 def test_every_declared_result_is_there(finished_study):
-    for name in ("survival", "spaghetti", "calibration", "training"):
+    for name in ("survival", "spaghetti", "calibration", "training", "aggregation"):
         for suffix in ("png", "svg"):
             assert (finished_study.root / f"results/figs/{name}.{suffix}").stat().st_size > 5000
     assert "mean_diff" in finished_study.read("results/tables/survival.csv")
@@ -32,6 +32,9 @@ def test_every_declared_result_is_there(finished_study):
     assert geometry.select("model", "seed", "method", "kind").rows() == [
         ("tiny", 0, "lora", "adapter"), ("tiny", 0, "mean_diff", "activation"),
     ]  # fmt: skip
+    aggregation = pl.read_csv(finished_study.root / "results/tables/aggregation.csv")
+    assert aggregation["statistic"].to_list() == ["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
+    assert aggregation["deaths"][0] >= aggregation["matched_deaths"][0]
     assert geometry["norm_delta"].to_list()[0] > 0
     methods = pl.read_csv(finished_study.root / "results/tables/methods.csv")
     assert methods.select("method", "sign").rows() == [(m, s) for m in METHODS for s in ("positive", "negative")]
@@ -49,7 +52,7 @@ def test_the_tables_have_the_documented_columns(table):
         assert table(f"rollouts/{method}.tokens.parquet").columns == [*KEYS, "t", "token_id", "kl"]
         assert table(f"rollouts/{method}.trajectories.parquet").columns == [*KEYS, "n_tokens", "ended", "text"]
         assert table(f"rollouts/{method}.forks.parquet").columns == [*KEYS, "t", "pmass", "p_first", "argmax"]
-        statistics = ["mean", "p50", "rmse", "p95", "p99", "max", "n_tokens"]
+        statistics = ["mean", "p50", "rmse", "p90", "p95", "p99", "max", "n_tokens"]
         calibration = table(f"calibration/{method}.parquet")
         assert [*KEYS[:4], "coefficient"] == calibration.columns[:5]
         assert set(calibration.columns[5:]) == {"sign", "split", "step", *statistics}

@@ -127,7 +127,7 @@ def test_an_unknown_key_is_refused_in_every_section(path):
         ("pairs.n_prompts", 10**4, r"pairs\.n_prompts: 10000 prompts wanted, .* in split 'pairs'"),
         ("calibration.n_prompts", 10**4, r"calibration\.n_prompts: 10000 prompts wanted, .* in split 'calibration'"),
         ("calibration.n_audit_prompts", 10**4, r"calibration\.n_audit_prompts: 10000 prompts .* in split 'audit'"),
-        ("calibration.statistic", "p90", r"calibration\.statistic: 'p90' is not one of"),
+        ("calibration.statistic", "p96", r"calibration\.statistic: 'p96' is not one of"),
         ("calibration.target", 0, r"calibration\.target: 0 is less than or equal to"),
         ("probe.answers", ["true", "true"], r"probe\.answers: .* non-unique"),
         ("probe.prefill", " ", r"probe\.prefill: ' ' does not match"),

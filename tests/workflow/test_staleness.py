@@ -10,7 +10,9 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "tabulate_survival": 1, "tabulate_methods": 1}
+AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
+TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION}
+FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, **TABLES}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
 
@@ -48,8 +50,12 @@ def test_the_threshold_reruns_survival_and_no_model(study):
 @pytest.mark.parametrize(
     ("module", "stale"),
     [
-        ("figures", {"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1}),
-        ("report_tables", {"tabulate_survival": 1, "tabulate_geometry": 1, "tabulate_methods": 1}),
+        (
+            "figures",
+            {"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1, "plot_aggregation": 1},
+        ),
+        ("report_tables", {"tabulate_geometry": 1, **TABLES}),
+        ("aggregation", AGGREGATION),
         ("geometry_table", {"tabulate_geometry": 1}),
         ("repe", {"fit_repe": 1, **STEERING_CHAIN}),
         ("delta", {"merge_diff": 1, **STEERING_CHAIN}),

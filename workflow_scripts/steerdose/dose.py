@@ -1,17 +1,18 @@
 """The dose of a steering: its KL statistic over rollouts, and the coefficient at which that meets the target."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from . import chat
 from .calibrate import Calibration, find_dose
 from .data import Prompt, load_prompts, take
-from .errors import SteerdoseError
+from .errors import NonFiniteLogitsError, NoTokensError
+from .kl_statistics import STATISTICS, kl_statistics
 from .models import LoadedModel, load_model
 from .rollout import Request, roll_out
 from .self_test import check_steering
@@ -21,29 +22,6 @@ from .tables import write_json, write_table
 log = logging.getLogger(__name__)
 
 SIGNS = {"positive": 1.0, "negative": -1.0}
-
-
-def kl_statistics(kl: Sequence[float]) -> dict[str, float]:
-    """Return mean, p50, rmse, p95, p99 and max of the KL (nats) over all prompts x tokens, and their number.
-
-    Percentiles interpolate linearly; rmse = sqrt(mean of squares).
-    """
-    values = np.asarray(kl, dtype=np.float64)
-    if not len(values):
-        raise SteerdoseError(
-            "every rollout ended at its first token, so there is no KL to take a statistic of; "
-            "check models.<name>.chat_template and the prompts"
-        )
-    p50, p95, p99 = np.percentile(values, [50, 95, 99])
-    return {
-        "mean": float(values.mean()),
-        "p50": float(p50),
-        "rmse": float(np.sqrt(np.square(values).mean())),
-        "p95": float(p95),
-        "p99": float(p99),
-        "max": float(values.max()),
-        "n_tokens": len(values),
-    }
 
 
 class _Meter:
@@ -70,11 +48,24 @@ class _Meter:
             description=f"{split} {sign} {dose:.4g}",
         )
         statistics = kl_statistics([value for rollout in rollouts for value in rollout.kl])
-        step = 1 + sum(row["sign"] == sign and row["split"] == split for row in self.rows)
+        step = self._step(sign, split)
         self.rows.append({"coefficient": coefficient, "sign": sign, "split": split, "step": step, **statistics})
         value = float(statistics[self.settings["statistic"]])
         log.info("%s %s step %d: coefficient %.5g gives %.4g", split, sign, step, coefficient, value)
         return value
+
+    def measure_or_inf(self, prompts: Sequence[Prompt], sign: str, dose: float, split: str) -> float:
+        """Measure; where logits overflow or all rollouts are empty return infinity, with a row without statistics."""
+        try:
+            return self.measure(prompts, sign, dose, split)
+        except (NonFiniteLogitsError, NoTokensError) as error:
+            log.warning("coefficient %.5g is far too strong: %s", SIGNS[sign] * dose, error)
+            place = {"coefficient": SIGNS[sign] * dose, "sign": sign, "split": split, "step": self._step(sign, split)}
+            self.rows.append({**place, **dict.fromkeys((*STATISTICS, "n_tokens"))})
+            return math.inf
+
+    def _step(self, sign: str, split: str) -> int:
+        return 1 + sum(row["sign"] == sign and row["split"] == split for row in self.rows)
 
 
 def calibrate_alpha(
@@ -82,7 +73,10 @@ def calibrate_alpha(
 ) -> None:
     """Self-test the steering, find c_star for both signs, audit it on held-out prompts.
 
-    Writes calibration/{method}.parquet (one row an evaluation) and calibration/{method}.json.
+    Writes calibration/{method}.parquet, one row an evaluation (null statistics: steered logits overflow, or every
+    rollout is empty), and calibration/{method}.json. There `audit` is null for the same reasons, and
+    `negative_is_opposite` is false where an edit at -c is not the opposite of c (see `Edit.opposite`): the negative
+    sign then has a dose of its own, but not the reverse meaning.
     """
     loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
     vector = Steering.load(steering)
@@ -92,15 +86,19 @@ def calibrate_alpha(
     check_steering(loaded.model, vector, chat.prompt_ids(loaded.tokenizer, chat.conversation(chosen[0].prompt)))
     meter = _Meter(loaded, vector, settings)
     report: dict[str, Any] = {key: settings[key] for key in ("statistic", "target", "tolerance")}
+    report["negative_is_opposite"] = all(edit.opposite for _, edit in vector.edits)
     for sign in SIGNS:
         found: Calibration = find_dose(
-            lambda dose, sign=sign: meter.measure(chosen, sign, dose, "calibration"),  # type: ignore[misc]
+            lambda dose, sign=sign: meter.measure_or_inf(chosen, sign, dose, "calibration"),  # type: ignore[misc]
             settings["target"],
             tolerance=settings["tolerance"],
             max_evaluations=settings["max_evaluations"],
         )
         log.info("%s: c_star %.5g, %s", sign, found.c_star, found.reason)
-        report[sign] = {**asdict(found), "audit": meter.measure(held, sign, found.c_star, "audit")}
-    frame = pl.DataFrame(meter.rows).with_columns(*[pl.lit(value).alias(name) for name, value in cell.items()])
+        audit = meter.measure_or_inf(held, sign, found.c_star, "audit")
+        report[sign] = {**asdict(found), "audit": audit if math.isfinite(audit) else None}
+    frame = pl.DataFrame(meter.rows, infer_schema_length=None).with_columns(
+        *[pl.lit(value).alias(name) for name, value in cell.items()]
+    )
     write_table(frame, table)
     write_json(report, summary)

@@ -200,9 +200,10 @@ def calibration_figure(calibration: pl.DataFrame, target: float, tolerance: floa
     """Draw the evaluations of `statistic` (nats) against |coefficient|, a panel a seed, a line a method and sign.
 
     Lines run in the order of the coefficient. The band is target * (1 +- tolerance). Audit points are hollow.
-    Coefficient 0 has no place on a logarithmic axis.
+    Coefficient 0 has no place on a logarithmic axis, nor has a null, where logits were not finite.
     """
     positive = calibration.with_columns(pl.col("coefficient").abs()).filter(pl.col("coefficient") > 0)
+    positive = positive.drop_nulls(statistic)
     columns, rows = _arrange(positive, CELL[:2], "seed", most=3)
     looks: dict[str, Style] = {
         method: {"color": METHOD_COLORS[i % len(METHOD_COLORS)], "linestyle": METHOD_DASHES[i % len(METHOD_DASHES)]}

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import SteerdoseError
+from .errors import NonFiniteLogitsError, SteerdoseError
 from .models import is_cacheable, layer_types
 from .probe import Fork, Probe, packed_forks
 from .progress import bar
@@ -76,7 +76,8 @@ def roll_out(
 
     steering: None for the unsteered model. batch_size: steered rows at a time; each brings a twin. With a probe, every
     fork in `times` that is no later than a trajectory's length is read on the steered model.
-    Raises SteerdoseError on a logit that is not finite; it names the prompt, the dose and the token.
+    Raises NonFiniteLogitsError on a steered logit that is not finite, and SteerdoseError on an unsteered one; they name
+    the prompt, the dose and the token.
     """
     if steering is None and any(request.coefficient for request in requests):
         raise ValueError("a coefficient needs a steering")
@@ -198,7 +199,7 @@ class _Batch:
             row = int((~finite).nonzero()[0])
             request = self.requests[int(self.owner[row])]
             who = "the unsteered model" if self.twin[row] else f"coefficient {request.coefficient:g} {request.label}"
-            raise SteerdoseError(
+            raise (SteerdoseError if self.twin[row] or not request.coefficient else NonFiniteLogitsError)(
                 f"the logits are not finite for prompt '{request.prompt_id}' at token {t} ({who.strip()}): "
                 "lower the dose, or set the model's dtype to float32"
             )
@@ -273,7 +274,9 @@ def _run_plainly(
         )  # fmt: skip
         steered = model(ids[:, :-1]).logits[0, prompt.shape[1] - 1 :]
         if not torch.isfinite(steered).all():
-            raise SteerdoseError(f"the logits are not finite for prompt '{request.prompt_id}' {request.label}")
+            raise (NonFiniteLogitsError if request.coefficient else SteerdoseError)(
+                f"the logits are not finite for prompt '{request.prompt_id}' {request.label}"
+            )
         tokens = ids[0, prompt.shape[1] :].tolist()
         rollout.ended = tokens[-1] in end_ids
         rollout.token_ids = tokens[: len(tokens) - rollout.ended]
