@@ -225,6 +225,16 @@ def test_calibration_path_is_in_coefficient_order():
     assert (band.get_y(), band.get_height()) == pytest.approx((0.95, 0.1))
 
 
+def test_calibration_points_without_statistics_are_left_out():
+    table = calibration(["lora"])
+    overflow = table.head(1).with_columns(coefficient=pl.lit(1e6), p95=pl.lit(None, pl.Float64), step=pl.lit(4))
+    figure = calibration_figure(
+        pl.concat([table, overflow.select(table.columns)], how="vertical_relaxed"), 1, 0.05, "p95"
+    )
+    render(figure)
+    assert panel(figure, "seed 0").get_xlim()[1] < 10
+
+
 @pytest.mark.parametrize("methods", [["lora"], METHODS])
 def test_training_figure_draws_both_splits_and_signs(methods):
     figure = training_figure(training(methods))

@@ -6,7 +6,7 @@ import torch
 import transformers
 from reference.rollout import roll_out_one, steered_copy, textbook_kl
 from steerdose.edits import Add, LowRank
-from steerdose.errors import SteerdoseError
+from steerdose.errors import NonFiniteLogitsError, SteerdoseError
 from steerdose.fork_grid import fork_times
 from steerdose.models import find_blocks, is_cacheable
 from steerdose.probe import Probe
@@ -140,8 +140,19 @@ def test_at_coefficient_0_the_kl_is_exactly_0_and_the_path_is_the_unsteered_one(
 def test_a_non_finite_logit_names_prompt_dose_and_token():
     model = tiny.model()
     broken = Steering("broken", ((find_blocks(model)[1], Add(torch.full((32,), 3e38))),), {})
-    with pytest.raises(SteerdoseError, match=r"prompt 'p0' at token 1 \(coefficient 10 \(alpha 4\)\).*lower the dose"):
+    with pytest.raises(
+        NonFiniteLogitsError, match=r"prompt 'p0' at token 1 \(coefficient 10 \(alpha 4\)\).*lower the dose"
+    ):
         roll_out(model, broken, [Request("p0", (5, 9), 10.0, "(alpha 4)")], window=4, end_ids=END, batch_size=1)
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 1.0])
+def test_an_unsteered_model_that_overflows_is_not_taken_for_too_strong_a_dose(coefficient):
+    model = tiny.model()
+    model.lm_head.weight.data[0] = torch.inf
+    with pytest.raises(SteerdoseError) as caught:
+        roll_out(model, direction(model), [Request("p0", (5, 9), coefficient)], window=4, end_ids=END, batch_size=1)
+    assert not isinstance(caught.value, NonFiniteLogitsError)
 
 
 def test_kl_divergence_is_the_textbook_sum_and_survives_ruled_out_tokens():

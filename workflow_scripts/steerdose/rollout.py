@@ -196,10 +196,12 @@ class _Batch:
         """Append the KL of token t to every rollout and return the chosen token of each request."""
         finite = torch.isfinite(logits.amax(-1)).cpu()
         if not finite.all():
-            row = int((~finite).nonzero()[0])
+            unsteered = self.twin | (self.coefficients[self.owner] == 0)
+            wrong = ~finite & unsteered if (~finite & unsteered).any() else ~finite  # a broken model before a dose
+            row = int(wrong.nonzero()[0])
             request = self.requests[int(self.owner[row])]
             who = "the unsteered model" if self.twin[row] else f"coefficient {request.coefficient:g} {request.label}"
-            raise (SteerdoseError if self.twin[row] or not request.coefficient else NonFiniteLogitsError)(
+            raise (SteerdoseError if unsteered[row] else NonFiniteLogitsError)(
                 f"the logits are not finite for prompt '{request.prompt_id}' at token {t} ({who.strip()}): "
                 "lower the dose, or set the model's dtype to float32"
             )
