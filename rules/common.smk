@@ -27,6 +27,11 @@ def methods_of(kind):
     return [name for name, method in config["methods"].items() if method["kind"] == kind]
 
 
+def steered_methods():
+    """Return the names of the config's methods that are a steering with a dose: all but prompts."""
+    return [name for name in config["methods"] if name not in methods_of("prompt")]
+
+
 def one_of(names):
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
@@ -55,9 +60,27 @@ def model_settings(model, **parts):
     return settings(dtype=config["models"][model]["dtype"], device=config["device"], **parts)
 
 
+def steering_settings(method):
+    """Return the part of a method's entry that its steering depends on."""
+    return {key: value for key, value in config["methods"][method].items() if key != "target"}
+
+
 def training_settings(method):
     """Return the part of an adapter's entry that its training depends on."""
-    return {key: value for key, value in config["methods"][method].items() if key != "delta"}
+    return {key: value for key, value in steering_settings(method).items() if key != "delta"}
+
+
+def calibration_settings(method):
+    """Return the calibration's settings with the method's own target, where it has one."""
+    target = config["methods"][method].get("target", config["calibration"]["target"])
+    return {**config["calibration"], "target": target}
+
+
+def prompt_settings(method):
+    """Return the style of a prompt baseline, and the calibration's settings that it depends on."""
+    search = ("target", "tolerance", "max_evaluations")
+    measure = {key: value for key, value in config["calibration"].items() if key not in search}
+    return {**measure, "style": config["methods"][method]["style"]}
 
 
 def rollout_settings(model, **parts):
@@ -81,6 +104,13 @@ def controlled_steering(wildcards):
     return path.format(**dict(wildcards.items()), of=config["methods"][wildcards.method]["of"])
 
 
+def target_reference(wildcards):
+    """Return the measured prompt that a method's target names; nothing where the target is in nats."""
+    target = calibration_settings(wildcards.method)["target"]
+    path = f"{CELL}/calibration/{{prompt}}.json"
+    return path.format(**dict(wildcards.items()), **target) if isinstance(target, dict) else []
+
+
 def study_methods(pattern, methods=None):
     """Return `pattern` for every cell and method of the study, in the config's order."""
     chosen = [name for name in STUDY["methods"] if methods is None or name in methods]
@@ -95,7 +125,7 @@ def study_methods(pattern, methods=None):
 
 def study_cells():
     """Return model, behavior, seed, method and kind of every steering of the study."""
-    keys = study_methods("{model}/{behavior}/{seed}/{method}")
+    keys = study_methods("{model}/{behavior}/{seed}/{method}", steered_methods())
     cells = [dict(zip(["model", "behavior", "seed", "method"], key.split("/"))) for key in keys]
     return [{**cell, "seed": int(cell["seed"]), "kind": config["methods"][cell["method"]]["kind"]} for cell in cells]
 
