@@ -27,6 +27,11 @@ def methods_of(kind):
     return [name for name, method in config["methods"].items() if method["kind"] == kind]
 
 
+def steered_methods():
+    """Return the names of the config's methods that are a steering with a dose: all but prompts."""
+    return [name for name in config["methods"] if name not in methods_of("prompt")]
+
+
 def one_of(names):
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
@@ -56,9 +61,27 @@ def model_settings(model, **parts):
     return settings(dtype=config["models"][model]["dtype"], device=config["device"], **parts)
 
 
+def steering_settings(method):
+    """Return the part of a method's entry that its steering depends on."""
+    return {key: value for key, value in config["methods"][method].items() if key != "target"}
+
+
 def training_settings(method):
     """Return the part of an adapter's entry that its training depends on."""
-    return {key: value for key, value in config["methods"][method].items() if key != "delta"}
+    return {key: value for key, value in steering_settings(method).items() if key != "delta"}
+
+
+def calibration_settings(method):
+    """Return the calibration's settings with the method's own target, where it has one."""
+    target = config["methods"][method].get("target", config["calibration"]["target"])
+    return {**config["calibration"], "target": target}
+
+
+def prompt_settings(method):
+    """Return the style of a prompt baseline, and the calibration's settings that it depends on."""
+    search = ("target", "tolerance", "max_evaluations")
+    measure = {key: value for key, value in config["calibration"].items() if key not in search}
+    return {**measure, "style": config["methods"][method]["style"]}
 
 
 def rollout_settings(model, **parts):
@@ -82,6 +105,13 @@ def controlled_steering(wildcards):
     return path.format(**dict(wildcards.items()), of=config["methods"][wildcards.method]["of"])
 
 
+def target_reference(wildcards):
+    """Return the measured prompt that a method's target names; nothing where the target is in nats."""
+    target = calibration_settings(wildcards.method)["target"]
+    path = f"{CELL}/calibration/{{prompt}}.json"
+    return path.format(**dict(wildcards.items()), **target) if isinstance(target, dict) else []
+
+
 def study_methods(pattern, methods=None):
     """Return `pattern` for every cell and method of the study, in the config's order."""
     chosen = [name for name in STUDY["methods"] if methods is None or name in methods]
@@ -94,28 +124,30 @@ def study_methods(pattern, methods=None):
     )
 
 
-def study_cells():
-    """Return model, behavior, seed, method and kind of every steering of the study."""
-    keys = study_methods("{model}/{behavior}/{seed}/{method}")
+def study_cells(methods=None):
+    """Return model, behavior, seed, method and kind of every method of the study."""
+    keys = study_methods("{model}/{behavior}/{seed}/{method}", methods)
     cells = [dict(zip(["model", "behavior", "seed", "method"], key.split("/"))) for key in keys]
     return [{**cell, "seed": int(cell["seed"]), "kind": config["methods"][cell["method"]]["kind"]} for cell in cells]
 
 
 def method_files():
     """Return the cells of the study with what the table of methods reads of each: its files, and its jobs' times."""
+    calibrate, geometry = "calibrate_alpha/{cell}", f"{CELL}/steering/{{method}}.geometry.json"
     jobs = {
-        "adapter": ["train_adapter/{cell}.positive", "train_adapter/{cell}.negative", "merge_diff/{cell}"],
-        "activation": ["fit_repe/{cell}"],
-        "random": ["draw_control/{cell}"],
+        "adapter": ["train_adapter/{cell}.positive", "train_adapter/{cell}.negative", "merge_diff/{cell}", calibrate],
+        "activation": ["fit_repe/{cell}", calibrate],
+        "random": ["draw_control/{cell}", calibrate],
+        "prompt": ["measure_prompt/{cell}"],
     }
     return [
         {
             **cell,
             "calibration": f"{CELL}/calibration/{{method}}.json".format(**cell),
-            "geometry": f"{CELL}/steering/{{method}}.geometry.json".format(**cell),
+            "geometry": geometry.format(**cell) if cell["kind"] != "prompt" else None,
             "benchmarks": [
                 f"results/benchmarks/{job}.tsv".format(cell="{model}.{behavior}.seed{seed}.{method}".format(**cell))
-                for job in [*jobs[cell["kind"]], "calibrate_alpha/{cell}"]
+                for job in jobs[cell["kind"]]
             ],
         }
         for cell in study_cells()

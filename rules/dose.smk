@@ -53,6 +53,7 @@ rule calibrate_alpha:
         model=MODEL,
         steering=f"{CELL}/steering/{{method}}.safetensors",
         prompts=config["data"]["prompts"],
+        reference=target_reference,
     output:
         table=f"{CELL}/calibration/{{method}}.parquet",
         summary=f"{CELL}/calibration/{{method}}.json",
@@ -60,13 +61,15 @@ rule calibrate_alpha:
         "results/logs/calibrate_alpha/{model}.{behavior}.seed{seed}.{method}.log",
     benchmark:
         "results/benchmarks/calibrate_alpha/{model}.{behavior}.seed{seed}.{method}.tsv"
+    wildcard_constraints:
+        method=one_of(steered_methods()),
     conda:
         ENV
     threads: workflow.cores
     resources:
         **GPU,
     params:
-        settings=lambda w: model_settings(w.model, **config["calibration"]),
+        settings=lambda w: model_settings(w.model, **calibration_settings(w.method)),
         code=code("calibrate_alpha"),
     message:
         "Calibrate {wildcards.method}"
@@ -89,6 +92,8 @@ rule rollout_trajectories:
         "results/logs/rollout_trajectories/{model}.{behavior}.seed{seed}.{method}.log",
     benchmark:
         "results/benchmarks/rollout_trajectories/{model}.{behavior}.seed{seed}.{method}.tsv"
+    wildcard_constraints:
+        method=one_of(steered_methods()),
     conda:
         ENV
     threads: workflow.cores

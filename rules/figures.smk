@@ -23,6 +23,7 @@ rule plot_spaghetti:
     input:
         tokens=study_methods(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
         lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+        calibrations=study_methods(f"{CELL}/calibration/{{method}}.parquet"),
     output:
         png="results/figs/spaghetti.png",
         svg="results/figs/spaghetti.svg",
@@ -31,7 +32,6 @@ rule plot_spaghetti:
     conda:
         ENV
     params:
-        settings=settings(target=config["calibration"]["target"]),
         code=code("plot_spaghetti"),
     message:
         "Draw the KL of every trajectory"
@@ -51,7 +51,6 @@ rule plot_calibration:
         ENV
     params:
         settings=settings(
-            target=config["calibration"]["target"],
             tolerance=config["calibration"]["tolerance"],
             statistic=config["calibration"]["statistic"],
         ),

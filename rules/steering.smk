@@ -49,7 +49,7 @@ rule merge_diff:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=lambda w: settings(method=config["methods"][w.method]),
+        settings=lambda w: settings(method=steering_settings(w.method)),
         code=code("merge_diff"),
     message:
         "Subtract the adapters of {wildcards.method}"
@@ -76,7 +76,7 @@ rule fit_repe:
     resources:
         **GPU,
     params:
-        settings=lambda w: model_settings(w.model, method=config["methods"][w.method], **config["repe"]),
+        settings=lambda w: model_settings(w.model, method=steering_settings(w.method), **config["repe"]),
         code=code("fit_repe"),
     message:
         "Fit {wildcards.method}"
@@ -99,7 +99,7 @@ rule draw_control:
     conda:
         ENV
     params:
-        settings=lambda w: settings(**config["methods"][w.method]),
+        settings=lambda w: settings(**steering_settings(w.method)),
         code=code("draw_control"),
     message:
         "Draw {wildcards.method}, a random control"

@@ -29,7 +29,7 @@ rule tabulate_methods:
 
 rule tabulate_geometry:
     input:
-        geometry=[f"{CELL}/steering/{{method}}.geometry.json".format(**cell) for cell in study_cells()],
+        geometry=[f"{CELL}/steering/{{method}}.geometry.json".format(**cell) for cell in study_cells(steered_methods())],
     output:
         csv="results/tables/geometry.csv",
         html="results/tables/geometry.html",
@@ -38,7 +38,7 @@ rule tabulate_geometry:
     conda:
         ENV
     params:
-        settings=settings(cells=study_cells()),
+        settings=settings(cells=study_cells(steered_methods())),
         code=code("tabulate_geometry"),
     message:
         "Tabulate the geometry of the steerings"

@@ -13,4 +13,5 @@ with open_job(snakemake) as job:
         settings=job.settings,
         table=job.output.table,
         summary=job.output.summary,
+        reference=job.input.reference,
     )

@@ -6,5 +6,6 @@ with open_job(snakemake) as job:
     from steerdose.figures import save, spaghetti_figure
     from steerdose.tables import read_tables
 
-    figure = spaghetti_figure(read_tables(job.input.tokens), read_tables(job.input.lifetimes), **job.settings)
+    tables = (read_tables(paths) for paths in (job.input.tokens, job.input.lifetimes, job.input.calibrations))
+    figure = spaghetti_figure(*tables)
     save(figure, job.output.png, job.output.svg)

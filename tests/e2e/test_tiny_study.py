@@ -55,7 +55,7 @@ def test_the_tables_have_the_documented_columns(table):
         statistics = ["mean", "p50", "rmse", "p90", "p95", "p99", "max", "n_tokens"]
         calibration = table(f"calibration/{method}.parquet")
         assert [*KEYS[:4], "coefficient"] == calibration.columns[:5]
-        assert set(calibration.columns[5:]) == {"sign", "split", "step", *statistics}
+        assert set(calibration.columns[5:]) == {"sign", "split", "step", "target", *statistics}
         curve = table(f"survival/{method}.curve.parquet")
         assert curve.columns == [*KEYS[:6], "t", "at_risk", "events", "censored", "survival", "ci_low", "ci_high"]
 
@@ -153,6 +153,31 @@ def test_several_models_and_seeds_are_one_study(study):
     assert row["c_star_mean"] == pytest.approx(own["c_star"].mean())
     assert row["c_star_std"] == pytest.approx(own["c_star"].std())
     assert row["effect_sign_agreement"] in (0.5, 1.0)
+
+
+def test_prompts_run_through_the_whole_chain_and_set_a_target(study):
+    study.configure(
+        study={"methods": ["mean_diff", "simple_prompt"]},
+        rollout={"alphas": [-3, 0, 1]},
+        methods={"mean_diff": {"target": {"prompt": "simple_prompt"}}},
+    )
+    study.snakemake()
+    found, measured = (read_json(study.root / CELL / f"calibration/{m}.json") for m in ("mean_diff", "simple_prompt"))
+    for sign in ("positive", "negative"):
+        assert found[sign].keys() == measured[sign].keys()
+        assert measured[sign]["statistic"] == found[sign]["target"] > 0.01
+        assert (measured[sign]["c_star"], measured[sign]["reason"]) == (None, "a prompt has no dose")
+    tables = {m: read_table(study.root / CELL / f"rollouts/{m}.tokens.parquet") for m in ("mean_diff", "simple_prompt")}
+    steered, prompted = tables.values()
+    assert steered.schema == prompted.schema
+    doses = prompted.select("alpha", "coefficient").unique().sort("alpha")
+    assert doses.rows() == [(-1.0, None), (0.0, 0.0), (1.0, None)]
+    assert prompted.filter(alpha=0)["kl"].unique().to_list() == [0.0]
+    assert prompted.filter(pl.col("alpha") != 0)["kl"].max() > 0.01
+    assert prompted.filter(alpha=0)["token_id"].to_list() == steered.filter(alpha=0)["token_id"].to_list()
+    survival = study.read("results/tables/survival.csv")
+    assert survival.count("simple_prompt") == 3
+    assert "simple_prompt" not in study.read("results/tables/geometry.csv")
 
 
 def test_controls_and_s_space_run_through_the_whole_chain(study):

@@ -52,9 +52,16 @@ def read_fork(model: nn.Module, ids: list[int], probe: Probe) -> tuple[float, fl
 
 @torch.inference_mode()
 def roll_out_one(
-    base: nn.Module, steered: nn.Module, ids: list[int], window: int, end_ids: frozenset[int], probe: Probe, times
+    base: nn.Module,
+    steered: nn.Module,
+    ids: list[int],
+    window: int,
+    end_ids: frozenset[int],
+    probe: Probe,
+    times,
+    base_ids: list[int] | None = None,
 ) -> tuple[Rollout, list[tuple[int, float, float]]]:
-    """Return the trajectory with its KLs, and the forks as (t, pmass, p_first)."""
+    """Return the trajectory with its KLs, and the forks as (t, pmass, p_first). base_ids: the base's prompt."""
     prompt = torch.tensor([ids])
     whole = steered.generate(
         prompt,
@@ -67,6 +74,9 @@ def roll_out_one(
     tokens = whole[0, len(ids) :].tolist()
     ended = tokens[-1] in end_ids
     tokens = tokens[: len(tokens) - ended]
-    logits = [model(whole).logits[0, len(ids) - 1 : len(ids) - 1 + len(tokens)] for model in (steered, base)]
+    logits = [
+        model(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : len(prompt) - 1 + len(tokens)]
+        for model, prompt in ((steered, ids), (base, base_ids or ids))
+    ]
     forks = [(t, *read_fork(steered, ids + tokens[:t], probe)) for t in times if t <= len(tokens)]
     return Rollout(tokens, textbook_kl(*logits).tolist(), ended), forks

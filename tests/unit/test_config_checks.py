@@ -14,7 +14,7 @@ from steerdose.errors import SteerdoseError
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 SCHEMA = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
-ALTERNATIVES = {"rollout.forks.every"}  # to rollout.forks.count
+ALTERNATIVES = {"rollout.forks.every", "methods.*.target"}  # to rollout.forks.count and calibration.target
 ADAPTERS = [name for name, method in CONFIG["methods"].items() if method["kind"] == "adapter"]
 WITH_OPTIONS = [name for name, method in CONFIG["methods"].items() if "options" in method]
 FREE = {"models", "methods"} | {f"methods.{name}.options" for name in WITH_OPTIONS}  # whose keys the user chooses
@@ -129,6 +129,26 @@ def test_an_unknown_key_is_refused_in_every_section(path):
         ("calibration.n_audit_prompts", 10**4, r"calibration\.n_audit_prompts: 10000 prompts .* in split 'audit'"),
         ("calibration.statistic", "p96", r"calibration\.statistic: 'p96' is not one of"),
         ("calibration.target", 0, r"calibration\.target: 0 is less than or equal to"),
+        (
+            "calibration.target",
+            {"prompt": "lora"},
+            r"calibration\.target\.prompt: 'lora' is not a method of kind prompt; .*\['simple_prompt', ",
+        ),
+        ("calibration.target", {"kind": "simple"}, r"calibration\.target: .*'kind' was unexpected"),
+        (
+            "methods.lora.target",
+            {"prompt": "persona"},
+            r"methods\.lora\.target\.prompt: 'persona' is not a method of kind prompt",
+        ),
+        ("methods.lora.target", -1, r"methods\.lora\.target: -1 is less than or equal to"),
+        ("methods.simple_prompt.target", 1.0, r"methods\.simple_prompt: .*'target' was unexpected"),
+        ("methods.simple_prompt.style", "long", r"methods\.simple_prompt\.style: 'long' is not one of"),
+        ("methods.random_direction.of", "simple_prompt", r"methods\.random_direction\.of: .* has no steering to copy"),
+        (
+            "study.methods",
+            ["simple_prompt", "engineered_prompt"],
+            r"study\.methods: .* are all prompts, which have no dose",
+        ),
         ("probe.answers", ["true", "true"], r"probe\.answers: .* non-unique"),
         ("probe.prefill", " ", r"probe\.prefill: ' ' does not match"),
         ("study.methods", ["lora", "pca"], r"study\.methods: 'pca' is not defined under methods .*mean_diff"),
@@ -150,6 +170,28 @@ def test_an_unknown_key_is_refused_in_every_section(path):
 def test_a_wrong_value_is_refused_with_its_key(key, value, message):
     with pytest.raises(SteerdoseError, match=f"\n  {message}"):
         check_config(changed(**{key: value}))
+
+
+@pytest.mark.parametrize(
+    "needed", [{"study.methods": ["lora", "simple_prompt"]}, {"methods.lora.target": {"prompt": "simple_prompt"}}]
+)
+def test_system_prompts_are_read_only_where_a_prompt_is_measured(tmp_path, needed):
+    path = tmp_path / "system_prompts.yaml"
+    text = (ROOT / "data/system_prompts.yaml").read_text()
+    path.write_text(text[: text.index("  sycophancy:")])
+    sycophancy = {"data.system_prompts": str(path), "study.behaviors": ["sycophancy"]}
+    check_config(changed(**sycophancy))
+    with pytest.raises(SteerdoseError, match=r"study\.behaviors: 'sycophancy' has no texts in data\.system_prompts"):
+        check_config(changed(**sycophancy, **needed))
+    with pytest.raises(SteerdoseError, match=r"data\.system_prompts: cannot read none\.yaml"):
+        check_config(changed(**needed, **{"data.system_prompts": "none.yaml"}))
+
+
+def test_a_target_may_be_a_prompt():
+    target = {"prompt": "engineered_prompt"}
+    check_config(
+        changed(**{"calibration.target": target, "methods.lora.target": 0.5, "methods.mean_diff.target": target})
+    )
 
 
 @pytest.mark.parametrize("section", sorted(key for key in CONFIG))

@@ -8,11 +8,16 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from steerdose.data import SPLITS, Prompt, load_personas, load_prompts, load_questions, take
+from steerdose.data import SPLITS, Prompt, load_personas, load_prompts, load_questions, load_system_prompts, take
 from steerdose.errors import SteerdoseError
 
 DATA = Path(__file__).parents[2] / "data"
-LOADERS = {"prompts": load_prompts, "questions": load_questions, "personas": load_personas}
+LOADERS = {
+    "prompts": load_prompts,
+    "questions": load_questions,
+    "personas": load_personas,
+    "system_prompts": load_system_prompts,
+}
 QUESTION = {"id": "q", "topic": "t", "question": "Is it?", "answer": True}
 
 
@@ -60,6 +65,26 @@ def test_shipped_personas():
     assert len(shipped["sycophancy"].positive) == len(shipped["sycophancy"].negative) == 5
     texts = [text for both in shipped.values() for text in both.positive + both.negative]
     assert len(set(texts)) == len(texts)
+
+
+def test_shipped_system_prompts():
+    shipped = load_system_prompts(DATA / "system_prompts.yaml")
+    assert set(shipped) == set(load_personas(DATA / "personas.yaml"))
+    texts = [text for styles in shipped.values() for signs in styles.values() for text in signs.values()]
+    assert len(set(texts)) == 8
+    for styles in shipped.values():
+        for sign in ("positive", "negative"):
+            assert len(styles["engineered"][sign]) > 10 * len(styles["simple"][sign])
+        lengths = [len(styles["engineered"][sign]) for sign in ("positive", "negative")]
+        assert max(lengths) < 1.2 * min(lengths), "the signs differ in what they ask for, not in how long they ask"
+
+
+def test_a_system_prompt_for_one_sign_only_is_refused(tmp_path):
+    path = tmp_path / "system_prompts.yaml"
+    both = {"positive": "Lie.", "negative": "Do not."}
+    path.write_text(yaml.safe_dump({"behaviors": {"kind": {"simple": both, "engineered": {"positive": "Lie."}}}}))
+    with pytest.raises(SteerdoseError, match=r"behaviors\.kind\.engineered: 'negative' is a required property"):
+        load_system_prompts(path)
 
 
 @pytest.mark.parametrize(

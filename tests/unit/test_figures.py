@@ -64,9 +64,27 @@ def calibration(methods):
                 "split": split,
                 "step": step,
                 "p95": c**2 / 4 + (split == "audit"),
+                "target": 1.0,
             }
             rows.append(names | point)
     return pl.DataFrame(rows)
+
+
+def targets(methods, target=1.0):
+    return calibration(methods).with_columns(target=pl.lit(target))
+
+
+PROMPTS = ["simple", "engineered"]
+
+
+def with_prompts(frame, prompts):
+    """Append the rows of prompts; theirs with alpha 0 keep the coefficient 0."""
+    if "alpha" in prompts.columns:
+        coefficient = pl.when(pl.col("alpha") == 0).then(0.0)
+        return pl.concat([frame, prompts.with_columns(coefficient=coefficient)])
+    return pl.concat(
+        [frame, prompts.with_columns(coefficient=pl.lit(None, pl.Float64), target=pl.lit(None, pl.Float64))]
+    )
 
 
 def training(methods):
@@ -168,14 +186,14 @@ def test_cells_have_their_own_titled_rows():
 
 @pytest.mark.parametrize(("methods", "alphas"), [(["lora"], [0.0]), (METHODS, ALPHAS)])
 def test_spaghetti_figure_has_a_panel_a_dose(methods, alphas):
-    figure = spaghetti_figure(tokens(methods, alphas), lived(methods, alphas), 1.0)
+    figure = spaghetti_figure(tokens(methods, alphas), lived(methods, alphas), targets(methods))
     assert len(figure.axes) == len(methods) * len(alphas)
     if len(methods) == 1:
         assert_legend_is_beside(figure, render(figure))
 
 
 def test_spaghetti_colours_trajectories_by_life():
-    figure = spaghetti_figure(tokens(["lora"], [0.0, 2.0]), lived(["lora"], [0.0, 2.0]), 1.0)
+    figure = spaghetti_figure(tokens(["lora"], [0.0, 2.0]), lived(["lora"], [0.0, 2.0]), targets(["lora"]))
     drawn = {}
     for alpha in (0, 2):
         for lines in panel(figure, f"alpha {alpha}").collections:
@@ -190,7 +208,7 @@ def test_spaghetti_colours_trajectories_by_life():
 
 
 def test_spaghetti_draws_median_target_and_ends():
-    figure = spaghetti_figure(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), 0.7)
+    figure = spaghetti_figure(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), targets(["lora"], 0.7))
     median, end, target = panel(figure, "alpha 1").lines
     assert median.get_ydata() == pytest.approx([(1 + t) / 10 for t in range(1, 7)])
     assert (end.get_marker(), end.get_xdata().tolist(), end.get_ydata().tolist()) == ("|", [6], [pytest.approx(0.8)])
@@ -199,7 +217,7 @@ def test_spaghetti_draws_median_target_and_ends():
 
 
 def test_spaghetti_of_unsteered_rollouts_shows_zero_and_target():
-    axes = panel(spaghetti_figure(tokens(["lora"], [0.0]), lived(["lora"], [0.0]), 1.0), "alpha 0")
+    axes = panel(spaghetti_figure(tokens(["lora"], [0.0]), lived(["lora"], [0.0]), targets(["lora"])), "alpha 0")
     bottom, top = axes.get_ylim()
     assert bottom == 0 and top > 1
     assert set(axes.lines[0].get_ydata()) == {0.0}
@@ -207,7 +225,7 @@ def test_spaghetti_of_unsteered_rollouts_shows_zero_and_target():
 
 @pytest.mark.parametrize("methods", [["lora"], METHODS])
 def test_calibration_figure_runs_with_its_legend_beside(methods):
-    figure = calibration_figure(calibration(methods), 1.0, 0.05, "p95")
+    figure = calibration_figure(calibration(methods), 0.05, "p95")
     assert_legend_is_beside(figure, render(figure))
     assert legend_texts(figure)[: len(methods)] == methods
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.legends[0].get_lines()[: len(methods)]}
@@ -215,7 +233,7 @@ def test_calibration_figure_runs_with_its_legend_beside(methods):
 
 
 def test_calibration_path_is_in_coefficient_order():
-    axes = panel(calibration_figure(calibration(["lora"]), 1.0, 0.05, "p95"), "seed 0")
+    axes = panel(calibration_figure(calibration(["lora"]), 0.05, "p95"), "seed 0")
     paths = [line for line in axes.lines if len(line.get_xdata()) == 3]
     assert [path.get_xdata().tolist() for path in paths] == [[1, 2, 3], pytest.approx([1.2, 2.4, 3.6])]
     audits = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
@@ -228,11 +246,59 @@ def test_calibration_path_is_in_coefficient_order():
 def test_calibration_points_without_statistics_are_left_out():
     table = calibration(["lora"])
     overflow = table.head(1).with_columns(coefficient=pl.lit(1e6), p95=pl.lit(None, pl.Float64), step=pl.lit(4))
-    figure = calibration_figure(
-        pl.concat([table, overflow.select(table.columns)], how="vertical_relaxed"), 1, 0.05, "p95"
-    )
+    figure = calibration_figure(pl.concat([table, overflow.select(table.columns)], how="vertical_relaxed"), 0.05, "p95")
     render(figure)
     assert panel(figure, "seed 0").get_xlim()[1] < 10
+
+
+def test_prompts_are_reference_lines_in_every_survival_panel_of_their_cell():
+    steered = curve(["lora", "mean"], [0.0, 1.0, 3.0], ["one", "two"])
+    prompts = curve(PROMPTS, [-1.0, 0.0, 1.0], ["one"]).with_columns(survival=pl.col("survival") * 0.6)
+    figure = survival_figure(with_prompts(steered, prompts))
+    render(figure)
+    assert_legend_is_beside(figure, figure.canvas.get_renderer())
+    names = ["simple", "simple, negative", "engineered", "engineered, negative"]
+    assert legend_texts(figure)[-4:] == names
+    lines = figure.legends[0].get_lines()[-4:]
+    assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == 4
+    assert {line.get_color() for line in lines} == {"black", "0.5"}
+    panels = [axes for axes in figure.axes if axes.get_xlabel()]
+    assert [axes.get_title(loc="left").split("\n")[-1] for axes in panels] == ["lora", "mean"] * 2
+    for axes, expected in zip(panels, [4, 4, 0, 0], strict=True):
+        drawn = [line for line in axes.lines if line.get_drawstyle() == "steps-post" and line.get_linewidth() == 1.1]
+        assert [line.get_ydata()[1] for line in drawn] == [0.6] * expected
+
+
+def test_prompts_are_horizontal_lines_in_the_calibration_figure():
+    prompts = calibration(PROMPTS).filter(pl.col("step") == 3).with_columns(p95=pl.col("p95") * 7)
+    figure = calibration_figure(with_prompts(calibration(["lora"]), prompts), 0.05, "p95")
+    assert_legend_is_beside(figure, render(figure))
+    assert legend_texts(figure)[0] == "lora"
+    assert legend_texts(figure)[-4:] == ["simple", "simple, negative", "engineered", "engineered, negative"]
+    axes = panel(figure, "seed 0")
+    flat = [line.get_ydata()[0] for line in axes.lines if line.get_linewidth() == 1.1 and len(line.get_xdata()) == 2]
+    assert flat == [7.0] * 4, "the audit is none of them"
+    assert axes.get_ylim()[1] > 7
+
+
+def test_prompts_have_their_own_spaghetti_without_a_target():
+    both = with_prompts(tokens(["lora"], [0.0, 1.0]), tokens(["simple"], [-1.0, 1.0]))
+    lives = with_prompts(lived(["lora"], [0.0, 1.0]), lived(["simple"], [-1.0, 1.0]))
+    figure = spaghetti_figure(both, lives, with_prompts(targets(["lora"]), targets(["simple"])))
+    dotted = [any(line.get_linestyle() == ":" for line in axes.lines) for axes in figure.axes]
+    assert dotted == [True, True, False, False]
+    assert "target, 1 nats" in legend_texts(figure)
+
+
+def test_every_sign_has_its_own_target():
+    by_sign = targets(["lora"]).with_columns(target=pl.when(pl.col("sign") == "negative").then(3.0).otherwise(0.5))
+    figure = spaghetti_figure(tokens(["lora"], [-1.0, 1.0]), lived(["lora"], [-1.0, 1.0]), by_sign)
+    assert [panel(figure, f"alpha {a}").lines[-1].get_ydata()[0] for a in (-1, 1)] == [3.0, 0.5]
+    assert "target" in legend_texts(figure)
+    figure = calibration_figure(by_sign, 0.1, "p95")
+    bands = [(band.get_y(), band.get_height()) for band in panel(figure, "seed 0").patches]
+    assert bands == [pytest.approx((0.45, 0.1)), pytest.approx((2.7, 0.6))]
+    assert "targets ± 10 %" in legend_texts(figure)
 
 
 @pytest.mark.parametrize("methods", [["lora"], METHODS])

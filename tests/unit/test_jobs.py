@@ -140,6 +140,8 @@ def test_the_digest_follows_the_modules_that_are_used(package, edited, changes):
         ("rollout_trajectories", {"steering", "rollout", "chat"}, {"figures", "adapters", "survival"}),
         ("kaplan_meier", {"survival", "fork_grid"}, {"models", "rollout", "steering", "figures"}),
         ("train_adapter", {"adapters", "models"}, {"figures", "rollout", "survival"}),
+        ("measure_prompt", {"prompts", "rollout"}, {"dose", "calibrate", "trajectories"}),
+        ("rollout_prompt", {"prompt_rollouts", "trajectories"}, {"dose", "calibrate", "survival"}),
     ],
 )
 def test_what_a_script_depends_on(script, used, unused):

@@ -36,10 +36,11 @@ def requests(coefficients, prompts=PROMPTS):
     return [Request(f"p{i}", ids, c) for i, ids in enumerate(prompts) for c in coefficients]
 
 
-def assert_same(model, steering, wanted, window, times, rollouts):
+def assert_same(model, steering, wanted, window, times, rollouts, end_ids=END):
     for request, rollout in zip(wanted, rollouts, strict=True):
-        steered = steered_copy(model, steering, request.coefficient)
-        expected, forks = roll_out_one(model, steered, list(request.ids), window, END, PROBE, times)
+        steered = steered_copy(model, steering, request.coefficient) if steering else model
+        base_ids = None if request.base_ids is None else list(request.base_ids)
+        expected, forks = roll_out_one(model, steered, list(request.ids), window, end_ids, PROBE, times, base_ids)
         assert rollout.token_ids == expected.token_ids
         assert rollout.ended == expected.ended
         assert rollout.kl == pytest.approx(expected.kl, abs=1e-4)
@@ -99,8 +100,8 @@ def test_rows_that_end_leave_the_batch_and_nothing_else_changes():
     model = tiny.model()
     steering, wanted = direction(model), requests([0.0, 0.5, 1.0, 2.0])
     free = roll_out(model, steering, wanted, window=20, end_ids=END, batch_size=12)
-    common = max((t for r in free for t in r.token_ids[3:12]), key=[t for r in free for t in r.token_ids].count)
-    ending = frozenset([0, common])  # a token that some rollouts reach: they end at different times
+    common = common_token(free)
+    ending = frozenset([0, common])
     times = fork_times(20, every=5)
     rollouts = roll_out(model, steering, wanted, window=20, end_ids=ending, batch_size=12, probe=PROBE, times=times)
     assert len({len(rollout.token_ids) for rollout in rollouts if rollout.ended}) > 1
@@ -111,6 +112,42 @@ def test_rows_that_end_leave_the_batch_and_nothing_else_changes():
         assert [fork.t for fork in rollout.forks] == [t for t in times if t <= n]
         if rollout.ended:
             assert n == len(whole.token_ids) or whole.token_ids[n] == common
+
+
+def common_token(rollouts):
+    """A token that some rollouts reach after a while: made an end token, they end at different times."""
+    tokens = [t for rollout in rollouts for t in rollout.token_ids]
+    return max((t for rollout in rollouts for t in rollout.token_ids[3:12]), key=tokens.count)
+
+
+@pytest.mark.parametrize("steered", [False, True], ids=["prompts alone", "prompts and doses"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "mistral", "gemma3", "mamba"])
+def test_a_twin_with_its_own_prompt_equals_the_reference(kind, steered):
+    """Longer and shorter base prompts, beside rows with the same prompt; rows end and leave the batch."""
+    model, window, times = tiny.model(kind), 20, fork_times(20, every=5)
+    steering = direction(model) if steered else None
+    systems = [(7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18), (40,), ()]
+    wanted = [
+        Request(f"p{i}{j}", (*system, *ids), c, base_ids=ids if system else None)
+        for i, ids in enumerate(PROMPTS)
+        for j, system in enumerate(systems)
+        for c in ([0.0, 1.0] if steered else [0.0])
+    ]
+    wanted += [Request("longer base", PROMPTS[0], 0.0, base_ids=(*systems[0], *PROMPTS[0]))]
+    free = roll_out(model, steering, wanted, window=window, end_ids=END, batch_size=7)
+    ending = frozenset([0, common_token(free)])
+    rollouts = roll_out(model, steering, wanted, window=window, end_ids=ending, batch_size=7, probe=PROBE, times=times)
+    assert len({len(rollout.token_ids) for rollout in rollouts}) > 1
+    assert_same(model, steering, wanted, window, times, rollouts, ending)
+    for request, rollout in zip(wanted, rollouts, strict=True):
+        assert (max(rollout.kl, default=0) > 0) == (request.has_twin and len(rollout.kl) > 0)
+
+
+def test_a_twin_with_the_same_prompt_spelled_out_has_a_kl_of_0():
+    model = tiny.model()
+    wanted = [Request(f"p{i}", ids, 0.0, base_ids=ids) for i, ids in enumerate(PROMPTS)]
+    for rollout in roll_out(model, None, wanted, window=16, end_ids=END, batch_size=3):
+        assert rollout.kl == pytest.approx([0] * 16, abs=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])

@@ -95,6 +95,19 @@ def test_another_method_in_the_study_adds_its_own_chain(study):
     assert study.stale() == {"fit_repe": 1, **STEERING_CHAIN}
 
 
+def test_a_prompt_adds_its_own_chain(study):
+    study.configure(study={"methods": ["lora", "mean_diff", "simple_prompt"]})
+    chain = {"measure_prompt": 1, "rollout_prompt": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
+    assert study.stale() == chain  # no fit, and no geometry
+
+
+def test_a_target_of_its_own_recalibrates_that_method_and_refits_nothing(study):
+    study.configure(methods={"lora": {"target": 0.3}})
+    assert study.stale() == LORA_CHAIN
+    study.configure(methods={"lora": {"target": {"prompt": "simple_prompt"}}})
+    assert study.stale() == {"measure_prompt": 1, **LORA_CHAIN}
+
+
 def test_a_random_control_adds_its_own_chain_and_follows_its_source(study):
     study.configure(study={"methods": ["lora", "mean_diff", "random_direction"]})
     assert study.stale() == {"draw_control": 1, **STEERING_CHAIN}

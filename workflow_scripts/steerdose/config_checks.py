@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from .data import load_personas, load_prompts, load_questions, schema_problems
+from .data import load_personas, load_prompts, load_questions, load_system_prompts, schema_problems
 from .digests import LIBRARY
 from .errors import SteerdoseError
 
@@ -16,6 +16,7 @@ def check_config(config: dict[str, Any]) -> None:
     problems = [_hint(problem) for problem in schema_problems(config, "config.schema.yaml")] + _not_finite(config)
     if not problems:
         problems = [*_names(config), *_layers(config), *_estimators(config), *_controls(config), *_data(config)]
+        problems += _prompts(config)
     if problems:
         raise SteerdoseError("config.yaml is not valid:\n  " + "\n  ".join(problems))
 
@@ -90,6 +91,29 @@ def _controls(config: dict[str, Any]) -> Iterator[str]:
     for name, method in config["methods"].items():
         if method["kind"] == "random" and method["of"] not in copied:
             yield f"methods.{name}.of: '{method['of']}' has no steering to copy; give one of {copied}"
+
+
+def _prompts(config: dict[str, Any]) -> Iterator[str]:
+    """Prompt baselines: targets that name one, a study of nothing else, behaviors without texts."""
+    methods, study = config["methods"], config["study"]
+    prompts = [name for name, method in methods.items() if method["kind"] == "prompt"]
+    targets = {"calibration.target": config["calibration"]["target"]}
+    targets |= {f"methods.{name}.target": method["target"] for name, method in methods.items() if "target" in method}
+    named = {key: target["prompt"] for key, target in targets.items() if isinstance(target, dict)}
+    for key, name in named.items():
+        if name not in prompts:
+            yield f"{key}.prompt: '{name}' is not a method of kind prompt; give one of {prompts}, or a number of nats"
+    if all(name in prompts for name in study["methods"]):
+        yield f"study.methods: {study['methods']} are all prompts, which have no dose; add a method that has one"
+    if named or any(name in prompts for name in study["methods"]):
+        try:
+            behaviors = load_system_prompts(config["data"]["system_prompts"])
+        except SteerdoseError as error:
+            yield str(error)
+            return
+        for name in study["behaviors"]:
+            if name not in behaviors:
+                yield f"study.behaviors: '{name}' has no texts in data.system_prompts (it has {sorted(behaviors)})"
 
 
 def _data(config: dict[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The texts of a study: prompts with their splits, yes/no questions, personas. Read, checked, never changed."""
+"""The texts of a study: prompts with their splits, yes/no questions, personas, system prompts. Read, never changed."""
 
 import json
 from collections import defaultdict
@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from .errors import SteerdoseError
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
+YAML_KINDS = ("personas", "system_prompts")  # the others are JSON lines
 SPLITS = ("pairs", "calibration", "audit", "heldout")
 
 
@@ -59,7 +60,7 @@ def _read(path: str | Path, kind: str) -> Any:
     except UnicodeDecodeError as error:
         raise SteerdoseError(f"data.{kind}: {path} is not UTF-8 ({error}); save it as UTF-8") from error
     document: Any = []
-    if kind == "personas":
+    if kind in YAML_KINDS:
         try:
             document = yaml.safe_load(text)
         except yaml.YAMLError as error:
@@ -115,6 +116,11 @@ def load_personas(path: str | Path) -> dict[str, Personas]:
                 "personas; they are matched by position, so give as many of each"
             )
     return personas
+
+
+def load_system_prompts(path: str | Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Return the texts of prompt baselines by behavior, style (simple, engineered) and sign (positive, negative)."""
+    return dict(_read(path, "system_prompts")["behaviors"])
 
 
 def take(prompts: Sequence[Prompt], split: str, count: int) -> list[Prompt]:

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import polars as pl
-
 from . import chat
 from .calibrate import Calibration, find_dose
 from .data import Prompt, load_prompts, take
-from .errors import NonFiniteLogitsError, NoTokensError
-from .kl_statistics import STATISTICS, kl_statistics
+from .errors import NonFiniteLogitsError, NoTokensError, SteerdoseError
+from .kl_statistics import STATISTICS, kl_statistics, write_evaluations
 from .models import LoadedModel, load_model
 from .rollout import Request, roll_out
 from .self_test import check_steering
 from .steering import Steering
-from .tables import write_json, write_table
+from .tables import read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +66,32 @@ class _Meter:
         return 1 + sum(row["sign"] == sign and row["split"] == split for row in self.rows)
 
 
+def prompt_targets(reference: str) -> dict[str, float]:
+    """Return each sign's statistic (nats) from a prompt's calibration/{method}.json, to be the target of a dose."""
+    targets = {sign: float(read_json(reference)[sign]["statistic"]) for sign in SIGNS}
+    for sign, target in targets.items():
+        if target <= 0:
+            raise SteerdoseError(
+                f"the {sign} prompt measured in {reference} does not move the model (its KL statistic is 0), so no "
+                "dose is equal to it: give calibration.target in nats, or change its text in data.system_prompts"
+            )
+    return targets
+
+
 def calibrate_alpha(
-    *, model: str, steering: str, prompts: str, cell: dict[str, Any], settings: dict[str, Any], table: str, summary: str
+    *,
+    model: str,
+    steering: str,
+    prompts: str,
+    cell: dict[str, Any],
+    settings: dict[str, Any],
+    table: str,
+    summary: str,
+    reference: str | None = None,
 ) -> None:
     """Self-test the steering, find c_star for both signs, audit it on held-out prompts.
 
+    reference: where settings["target"] is not in nats but names a prompt, that prompt's calibration/{method}.json.
     Writes calibration/{method}.parquet, one row an evaluation (null statistics: steered logits overflow, or every
     rollout is empty), and calibration/{method}.json. There `audit` is null for the same reasons, and
     `negative_is_opposite` is false where an edit at -c is not the opposite of c (see `Edit.opposite`): the negative
@@ -85,20 +104,18 @@ def calibrate_alpha(
     held = take(every, "audit", settings["n_audit_prompts"])
     check_steering(loaded.model, vector, chat.prompt_ids(loaded.tokenizer, chat.conversation(chosen[0].prompt)))
     meter = _Meter(loaded, vector, settings)
+    targets = prompt_targets(reference) if reference else dict.fromkeys(SIGNS, float(settings["target"]))
     report: dict[str, Any] = {key: settings[key] for key in ("statistic", "target", "tolerance")}
     report["negative_is_opposite"] = all(edit.opposite for _, edit in vector.edits)
     for sign in SIGNS:
         found: Calibration = find_dose(
             lambda dose, sign=sign: meter.measure_or_inf(chosen, sign, dose, "calibration"),  # type: ignore[misc]
-            settings["target"],
+            targets[sign],
             tolerance=settings["tolerance"],
             max_evaluations=settings["max_evaluations"],
         )
         log.info("%s: c_star %.5g, %s", sign, found.c_star, found.reason)
         audit = meter.measure_or_inf(held, sign, found.c_star, "audit")
         report[sign] = {**asdict(found), "audit": audit if math.isfinite(audit) else None}
-    frame = pl.DataFrame(meter.rows, infer_schema_length=None).with_columns(
-        *[pl.lit(value).alias(name) for name, value in cell.items()]
-    )
-    write_table(frame, table)
+    write_evaluations(meter.rows, targets, cell, table)
     write_json(report, summary)

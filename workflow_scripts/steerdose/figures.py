@@ -33,6 +33,8 @@ SIGNS = {"positive": ("#0072B2", "o"), "negative": ("#E69F00", "s")}
 # Okabe and Ito without their yellow, which is too pale for a line on white.
 METHOD_COLORS = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 METHOD_DASHES = ("-", "--", "-.", ":")  # 4 of them and 7 colours tell 28 methods apart
+PROMPT_MARKERS = ("x", "1", "2", "3", "4")  # no "+": on a line it looks like alpha 0
+PROMPT_SIGNS = {"positive": ("black", ""), "negative": ("0.5", ", negative")}
 KL_TICKS = (0, 0.01, 0.1, 1, 10, 100, 1000)  # nats; linear below the first, so that exactly 0 has a place
 Panel = tuple[str, pl.DataFrame]  # its title, its rows
 Style = dict[str, Any]  # Line2D properties
@@ -50,9 +52,13 @@ def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
 def survival_figure(curve: pl.DataFrame) -> Figure:
     """Draw `kaplan_meier`'s curve: a panel a method with its numbers at risk below, a step curve a dose.
 
-    Markers sit at deaths and, for every dose at other places along t, on the curve itself: curves that coincide are
-    told apart without moving them. A curve stops where nobody is left at risk, unless all have died.
+    Markers sit at deaths and, for every dose and prompt at other places along t, on the curve itself: curves that
+    coincide are told apart without moving them. A curve stops where nobody is left at risk, unless all have died.
+    Prompts are reference lines in every panel of their cell.
     """
+    prompts = curve.filter(pl.col("method").is_in(_prompt_methods(curve)))
+    curve = curve.join(prompts, on="method", how="anti", maintain_order="left")
+    looks = _prompt_looks(prompts.with_columns(_sign_of_alpha()).filter(pl.col("alpha") != 0))
     styles, times = _dose_styles(sorted(curve["alpha"].unique())), sorted(curve["t"].unique())
     columns, rows = _arrange(curve, CELL, "method", most=4)
     heights = (2.9, 0.35 + 0.17 * len(styles))
@@ -66,7 +72,9 @@ def survival_figure(curve: pl.DataFrame) -> Figure:
         upper.set(title=title, ylim=(0, 1), xlabel="tokens generated")
         upper.set_xticks(ticks, [str(tick) for tick in ticks])
         upper.spines[["left", "bottom"]].set_position(("outward", 5))  # curves at 0 stay clear of the axis lines
-        _draw_curves(upper, panel, styles, times[-1])
+        slots = _slots(upper, times[-1], len(styles) + len(looks))
+        _draw_curves(upper, panel, styles, slots)
+        _draw_prompts(upper, prompts.join(panel, on=CELL, how="semi", maintain_order="left"), looks, slots)
         _draw_at_risk(lower, panel, styles, ticks)
     for upper, lower in zip(axes[::2, 0], axes[1::2, 0], strict=True):
         upper.set_ylabel("share of trajectories\nthat can still answer")
@@ -75,7 +83,11 @@ def survival_figure(curve: pl.DataFrame) -> Figure:
         inner.tick_params(labelleft=False)
     doses = [Line2D([], [], label=f"{alpha:g}" if alpha else "0 (unsteered)", **styles[alpha]) for alpha in styles]
     band = Patch(facecolor="0.85", label="confidence\ninterval")
-    figure.legend(handles=[*doses, band], loc="outside right center", title="alpha (multiple of\nthe calibrated dose)")
+    figure.legend(
+        handles=[*doses, band, *_prompt_handles(looks)],
+        loc="outside right center",
+        title="alpha (multiple of\nthe calibrated dose)",
+    )
     return figure
 
 
@@ -111,20 +123,70 @@ def _sparse(axes: Axes, times: Sequence[int]) -> list[int]:
     return [times[i] for i in sorted({0, *kept})]
 
 
-def _draw_curves(axes: Axes, panel: pl.DataFrame, styles: dict[float, Style], window: int) -> None:
-    panel = panel.filter((pl.col("at_risk") > 0) | (pl.col("survival") == 0)).sort("alpha", "t")
+def _prompt_methods(frame: pl.DataFrame) -> list[str]:
+    """Return the methods whose coefficient is null: they are prompts."""
+    return frame.filter(pl.col("coefficient").is_null())["method"].unique(maintain_order=True).to_list()
+
+
+def _sign_of_alpha() -> pl.Expr:
+    return pl.when(pl.col("alpha") < 0).then(pl.lit("negative")).otherwise(pl.lit("positive")).alias("sign")
+
+
+def _prompt_looks(prompts: pl.DataFrame) -> dict[tuple[str, str], Style]:
+    """Line2D properties of every (method, sign): thin, a marker and one more dot behind the dash for each method."""
+    looks = {}
+    for i, method in enumerate(prompts["method"].unique(maintain_order=True)):
+        signs = prompts.filter(method=method)["sign"].unique()
+        for sign in (sign for sign in PROMPT_SIGNS if sign in signs):
+            dashes = (0, (8, 2.5, *[1.2, 2.5] * (i + 1)))
+            marker = {"marker": PROMPT_MARKERS[i % len(PROMPT_MARKERS)], "markersize": 6}
+            looks[method, sign] = {"color": PROMPT_SIGNS[sign][0], "linestyle": dashes, "linewidth": 1.1} | marker
+    return looks
+
+
+def _prompt_handles(looks: dict[tuple[str, str], Style]) -> list[Line2D]:
+    return [
+        Line2D([], [], label=fill(method + PROMPT_SIGNS[sign][1], 24), **look) for (method, sign), look in looks.items()
+    ]
+
+
+def _draw_prompts(
+    axes: Axes, prompts: pl.DataFrame, looks: dict[tuple[str, str], Style], slots: list[np.ndarray]
+) -> None:
+    own_slots = dict(zip(looks, slots[-len(looks) :], strict=False))
+    reached = _reached(prompts.with_columns(_sign_of_alpha()).filter(pl.col("alpha") != 0))
+    for (method, sign), seen in reached.group_by("method", "sign", maintain_order=True):
+        t, survival = np.r_[0, seen["t"]], np.r_[1, seen["survival"]]
+        look, marked = looks[str(method), str(sign)], own_slots[str(method), str(sign)]
+        marked = marked[marked <= t[-1]]
+        value = survival[np.searchsorted(t, marked, side="right") - 1]
+        axes.plot(t, survival, drawstyle="steps-post", clip_on=False, zorder=6, **(look | {"marker": ""}))
+        axes.plot(marked, value, clip_on=False, zorder=6, **(look | {"linestyle": ""}))
+
+
+def _reached(curves: pl.DataFrame) -> pl.DataFrame:
+    """Return the part of curves where somebody is at risk or all have died, in order."""
+    return curves.filter((pl.col("at_risk") > 0) | (pl.col("survival") == 0)).sort("method", "alpha", "t")
+
+
+def _slots(axes: Axes, window: int, count: int) -> list[np.ndarray]:
+    """Return two places along t for the markers of each of `count` curves, evenly spread over the axis."""
+    to_axis = axes.xaxis.get_transform()
+    slots = to_axis.inverted().transform(np.linspace(0.02, 0.98, 2 * count) * to_axis.transform([window])[0])
+    return [slots[i::count] for i in range(count)]
+
+
+def _draw_curves(axes: Axes, panel: pl.DataFrame, styles: dict[float, Style], slots: list[np.ndarray]) -> None:
+    panel = _reached(panel)
     spans = panel.with_columns(width=pl.col("t").shift(-1).over("alpha") - pl.col("t")).drop_nulls("width")
     # Equal bounds of several doses are shaded once: a pile of the same band would look like an especially sure one.
     bands = spans.unique(["t", "ci_low", "ci_high"], keep="first", maintain_order=True)
     shades: Style = {"color": [styles[alpha]["color"] for alpha in bands["alpha"]], "alpha": 0.1, "linewidth": 0}
     axes.bar(bands["t"], bands["ci_high"] - bands["ci_low"], bands["width"], bands["ci_low"], align="edge", **shades)
-    to_axis = axes.xaxis.get_transform()
-    slots = to_axis.inverted().transform(np.linspace(0.02, 0.98, 2 * len(styles)) * to_axis.transform([window])[0])
     for seen in panel.partition_by("alpha", maintain_order=True):
         i, style = list(styles).index(seen["alpha"][0]), styles[seen["alpha"][0]]
         t, survival = np.r_[0, seen["t"]], np.r_[1, seen["survival"]]
-        own_slots = slots[i :: len(styles)]
-        marked = np.r_[own_slots[own_slots <= t[-1]], seen.filter(pl.col("events") > 0)["t"]]
+        marked = np.r_[slots[i][slots[i] <= t[-1]], seen.filter(pl.col("events") > 0)["t"]]
         value = survival[np.searchsorted(t, marked, side="right") - 1]
         order = 2 + i / len(styles) if seen["alpha"][0] else 3  # the dashed black line lies on top
         axes.plot(t, survival, drawstyle="steps-post", clip_on=False, zorder=order, **(style | {"marker": ""}))
@@ -147,32 +209,46 @@ def _draw_at_risk(axes: Axes, panel: pl.DataFrame, styles: dict[float, Style], t
 
 
 @matplotlib.rc_context(STYLE)
-def spaghetti_figure(tokens: pl.DataFrame, lifetimes: pl.DataFrame, target: float) -> Figure:
+def spaghetti_figure(tokens: pl.DataFrame, lifetimes: pl.DataFrame, calibration: pl.DataFrame) -> Figure:
     """Draw KL (nats) against t, a panel a dose, a line a trajectory that turns dark at the fork where it died.
 
-    The black median is over the trajectories that have token t, while there are at least 3. target (nats) is the
-    dotted line.
+    The black median is over the trajectories that have token t, while there are at least 3. The dotted line is the
+    target (nats) of the dose's sign, from the table of its calibration; prompts have none.
     """
-    joined = tokens.join(lifetimes, on=KEYS, nulls_equal=True).sort("alpha", "t", maintain_order=True)
+    targets = calibration.select(*CELL, "method", "sign", "target").unique()
+    joined = tokens.join(lifetimes, on=KEYS, nulls_equal=True, maintain_order="left")
+    of_methods = joined.partition_by(*CELL, "method", maintain_order=True)
+    joined = pl.concat([part.sort("alpha", "t", maintain_order=True) for part in of_methods])
+    joined = joined.with_columns(_sign_of_alpha())
+    joined = joined.join(targets, on=[*CELL, "method", "sign"], how="left", validate="m:1", maintain_order="left")
+    levels = joined["target"].drop_nulls().unique().sort()
     columns, rows = _arrange(joined, (*CELL, "method"), "alpha", most=6)
     figure = Figure((1.6 + 1.9 * max(columns, 2), 0.4 + 2.0 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     first = axes[0, 0]
     first.set_yscale("symlog", linthresh=KL_TICKS[1], linscale=0.5)
     first.set_yticks(KL_TICKS, [f"{tick:g}" for tick in KL_TICKS])
-    first.set(xlim=(0, joined["t"].max()), ylim=(0, 1.3 * max(joined.select(pl.max("kl")).item(), target)))
+    first.set(xlim=(0, joined["t"].max()), ylim=(0, 1.3 * max([joined["kl"].max(), *levels])))
     for (each,), title, panel in _panels(rows, axes[:, None]):
         each.set_title(title)
         each.spines[["left", "bottom"]].set_position(("outward", 5))
         _draw_trajectories(each, panel)
-        each.axhline(target, color="black", linestyle=":", linewidth=1.2)
+        for target in panel["target"].drop_nulls().unique():
+            each.axhline(target, color="black", linestyle=":", linewidth=1.2)
     figure.supxlabel("tokens generated")
     figure.supylabel("KL of steered against unsteered (nats)")
     handles = [
         Line2D([], [], color=ALIVE, label="can still answer"),
         Line2D([], [], color=DEAD, label="no longer can"),
         Line2D([], [], color="black", linewidth=1.2, label="median"),
-        Line2D([], [], color="black", linestyle=":", linewidth=1.2, label=f"target, {target:g} nats"),
+        Line2D(
+            [],
+            [],
+            color="black",
+            linestyle=":",
+            linewidth=1.2,
+            label="target" + (f", {levels[0]:g} nats" if len(levels) == 1 else ""),
+        ),
         Line2D([], [], label="ended by itself", **END),
     ]
     figure.legend(handles=handles, loc="outside right center")
@@ -196,14 +272,17 @@ def _draw_trajectories(axes: Axes, panel: pl.DataFrame) -> None:
 
 
 @matplotlib.rc_context(STYLE)
-def calibration_figure(calibration: pl.DataFrame, target: float, tolerance: float, statistic: str) -> Figure:
+def calibration_figure(calibration: pl.DataFrame, tolerance: float, statistic: str) -> Figure:
     """Draw the evaluations of `statistic` (nats) against |coefficient|, a panel a seed, a line a method and sign.
 
-    Lines run in the order of the coefficient. The band is target * (1 +- tolerance). Audit points are hollow.
+    Lines run in the order of the coefficient. A band is a target * (1 +- tolerance). Audit points are hollow. Prompts
+    are horizontal lines at their statistic.
     Coefficient 0 has no place on a logarithmic axis, nor has a null, where logits were not finite.
     """
     positive = calibration.with_columns(pl.col("coefficient").abs()).filter(pl.col("coefficient") > 0)
     positive = positive.drop_nulls(statistic)
+    prompts = calibration.filter(pl.col("method").is_in(_prompt_methods(calibration)), split="calibration")
+    prompt_looks = _prompt_looks(prompts)
     columns, rows = _arrange(positive, CELL[:2], "seed", most=3)
     looks: dict[str, Style] = {
         method: {"color": METHOD_COLORS[i % len(METHOD_COLORS)], "linestyle": METHOD_DASHES[i % len(METHOD_DASHES)]}
@@ -213,11 +292,16 @@ def calibration_figure(calibration: pl.DataFrame, target: float, tolerance: floa
     axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     for (each,), title, panel in _panels(rows, axes[:, None]):
         each.set(title=title, xscale="log", yscale="log")
-        for axis, values in ((each.xaxis, positive["coefficient"]), (each.yaxis, positive[statistic])):
+        for axis, values in ((each.xaxis, positive["coefficient"]), (each.yaxis, calibration[statistic].drop_nulls())):
             ticks = LogLocator(subs=(1,) if np.ptp(np.log10(values.to_numpy())) > 2.5 else (1, 2, 5))
             axis.set(major_locator=ticks, major_formatter="{x:g}", minor_formatter=NullFormatter())
-        each.axhspan(target * (1 - tolerance), target * (1 + tolerance), color="0.88", linewidth=0)
-        each.axhline(target, color="0.4", linewidth=0.8)
+        here = prompts.join(panel, on=CELL, how="semi", maintain_order="left")
+        for target in panel["target"].unique().sort():
+            each.axhspan(target * (1 - tolerance), target * (1 + tolerance), color="0.88", linewidth=0)
+            if target not in here[statistic]:  # else the prompt's own line is the middle
+                each.axhline(target, color="0.4", linewidth=0.8)
+        for method, sign, value in here.select("method", "sign", statistic).iter_rows():
+            each.axhline(value, **prompt_looks[method, sign], markevery=[1], clip_on=False)
         for (method, sign), path in panel.group_by("method", "sign", maintain_order=True):
             _draw_path(each, path.sort("coefficient"), statistic, looks[str(method)], SIGNS[str(sign)][1])
     figure.supxlabel("|coefficient|")
@@ -226,8 +310,11 @@ def calibration_figure(calibration: pl.DataFrame, target: float, tolerance: floa
     points: Style = {"color": "0.4", "linestyle": ""}
     signs = [Line2D([], [], marker=marker, label=f"{sign} sign", **points) for sign, (_, marker) in SIGNS.items()]
     audit = Line2D([], [], marker="o", markerfacecolor="none", label="audit (held out)", **points)
-    band = Patch(facecolor="0.88", label=f"target {target:g} ± {100 * tolerance:g} %")
-    figure.legend(handles=[*lines, *signs, audit, band], loc="outside right center")
+    targets = positive["target"].unique()
+    what = f"target {targets[0]:g}" if len(targets) == 1 else "targets"
+    band = Patch(facecolor="0.88", label=f"{what} ± {100 * tolerance:g} %")
+    handles = [*lines, *signs, audit, band, *_prompt_handles(prompt_looks)]
+    figure.legend(handles=handles, loc="outside right center")
     return figure
 
 

@@ -1,10 +1,13 @@
 """Statistics of per-token KL: what the dose is calibrated on, and what a trajectory is judged by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from .errors import NoTokensError
+from .tables import write_table
 
 PERCENTILES = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 STATISTICS = ("mean", "p50", "rmse", "p90", "p95", "p99", "max")
@@ -28,3 +31,18 @@ def kl_statistics(kl: Sequence[float] | np.ndarray) -> dict[str, float]:
         **dict(zip(PERCENTILES, np.percentile(values, list(PERCENTILES.values())), strict=True)),
     }
     return {**{name: float(found[name]) for name in STATISTICS}, "n_tokens": len(values)}
+
+
+def write_evaluations(
+    rows: Sequence[Mapping[str, Any]], targets: Mapping[str, float | None], cell: Mapping[str, Any], path: str
+) -> None:
+    """Write calibration/{method}.parquet: a row an evaluation, with the cell's keys and its sign's target in nats.
+
+    rows: coefficient, sign, split, step, and what `kl_statistics` returns; nulls where there is none.
+    """
+    types = {**dict.fromkeys(("coefficient", *STATISTICS), pl.Float64), "n_tokens": pl.Int64}
+    frame = pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None).with_columns(
+        pl.col("sign").replace_strict(targets, return_dtype=pl.Float64).alias("target"),
+        *[pl.lit(value).alias(name) for name, value in cell.items()],
+    )
+    write_table(frame, path)

@@ -9,7 +9,8 @@ import polars as pl
 from .tables import replacing
 
 SURVIVAL_CAPTION = (
-    "How long steered trajectories can still answer. alpha: dose as a multiple of the calibrated coefficient. "
+    "How long steered trajectories can still answer. alpha: dose as a multiple of the calibrated coefficient; "
+    "1 is the positive and -1 the negative text of a prompt, which has no coefficient. "
     "n: trajectories; died: those that lost the ability to answer at some fork; censored: those still able to answer "
     "when they ended or reached the window. S(mid), S(end): Kaplan-Meier share still able to answer at half the window "
     "and at the window. median t: generated tokens until half of them no longer can, with its confidence interval."

@@ -31,12 +31,26 @@ KL_ROWS = 8  # rows whose logits fit a CPU's second-level cache together
 
 @dataclass(frozen=True)
 class Request:
-    """One trajectory to roll out: a prompt, its token ids, and the coefficient. `label` names it in errors."""
+    """One trajectory to roll out: a prompt, its token ids, and the coefficient. `label` names it in errors.
+
+    base_ids: the prompt that the unsteered model reads in front of the same tokens, where it is another one, such as
+    the prompt without its system text; None: `ids`.
+    """
 
     prompt_id: str
     ids: tuple[int, ...]
     coefficient: float
     label: str = ""
+    base_ids: tuple[int, ...] | None = None
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether the unsteered model can differ: at coefficient 0 on the same prompt it is the same computation."""
+        return self.coefficient != 0 or self.base_ids is not None
+
+    @property
+    def twin_ids(self) -> tuple[int, ...]:
+        return self.ids if self.base_ids is None else self.base_ids
 
 
 @dataclass
@@ -82,7 +96,8 @@ def roll_out(
     if steering is None and any(request.coefficient for request in requests):
         raise ValueError("a coefficient needs a steering")
     rollouts = [Rollout() for _ in requests]
-    together, n_shared = is_cacheable(model), count_shared(model, steering)
+    same_prompts = all(request.base_ids is None for request in requests)  # else twins differ in the first block
+    together, n_shared = is_cacheable(model), count_shared(model, steering) if same_prompts else 0
     if not together:
         kinds = sorted(set(layer_types(model)))
         log.warning("layers %s cannot share a cache between rows: rolling prompts out one by one, slowly", kinds)
@@ -107,7 +122,7 @@ def roll_out(
 
 
 class _Batch:
-    """Rows that are decoded together: one a request, and one unsteered twin for each nonzero coefficient.
+    """Rows that are decoded together: one a request, and one unsteered twin for each that has one.
 
     `owner` (rows,) is the request that a row belongs to and `twin` (rows,) says which rows are unsteered. `fed` (fed
     rows,) is the request of each row that the model is fed: one for a row and its twin where blocks are shared.
@@ -121,7 +136,7 @@ class _Batch:
         self.rollouts = [rollout for _, rollout in batch]
         self.device = next(model.parameters()).device
         self.coefficients = torch.tensor([request.coefficient for request in self.requests])
-        twins = self.coefficients.nonzero().flatten()
+        twins = torch.tensor([i for i, request in enumerate(self.requests) if request.has_twin], dtype=torch.long)
         self.owner = torch.cat([torch.arange(len(batch)), twins])
         self.twin = torch.cat([torch.zeros(len(batch), dtype=torch.bool), torch.ones(len(twins), dtype=torch.bool)])
         self.fed = torch.arange(len(batch)) if n_shared else self.owner
@@ -161,7 +176,8 @@ class _Batch:
 
     def prefill(self, window: int) -> Tensor:
         """Read the prompts, each unsteered one once, and return the last logits of every row."""
-        of = [self.requests[owner].ids for owner in self.owner.tolist()]
+        pairs = list(zip((self.requests[owner] for owner in self.owner.tolist()), self.twin.tolist(), strict=True))
+        of = [request.twin_ids if twin else request.ids for request, twin in pairs]
         unsteered = list({ids: None for ids, twin in zip(of, self.twin, strict=True) if twin})
         above = [request.ids for request in self.requests] + unsteered
         below = list(dict.fromkeys(above)) if self.n_shared else above
@@ -282,9 +298,11 @@ def _run_plainly(
         tokens = ids[0, prompt.shape[1] :].tolist()
         rollout.ended = tokens[-1] in end_ids
         rollout.token_ids = tokens[: len(tokens) - rollout.ended]
-        if request.coefficient:
+        if request.has_twin:
             dial.coefficient = 0.0
-            base = model(ids[:, :-1]).logits[0, prompt.shape[1] - 1 :]
+            base_prompt = torch.tensor([request.twin_ids], device=device)
+            seen = torch.cat([base_prompt, ids[:, prompt.shape[1] : -1]], -1)
+            base = model(seen).logits[0, base_prompt.shape[1] - 1 :]
             rollout.kl = kl_divergence(steered, base)[: len(rollout.token_ids)].tolist()
             dial.coefficient = request.coefficient
         else:

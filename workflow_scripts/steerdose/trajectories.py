@@ -50,32 +50,37 @@ def roll_questions(
     settings: dict[str, Any],
 ) -> tuple[list[tuple[float, Request]], list[Rollout]]:
     """Roll every question out at every dose (alpha, coefficient), with forks; return (alpha, request) and rollouts."""
-    window = settings["window"]
     planned = [
         (alpha, Request(q.id, question_ids(loaded.tokenizer, q, settings["template"]), c, f"(alpha {alpha:g})"))
         for q in questions
         for alpha, c in doses
     ]
-    rollouts = roll_out(
+    return planned, roll_with_forks(loaded, steering, [request for _, request in planned], settings)
+
+
+def roll_with_forks(
+    loaded: LoadedModel, steering: Steering | None, requests: Sequence[Request], settings: dict[str, Any]
+) -> list[Rollout]:
+    """Roll requests out over the window of a rule's settings, with the probe at its forks."""
+    return roll_out(
         loaded.model,
         steering,
-        [request for _, request in planned],
-        window=window,
+        requests,
+        window=settings["window"],
         end_ids=chat.end_ids(loaded.tokenizer, loaded.model.generation_config),
         batch_size=settings["batch_size"],
         probe=probe_from(loaded.tokenizer, settings),
-        times=fork_times(window, **settings["forks"]),
+        times=fork_times(settings["window"], **settings["forks"]),
     )
-    return planned, rollouts
 
 
 def to_tables(
     tokenizer: Any, planned: Sequence[tuple[float, Request]], rollouts: Sequence[Rollout], cell: dict[str, Any]
 ) -> dict[str, pl.DataFrame]:
-    """Return the frames of ROW_TYPES, with the key columns first."""
+    """Return the frames of ROW_TYPES, with the key columns first; a prompt's coefficient is null."""
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in ROW_TYPES}
     for (alpha, request), rollout in zip(planned, rollouts, strict=True):
-        key = (alpha, request.coefficient, request.prompt_id)
+        key = (alpha, None if request.base_ids is not None else request.coefficient, request.prompt_id)
         tokens = zip(rollout.token_ids, rollout.kl, strict=True)
         rows["tokens"] += [(*key, t, token, kl) for t, (token, kl) in enumerate(tokens, start=1)]
         text = tokenizer.decode(rollout.token_ids)
@@ -86,6 +91,21 @@ def to_tables(
         name: pl.DataFrame(rows[name], schema={**KEY_TYPES, **types}, orient="row").with_columns(labels)
         for name, types in ROW_TYPES.items()
     }
+
+
+def write_rollouts(
+    tokenizer: Any,
+    planned: Sequence[tuple[float, Request]],
+    rollouts: Sequence[Rollout],
+    cell: dict[str, Any],
+    tokens: str,
+    trajectories: str,
+    forks: str,
+) -> None:
+    """Write the frames of `to_tables`."""
+    frames = to_tables(tokenizer, planned, rollouts, cell)
+    for name, path in (("tokens", tokens), ("trajectories", trajectories), ("forks", forks)):
+        write_table(frames[name], path)
 
 
 def audit_probe(
@@ -141,6 +161,4 @@ def rollout_trajectories(
     chosen = load_questions(questions)[: settings["n_questions"]]
     doses = [(alpha, coefficient_of(alpha, found)) for alpha in settings["alphas"]]
     planned, rollouts = roll_questions(loaded, Steering.load(steering), chosen, doses, settings)
-    frames = to_tables(loaded.tokenizer, planned, rollouts, cell)
-    for name, path in (("tokens", tokens), ("trajectories", trajectories), ("forks", forks)):
-        write_table(frames[name], path)
+    write_rollouts(loaded.tokenizer, planned, rollouts, cell, tokens, trajectories, forks)

@@ -1,0 +1,16 @@
+"""Measure how far a system prompt takes the model from itself."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.prompts import measure_prompt
+
+    measure_prompt(
+        model=job.input.model,
+        prompts=job.input.prompts,
+        system_prompts=job.input.system_prompts,
+        cell=job.cell,
+        settings=job.settings,
+        table=job.output.table,
+        summary=job.output.summary,
+    )

@@ -1,0 +1,17 @@
+"""Roll questions out behind a system prompt, with the KL and the probe along the way."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.prompt_rollouts import rollout_prompt
+
+    rollout_prompt(
+        model=job.input.model,
+        system_prompts=job.input.system_prompts,
+        questions=job.input.questions,
+        cell=job.cell,
+        settings=job.settings,
+        tokens=job.output.tokens,
+        trajectories=job.output.trajectories,
+        forks=job.output.forks,
+    )
