@@ -5,10 +5,11 @@ several rates, on the pairs of the default study (`make survival` makes them) an
 The rate of a family is the one with the lowest held-out loss after the last step. Rows are merged into
 docs/learning_rates.csv.
 
-    python bench/learning_rates.py [FAMILY ...] [--rates RATE ...]
+    python bench/learning_rates.py [FAMILY ...] [--rates RATE ...] [--options '{"delora_lambda": 2}']
 """
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ from steerdose.seeds import seed_from  # noqa: E402
 
 RESULTS = ROOT / "docs/learning_rates.csv"
 FACTORS = (1 / 3, 1.0, 3.0)
-KEYS = ["family", "learning_rate"]
+KEYS = ["family", "options", "learning_rate"]
 
 
 def heldout_losses(family: str, method: dict, rate: float) -> dict[str, float]:
@@ -50,11 +51,14 @@ def main() -> None:
     parser.add_argument(
         "--rates", nargs="*", type=float, help="default: a third of the configured rate, it, its triple"
     )
+    parser.add_argument("--options", type=json.loads, default={}, help="laid over the family's own, as JSON")
     given = parser.parse_args()
     for family in given.families:
-        configured = adapters[family]["training"]["learning_rate"]
+        method = adapters[family] | {"options": adapters[family]["options"] | given.options}
+        configured = method["training"]["learning_rate"]
         for rate in given.rates or [factor * configured for factor in FACTORS]:
-            row = {"family": family, "learning_rate": rate} | heldout_losses(family, adapters[family], rate)
+            row = {"family": family, "options": json.dumps(method["options"]), "learning_rate": rate}
+            row |= heldout_losses(family, method, rate)
             found = pl.DataFrame([{name: v if name in KEYS else round(v, 4) for name, v in row.items()}])
             if RESULTS.exists():
                 found = pl.concat([pl.read_csv(RESULTS, schema=found.schema), found])
