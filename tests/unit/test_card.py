@@ -19,7 +19,7 @@ CURVE = pl.DataFrame(
     }
 )
 FOUND = {"statistic": "p95", "target": 1.0, "tolerance": 0.05}
-MET = {"c_star": 2.0, "statistic": 1.01, "audit": 0.97, "converged": True, "reason": "within tolerance"}
+MET = {"c_star": 2.0, "target": 1.0, "statistic": 1.01, "audit": 0.97, "converged": True, "reason": "within tolerance"}
 
 
 def test_survival_is_read_at_the_window_beside_the_unsteered_model():
@@ -48,6 +48,10 @@ def test_caveats_follow_from_the_calibration():
     assert missed[2:] == plain
 
 
+def test_an_audit_that_could_not_be_measured_is_a_caveat():
+    assert "alpha 1 was too strong to measure" in caveats(1.0, FOUND, {**MET, "audit": None})[0]
+
+
 def test_the_card_of_edits_that_no_format_holds(tmp_path):
     model = tiny.save(tmp_path / "models/tiny")
     source = {"source": "tiny_model", "revision": None, "trust_remote_code": False, "sha256": "0123"}
@@ -57,7 +61,8 @@ def test_the_card_of_edits_that_no_format_holds(tmp_path):
     steering = tmp_path / "ablate.safetensors"
     Steering("ablate", (("model.layers.1", Ablate(vector)),), {}).save(steering)
     missed = {**MET, "converged": False, "reason": "unreachable", "statistic": 0.4}
-    write_json({**FOUND, "positive": missed, "negative": MET}, tmp_path / "c.json")
+    prompt = {"prompt": "engineered_prompt"}
+    write_json({**FOUND, "target": prompt, "positive": missed, "negative": MET}, tmp_path / "c.json")
     write_table(SUMMARY, tmp_path / "summary.parquet")
     write_table(CURVE, tmp_path / "curve.parquet")
     write_card(
@@ -69,7 +74,7 @@ def test_the_card_of_edits_that_no_format_holds(tmp_path):
     card = (tmp_path / "export/x/card.md").read_text()
     assert "Coefficient 4, which is 2 times 2" in card
     assert "comes closest to its target (positive sign" in card
-    assert "| target, achieved at alpha 1 | 1, 0.4 (not converged) |" in card
+    assert "| target, achieved at alpha 1 | 1 (the KL of engineered_prompt), 0.4 (not converged) |" in card
     assert "| alpha 2 | 8 | 8 | 0 | 0.000 | 0.000 to 0.370 |" in card
     assert "No exchange format holds these edits" in card
     assert 'from_pretrained("../../models/tiny")' in card

@@ -84,7 +84,12 @@ def caveats(alpha: float, found: dict[str, Any], sign: dict[str, Any]) -> list[s
     notes = []
     if not sign["converged"]:
         notes.append(f"The calibration did not converge: {sign['reason']}.")
-    if abs(sign["audit"] / found["target"] - 1) > found["tolerance"]:
+    if sign["audit"] is None:
+        notes.append(
+            f"On held-out prompts alpha {'-1' if alpha < 0 else '1'} was too strong to measure: logits overflowed, or "
+            "every answer was empty."
+        )
+    elif abs(sign["audit"] / sign["target"] - 1) > found["tolerance"]:
         notes.append(
             f"On held-out prompts alpha {'-1' if alpha < 0 else '1'} gives {sign['audit']:.4g}, outside the tolerance "
             f"of {found['tolerance']:.0%}: the dose depends on the prompts."
@@ -131,6 +136,10 @@ def write_card(
     rows = survived(totals, read_table(curve), alpha)
     kinds = ", ".join(sorted({type(edit).__name__ for _, edit in vector.edits}))
     met, meets = ("converged", "meets") if sign["converged"] else ("not converged", "comes closest to")
+    target = f"{sign['target']:g}"
+    audit = "not measured" if sign["audit"] is None else f"{sign['audit']:.4g}"
+    if isinstance(found["target"], dict):
+        target += f" (the KL of {found['target']['prompt']})"
     notes = "\n".join(f"* {note}" for note in caveats(alpha, found, sign))
     text = f"""\
 ---
@@ -150,8 +159,8 @@ Coefficient {coefficient:.6g}, which is {alpha:g} times {sign["c_star"]:.6g}, th
 | model | `{source["source"]}`{f" at `{revision}`" if revision else ""} |
 | sha256 of the model's weights | `{source["sha256"]}` |
 | statistic | {found["statistic"]} of the KL over prompts x tokens, nats |
-| target, achieved at alpha {"-1" if alpha < 0 else "1"} | {found["target"]:g}, {sign["statistic"]:.4g} ({met}) |
-| audit on held-out prompts | {sign["audit"]:.4g} |
+| target, achieved at alpha {"-1" if alpha < 0 else "1"} | {target}, {sign["statistic"]:.4g} ({met}) |
+| audit on held-out prompts | {audit} |
 
 ## What survived
 
