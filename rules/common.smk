@@ -91,12 +91,23 @@ def rollout_settings(model, **parts):
     return model_settings(model, **shared, probe=probe, **parts)
 
 
-def local_source(wildcards):
-    """Return the files of a local model source, so that a changed model is resolved again."""
-    source = Path(config["models"][wildcards.model]["source"])
+def local_files(source):
+    """Return the files of a source that is a local path, and none of a remote one."""
+    source = Path(source)
     if source.is_file():
         return [str(source)]
     return sorted(str(path) for path in source.glob("*") if path.is_file()) if source.is_dir() else []
+
+
+def local_source(wildcards):
+    """Return the files of a local model source, so that a changed model is resolved again."""
+    return local_files(config["models"][wildcards.model]["source"])
+
+
+def imported_files(wildcards):
+    """Return the local files that an import reads, so that changed ones are imported again."""
+    method = config["methods"][wildcards.method]
+    return [file for side in ("positive", "negative") if method[side] for file in local_files(method[side])]
 
 
 def controlled_steering(wildcards):
@@ -138,6 +149,7 @@ def method_files():
         "adapter": ["train_adapter/{cell}.positive", "train_adapter/{cell}.negative", "merge_diff/{cell}", calibrate],
         "activation": ["fit_repe/{cell}", calibrate],
         "random": ["draw_control/{cell}", calibrate],
+        "import": ["import_steering/{cell}", calibrate],
         "prompt": ["measure_prompt/{cell}"],
     }
     return [

@@ -1,4 +1,4 @@
-"""Every way to a steering vector: adapters trained and subtracted, edits fitted to activations, random controls."""
+"""Every way to a steering vector: adapters subtracted, edits fitted to activations, random controls, imports."""
 
 
 rule train_adapter:
@@ -105,3 +105,31 @@ rule draw_control:
         "Draw {wildcards.method}, a random control"
     script:
         "../workflow_scripts/draw_control.py"
+
+
+rule import_steering:
+    input:
+        sources=imported_files,
+        model=MODEL,
+    output:
+        steering=f"{CELL}/steering/{{method}}.safetensors",
+        geometry=f"{CELL}/steering/{{method}}.geometry.json",
+    log:
+        "results/logs/import_steering/{model}.{behavior}.seed{seed}.{method}.log",
+    benchmark:
+        "results/benchmarks/import_steering/{model}.{behavior}.seed{seed}.{method}.tsv"
+    wildcard_constraints:
+        method=one_of(methods_of("import")),
+    conda:
+        ENV
+    threads: workflow.cores
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda w: settings(method=steering_settings(w.method)),
+        code=code("import_steering"),
+    message:
+        "Import {wildcards.method}"
+    script:
+        "../workflow_scripts/import_steering.py"

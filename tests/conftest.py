@@ -35,9 +35,9 @@ class Workspace:
             raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout[-6000:]}{done.stderr[-6000:]}")
         return done
 
-    def stale(self) -> dict[str, int]:
+    def stale(self, *targets: str) -> dict[str, int]:
         """Return how many jobs of each rule a run would make; empty when nothing is to be done."""
-        done = self.snakemake("-n")
+        done = self.snakemake("-n", *targets)
         table = (done.stdout + done.stderr).partition("Job stats:")[2].partition("total")[0]
         return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE) if rule != "all"}
 

@@ -1,7 +1,9 @@
 """The whole study through snakemake on a random tiny Llama with grouped-query attention: files, columns, invariants."""
 
+import shutil
 from itertools import product
 
+import numpy as np
 import polars as pl
 import pytest
 import tiny
@@ -202,3 +204,31 @@ def test_controls_and_s_space_run_through_the_whole_chain(study):
     geometry = read_json(study.root / CELL / "steering/damp_amp.geometry.json")
     assert [entry["module"] for entry in geometry["modules"]] == [f"model.layers.{i}.mlp.down_proj" for i in (0, 1)]
     assert all(-1 <= entry["stability"] <= 1 for entry in geometry["modules"])
+
+
+def test_steerings_made_elsewhere_run_through_the_chain_and_follow_their_files(study):
+    entries = {
+        "pair": {"format": "peft", "positive": "honest", "negative": "dishonest"},
+        "vector": {"format": "vectors", "positive": "vector.npz", "negative": None},
+    }
+    for sign, folder in (("positive", "honest"), ("negative", "dishonest")):
+        shutil.copytree(study.root / CELL / f"adapters/lora.{sign}", study.root / folder)
+    ours = {name: Steering.load(study.root / CELL / f"steering/{name}.safetensors") for name in METHODS}
+    ((place, edit),) = ours["mean_diff"].edits
+    np.savez(study.root / "vector.npz", **{place: edit.v.numpy()})
+    study.configure(methods={name: {"kind": "import", **entry} for name, entry in entries.items()})
+    made = [f"{CELL}/steering/{name}.safetensors" for name in entries]
+    study.snakemake(f"{CELL}/calibration/vector.json", *made)
+    for original, path in zip(METHODS, made, strict=True):
+        imported = Steering.load(study.root / path)
+        for (a, x), (b, y) in zip(ours[original].edits, imported.edits, strict=True):
+            assert a == b
+            assert all(torch.equal(tensor, y.tensors()[name]) for name, tensor in x.tensors().items())
+    np.savez(study.root / "vector.npz", **{place: 2 * edit.v.numpy()})
+    assert study.stale(*made) == {"import_steering": 1}
+    np.savez(study.root / "vector.npz", **{"9": edit.v.numpy()})
+    assert study.snakemake(made[1], check=False).returncode == 1
+    log = study.read("results/logs/import_steering/tiny.honesty.seed0.vector.log")
+    assert "methods.vector (vector.npz): does not fit the model in results/models/tiny:\n  9: the model has no" in log
+    assert "Traceback" not in log
+    assert not (study.root / made[1]).exists()

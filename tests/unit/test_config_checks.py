@@ -14,7 +14,11 @@ from steerdose.errors import SteerdoseError
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 SCHEMA = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
-ALTERNATIVES = {"rollout.forks.every", "methods.*.target"}  # to rollout.forks.count and calibration.target
+ALTERNATIVES = {
+    "rollout.forks.every",  # to rollout.forks.count
+    "methods.*.target",  # to calibration.target
+    *(f"methods.*.{key}" for key in ("format", "positive", "negative", "ignore")),  # kind import is shown in a comment
+}
 ADAPTERS = [name for name, method in CONFIG["methods"].items() if method["kind"] == "adapter"]
 WITH_OPTIONS = [name for name, method in CONFIG["methods"].items() if "options" in method]
 FREE = {"models", "methods"} | {f"methods.{name}.options" for name in WITH_OPTIONS}  # whose keys the user chooses
@@ -39,6 +43,10 @@ def changed(**values):
 
 def activation(estimator, **options):
     return {"kind": "activation", "estimator": estimator, "depths": [0.5], "options": options}
+
+
+def imported(**changes):
+    return {"kind": "import", "format": "peft", "positive": "data", "negative": None, **changes}
 
 
 def sections(node, path=""):
@@ -163,6 +171,12 @@ def test_an_unknown_key_is_refused_in_every_section(path):
         ("device", "gpu", r"device: 'gpu' does not match"),
         ("data.prompts", "none.jsonl", r"data\.prompts: cannot read none\.jsonl"),
         ("data.personas", "data/prompts.jsonl", r"data\.personas: data/prompts\.jsonl"),
+        ("methods.theirs", imported(positive="x"), r"methods\.theirs\.positive: 'x' is no existing path and no hub id"),
+        ("methods.theirs", imported(negative="a/b"), r"methods\.theirs\.negative: 'a/b' is no .*owner/name@revision"),
+        ("methods.theirs", imported(format="pickle"), r"methods\.theirs\.format: 'pickle' is not one of"),
+        ("methods.theirs", imported(delta="bisector"), r"methods\.theirs\.delta: only two adapters"),
+        ("methods.theirs", imported(format="vectors", negative="data", delta="negative"), r"methods\.theirs\.delta: "),
+        ("methods.theirs", imported(ignore=["norm"]), r"methods\.theirs\.ignore: \['norm'\]: format peft can only"),
         ("survival.confidence", 1, r"survival\.confidence: 1 is greater than or equal to"),
         ("survival.threshold.value", 0, r"survival\.threshold\.value: 0 is less than or equal to"),
     ],
@@ -249,3 +263,22 @@ def test_changing_one_family_in_an_overlay_leaves_the_others_alone(name):
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     update_config(config, {"methods": {name: {"training": {"steps": 1}}}})
     assert [other for other in ADAPTERS if config["methods"][other]["training"]["steps"] == 1] == [name]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        imported(),
+        imported(positive="owner/name@v1.0", negative="owner/name@refs/pr/1", delta="negative"),
+        imported(format="checkpoint", ignore=["*norm.weight", "base_model"]),
+        imported(format="vectors", positive="config.yaml", ignore=["base_model"]),
+    ],
+)
+def test_imports_are_accepted(entry):
+    check_config(changed(**{"methods.theirs": entry}))
+
+
+def test_the_import_in_the_comment_of_the_config_is_valid():
+    line = next(line for line in (ROOT / "config.yaml").read_text().splitlines() if "# theirs: " in line)
+    entry = yaml.safe_load(line.partition("# theirs: ")[2].partition("  #")[0])
+    check_config(changed(**{"methods.theirs": {**entry, "positive": "data"}}))

