@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from steerdose.edits import Ablate, Add, Dense, LowRank
 from steerdose.errors import SteerdoseError
 from steerdose.export import export_control_vector, export_model, export_peft
+from steerdose.imports import import_steering
 from steerdose.models import find_blocks
 from steerdose.steering import Steering, steer
 from steerdose.tables import read_json, write_json
@@ -237,3 +238,26 @@ def test_a_weight_that_another_module_shares_is_not_merged(tmp_path):
         cell.export(export_model, steering, 1.0)
     adapted = peft.PeftModel.from_pretrained(cell.base(), cell.export(export_peft, steering, -1.7)).eval()
     assert_agree(logits(adapted), cell.steered(steering, -1.7), logits(cell.base()))
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "name"),
+    [
+        (export_control_vector, "control_vector", "vector.gguf"),
+        (export_peft, "peft", "adapter"),
+        (export_model, "checkpoint", "merged"),
+    ],
+)
+def test_what_is_exported_can_be_imported_again(cell, function, kind, name):
+    steering = added(cell.kind, 1, 2) if kind == "control_vector" else low_rank(cell.kind)
+    exported = cell.export(function, steering, -1.7, name)
+    import_steering(
+        model=str(cell.directory), cell={"model": "m", "behavior": "b", "seed": 0, "method": "again"},
+        settings={"kind": "import", "format": kind, "positive": str(exported), "negative": None}, metadata={},
+        output=str(cell.folder / "again.safetensors"), geometry=str(cell.folder / "again.json"),
+    )  # fmt: skip
+    again, model = Steering.load(cell.folder / "again.safetensors"), cell.base()
+    assert {type(edit) for _, edit in again.edits} == {type(edit) for _, edit in steering.edits}
+    with torch.inference_mode(), steer(model, again, 1.0):
+        logits = model(IDS).logits
+    assert_agree(logits, cell.steered(steering, -1.7), cell.base()(IDS).logits)

@@ -1,6 +1,9 @@
 """Imports: what another tool's file does to the model, and one clear error for all that does not fit it."""
 
 import json
+import sys
+from dataclasses import make_dataclass
+from types import ModuleType
 
 import gguf
 import numpy as np
@@ -145,6 +148,20 @@ def test_steering_vectors_in_either_form_and_at_any_layer_type(take, tmp_path):
     assert [path for path, _ in mlp.edits] == ["model.layers.0.mlp", "model.layers.2.mlp"]
     for steering in (plain, mlp):
         assert all(torch.equal(edit.v, vector(seed)) for seed, (_, edit) in enumerate(steering.edits, 1))
+
+
+def test_the_librarys_own_object_is_read_without_the_library(take, tmp_path, monkeypatch):
+    library = ModuleType("steering_vectors.steering_vector")
+    fields = [("layer_activations", dict), ("layer_type", str)]
+    library.SteeringVector = make_dataclass("SteeringVector", fields, namespace={"__module__": library.__name__})
+    with monkeypatch.context() as installed:
+        for name in ("steering_vectors", library.__name__):
+            installed.setitem(sys.modules, name, library)
+        torch.save(library.SteeringVector({1: vector(1)}, "mlp"), tmp_path / "saved.pt")
+    steering, _ = take("steering_vectors", tmp_path / "saved.pt")
+    [(path, edit)] = steering.edits
+    assert path == "model.layers.1.mlp"
+    assert torch.equal(edit.v, vector(1))
 
 
 @pytest.mark.parametrize("name", ["1", "layer.1", "layers.1", "model.layers.1"])

@@ -174,20 +174,26 @@ def read_control_vector(target: Target, path: Path) -> dict[str, Tensor]:
     return vectors
 
 
+class _SteeringVector:
+    """Stands in for steering-vectors' class: torch's restricted unpickler sets its attributes and runs nothing."""
+
+
 def read_steering_vectors(target: Target, path: Path) -> dict[str, Tensor]:
-    """Read what the library steering-vectors keeps: {layer: vector}, alone or with a layer type, saved by torch.
+    """Read a `SteeringVector` of the library steering-vectors, saved by torch; or its {layer: vector} alone.
 
     layer_type `decoder_block` is the block; `self_attn`, `mlp` and the norms are that module inside it. The vector is
     added to the module's output at every position.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(_SteeringVector, "steering_vectors.steering_vector.SteeringVector")]):
+            found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle's errors, its own and those of zip files
         raise SteerdoseError(
             f"{path} does not load without running pickled code, which steerdose never does. Where you trust it, in "
             "an environment with steering-vectors: sv = torch.load(path, weights_only=False); torch.save("
             "{'layer_activations': sv.layer_activations, 'layer_type': sv.layer_type}, path)"
         ) from error
+    found = vars(found) if isinstance(found, _SteeringVector) else found
     wrapped = isinstance(found, dict) and "layer_activations" in found
     layers, kind = (found["layer_activations"], found.get("layer_type")) if wrapped else (found, None)
     if not isinstance(layers, dict) or not all(type(k) is int and isinstance(v, Tensor) for k, v in layers.items()):

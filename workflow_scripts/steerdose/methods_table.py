@@ -95,7 +95,7 @@ def methods_table(
     """Return the rows of all methods, with survival and effect at alpha 1 and -1 where the study rolls these out.
 
     cells: of each method model, behavior, seed, method, and the paths `calibration`, `geometry` (or None) and
-    `benchmarks`, snakemake's files of all jobs that it needed. forks, summaries: paths of `rollout_trajectories` and
+    `benchmarks`, the benchmark files of all jobs that it needed. forks, summaries: paths of `rollout_trajectories` and
     `kaplan_meier`.
     """
     rows = []
