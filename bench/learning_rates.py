@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -30,17 +29,17 @@ KEYS = ["family", "options", "learning_rate"]
 
 
 def heldout_losses(family: str, method: dict, rate: float) -> dict[str, float]:
-    """Return the held-out loss (nats a token) before and after training, and the seconds."""
+    """Return the held-out loss (nats a token) before and after training."""
     options = method["training"] | {"learning_rate": rate, "eval_steps": method["training"]["steps"]}
     pairs = pl.read_parquet(ROOT / "results/smollm2/honesty/seed0/pairs.parquet")
-    seed, started = seed_from("train", "smollm2", "honesty", 0), time.perf_counter()
+    seed = seed_from("train", "smollm2", "honesty", 0)
     loaded = load_model(ROOT / "results/models/smollm2", train=True)
     parts = split_by_prompt(pairs, options["heldout_fraction"], seed)
     examples = [training_examples(loaded.tokenizer, part, "positive", options["max_tokens"]) for part in parts]
     with tempfile.TemporaryDirectory() as scratch:
         _, losses = train(loaded, family, method | {"training": options}, *examples, seed, f"{scratch}/adapter")
     before, after = losses.filter(split="heldout").sort("step")["loss"][[0, -1]]
-    return {"loss_before": before, "loss_after": after, "seconds": time.perf_counter() - started}
+    return {"loss_before": before, "loss_after": after}
 
 
 def main() -> None:
