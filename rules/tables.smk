@@ -29,7 +29,8 @@ rule tabulate_methods:
 
 rule tabulate_geometry:
     input:
-        geometry=[f"{CELL}/steering/{{method}}.geometry.json".format(**cell) for cell in study_cells(steered_methods())],
+        geometry=study_methods(f"{CELL}/steering/{{method}}.geometry.json", steered_methods()),
+        steerings=study_methods(f"{CELL}/steering/{{method}}.safetensors", steered_methods()),
     output:
         csv="results/tables/geometry.csv",
         html="results/tables/geometry.html",

@@ -155,6 +155,9 @@ def test_several_models_and_seeds_are_one_study(study):
     assert row["c_star_mean"] == pytest.approx(own["c_star"].mean())
     assert row["c_star_std"] == pytest.approx(own["c_star"].std())
     assert row["effect_sign_agreement"] in (0.5, 1.0)
+    geometry = pl.read_csv(study.root / "results/tables/geometry.csv")
+    assert geometry["seed_cosine"].is_between(-1, 1).all()
+    assert geometry.filter(model="tiny")["seed_cosine"].n_unique() == 1
 
 
 def test_prompts_run_through_the_whole_chain_and_set_a_target(study):

@@ -2,8 +2,11 @@
 
 import polars as pl
 import pytest
-from steerdose.geometry_table import CAPTION, GEOMETRY, SCHEMA, geometry_table
+import torch
+from steerdose.edits import Ablate, Add, LowRank
+from steerdose.geometry_table import CAPTION, GEOMETRY, SCHEMA, geometry_table, seed_cosines
 from steerdose.report_tables import write_html
+from steerdose.steering import Steering
 from steerdose.tables import write_json
 
 CELL = {"model": "m", "behavior": "honesty", "seed": 3}
@@ -51,3 +54,27 @@ def test_the_page_shows_names_to_the_left_and_nulls_as_nothing(table, tmp_path):
     assert "<td>4</td><td>2</td><td>20</td><td></td></tr>" in page
     assert "<th>norm delta</th>" in page
     assert "|P + N| / |P - N|" in page
+
+
+def test_seed_cosine_is_between_the_seeds_of_one_method(tmp_path):
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    generator = torch.Generator().manual_seed(0)
+    A, B, v = normal(2, 6), normal(5, 2), normal(4)
+    kinds = {
+        "delta": [{"a": LowRank(A, B)}, {"a": LowRank(2 * A, B), "b": LowRank(A, 2 * B)}, {"a": LowRank(A, -B)}],
+        "added": [{"a": Add(v)}, {"a": Add(3 * v)}, {"a": Add(torch.stack([v[1], -v[0], v[3], -v[2]]))}],
+        "ablation": [{"a": Ablate(v / v.norm())}] * 3,
+    }
+    cells, paths = [], []
+    for method, seeds in kinds.items():
+        for seed, edits in enumerate(seeds):
+            cells.append({**CELL, "seed": seed, "method": method})
+            paths.append(str(tmp_path / f"{method}{seed}"))
+            Steering(method, tuple(edits.items()), {}).save(paths[-1])
+    half = 2 / 8**0.5  # the second delta is as long in b as in a, and b is its own
+    delta = [(half - 1) / 2, 0, (-1 - half) / 2]
+    assert seed_cosines(cells, paths).to_list()[:6] == pytest.approx([*delta, 0.5, 0.5, 0], abs=1e-6)
+    assert seed_cosines(cells, paths).to_list()[6:] == [None] * 3
+    assert seed_cosines(cells[:1] + cells[3:4], [paths[0], paths[3]]).to_list() == [None, None]
