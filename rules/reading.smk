@@ -22,7 +22,7 @@ rule write_reading:
     conda:
         ENV
     params:
-        settings=settings(**config["reading"]),
+        settings=settings(probe=config["rollout"]["probes"][0], **config["reading"]),
         code=code("write_reading"),
     message:
         "Write the texts of {wildcards.model}, {wildcards.behavior}, seed {wildcards.seed} to read"

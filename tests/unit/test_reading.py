@@ -17,10 +17,10 @@ from steerdose.reading import (
     excerpt,
     method_section,
     prompts_to_read,
-    readings,
     render,
     shaded,
     split_text,
+    with_pmass,
 )
 
 TEMPLATE = Path(__file__).parents[2] / "workflow_scripts/templates/reading.html"
@@ -37,6 +37,7 @@ def lives(deaths, window=16, prompts=4):
     rows = [
         KEYS | {"alpha": float(alpha), "coefficient": 2.0 * alpha, "prompt_id": f"q{i}"}
         | {"duration": window if t is None else t, "died": t is not None, "ended": False}
+        | {"damage": None if t is None else "readout"}
         for alpha, times in deaths.items()
         for i, t in enumerate(times)
     ]  # fmt: skip
@@ -145,7 +146,7 @@ def test_the_pmass_is_that_of_the_death_or_of_the_last_fork():
         [cohort.select(*KEYS, "alpha", "coefficient", "prompt_id").with_columns(t=t, pmass=t / 100 + 0.1)
          for t in (0, 2, 16)]
     )  # fmt: skip
-    assert readings(forks, cohort)["pmass"].round(6).to_list() == [0.12, 0.26, 0.1, 0.26]
+    assert with_pmass(forks, cohort)["pmass"].round(6).to_list() == [0.12, 0.26, 0.1, 0.26]
 
 
 def page(texts, deaths, n_tokens=1000):
@@ -174,7 +175,7 @@ def texts_of(html):
 def test_the_box_stands_at_the_death_and_no_text_is_lost():
     html = page({0: "all is well", 1: "it is fine", 2: "it is gone"}, {2: 6})
     assert texts_of(html) == [["all is well"], ["it is fine"], ["it is ", "gone"]]
-    assert html.count("died at t = 6, pmass 0.250") == 1
+    assert html.count("died at t = 6, pmass 0.250, readout damaged") == 1
     assert html.count("can still answer") == 2
 
 
@@ -200,4 +201,4 @@ def test_hostile_text_is_shown_and_never_runs(tmp_path):
     for character in "\x1b\x00\x07\u202e\u2066\u2028":
         seen = seen.replace(character, f"⟨U+{ord(character):04X}⟩")
     assert shown.found[0] == seen
-    assert shown.found[1].replace("died at t = 30, pmass 0.250", "") == seen
+    assert shown.found[1].replace("died at t = 30, pmass 0.250, readout damaged", "") == seen

@@ -90,11 +90,10 @@ def shaded(texts: Sequence[str], kl: Sequence[float]) -> list[tuple[str, int]]:
     ]
 
 
-def passage(tokenizer: Any, tokens: pl.DataFrame, life: dict[str, Any], pmass: float, most: int) -> dict[str, Any]:
+def passage(tokenizer: Any, tokens: pl.DataFrame, life: dict[str, Any], most: int) -> dict[str, Any]:
     """Return what the template shows of one trajectory.
 
-    tokens: its rows of the tokens table, by t. life: its row of the lifetimes. pmass: at the fork where it died, or at
-    its last fork. most: the number of tokens shown.
+    tokens: its rows of the tokens table, by t. life: its row of `with_pmass`. most: the number of tokens shown.
     """
     token_ids, kl = tokens["token_id"].to_list(), tokens["kl"].to_list()
     death = life["duration"] if life["died"] else None
@@ -105,26 +104,27 @@ def passage(tokenizer: Any, tokens: pl.DataFrame, life: dict[str, Any], pmass: f
         "alive": shaded(texts[:cut], kl[first : first + cut]),
         "dead": shaded(texts[cut:], kl[first + cut : last]),
         "death": death,
-        "pmass": pmass,
-        "ended": life["ended"],
+        **{name: life[name] for name in ("pmass", "damage", "ended")},
         "n_tokens": len(token_ids),
         "skipped": (first, len(token_ids) - last),
     }
 
 
-def readings(forks: pl.DataFrame, lifetimes: pl.DataFrame) -> pl.DataFrame:
-    """Return lifetimes with the pmass of the fork at which a trajectory died, or else of its last one."""
+def with_pmass(forks: pl.DataFrame, lifetimes: pl.DataFrame) -> pl.DataFrame:
+    """Return lifetimes with the pmass of the fork at which a trajectory died, or else of its last one.
+
+    forks: of one probe, read by the steered model.
+    """
     at_end = pl.col("t") == pl.col("t").max().over(KEYS)
     joined = forks.join(lifetimes, on=KEYS, nulls_equal=True)
-    until = joined.filter(pl.col("t") <= pl.col("duration")).filter(at_end)
-    pmass = until.select(*KEYS, "pmass")
+    pmass = joined.filter(pl.col("t") <= pl.col("duration")).filter(at_end).select(*KEYS, "pmass")
     return lifetimes.join(pmass, on=KEYS, how="left", validate="1:1", nulls_equal=True, maintain_order="left")
 
 
 def method_section(
     tokenizer: Any, tokens: pl.DataFrame, lives: pl.DataFrame, n_prompts: int, n_tokens: int
 ) -> dict[str, Any]:
-    """Return what the template shows of one method. tokens: its table. lives: as `readings` returns them."""
+    """Return what the template shows of one method. tokens: its table. lives: as `with_pmass` returns them."""
     doses, prompts = doses_to_read(lives), prompts_to_read(lives, n_prompts)
     shown = tokens.filter(pl.col("alpha").is_in(list(doses)), pl.col("prompt_id").is_in(prompts))
     of_trajectory = shown.sort("t").partition_by("alpha", "prompt_id", as_dict=True)
@@ -144,7 +144,6 @@ def method_section(
                         tokenizer,
                         of_trajectory.get((alpha, prompt), shown.clear()),
                         rows[prompt],
-                        rows[prompt]["pmass"],
                         n_tokens,
                     )
                     for prompt in prompts
@@ -181,12 +180,12 @@ def write_reading(
 ) -> None:
     """Write the page of one cell. tokens, forks, lifetimes: paths, one a method in the same order.
 
-    settings: n_prompts and n_tokens, as in the config.
+    settings: n_prompts and n_tokens, as in the config, and the probe that decides death.
     """
     sections = []
     for paths in zip(tokens, forks, lifetimes, strict=True):
         token_table, fork_table, lives = (read_tables([path]) for path in paths)
-        lives = readings(fork_table, lives)
+        lives = with_pmass(fork_table.filter(probe=settings["probe"], reading="steered"), lives)
         sections.append(method_section(tokenizer, token_table, lives, settings["n_prompts"], settings["n_tokens"]))
     asked: dict[str, Question] = {question.id: question for question in load_questions(questions)}
     page = render(
@@ -194,7 +193,7 @@ def write_reading(
         cell={name: lives[name][0] for name in CELL},
         sections=sections,
         questions=asked,
-        threshold=read_json(threshold)["threshold"],
+        threshold=read_json(threshold)[settings["probe"]]["threshold"],
         levels=LEVELS,
     )
     with replacing(output) as temporary:
