@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
-.PHONY: survival study report test lint bench browser clean
+.PHONY: survival study report test lint bench scale browser clean
 
 survival: .venv/stamp  ## results/figs/survival.png, with every stage that it needs
 	snakemake --resources gpu=1 --cores $(CORES) results/figs/survival.png
@@ -36,6 +36,9 @@ browser:  ## Chromium for the tests that open pages: an installed one, else Debi
 bench: .venv/stamp  ## ratios, measured side by side in one run
 	snakemake --cores $(CORES) --quiet all results/models/smollm2
 	python bench/engine.py
+
+scale: .venv/stamp  ## every table and figure of a simulated study of 3456 trajectories x 4096 tokens
+	python bench/scale.py
 
 clean:
 	rm -rf .venv results/* && git checkout -- results
