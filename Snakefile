@@ -8,6 +8,9 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
+report: "report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/models.smk"
 include: "rules/pairs.smk"
@@ -15,6 +18,7 @@ include: "rules/steering.smk"
 include: "rules/dose.smk"
 include: "rules/prompts.smk"
 include: "rules/survival.smk"
+include: "rules/reading.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
 include: "rules/aggregation.smk"

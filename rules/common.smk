@@ -183,7 +183,8 @@ def study_results():
     """Return the files that `rule all` makes."""
     figures = [name for name in FIGURES if name != "training" or trained_losses()]
     pictures = expand("results/figs/{figure}.{ext}", figure=figures, ext=["png", "svg"])
-    return pictures + expand(
+    pages = expand(f"{CELL}/reading.html", model=STUDY["models"], behavior=STUDY["behaviors"], seed=STUDY["seeds"])
+    return [*pictures, *pages] + expand(
         "results/tables/{table}.{ext}",
         table=["methods", "seeds", "survival", "geometry", "aggregation"],
         ext=["csv", "html"],

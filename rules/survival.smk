@@ -33,7 +33,12 @@ rule tabulate_survival:
         summaries=study_methods(f"{CELL}/survival/{{method}}.summary.parquet"),
     output:
         csv="results/tables/survival.csv",
-        html="results/tables/survival.html",
+        html=report(
+            "results/tables/survival.html",
+            caption="../report/survival_table.rst",
+            category="Tables",
+            labels={"table": "survival"},
+        ),
     log:
         "results/logs/tabulate_survival.log",
     conda:

@@ -11,9 +11,19 @@ rule tabulate_methods:
         questions=config["data"]["questions"],
     output:
         csv="results/tables/methods.csv",
-        html="results/tables/methods.html",
+        html=report(
+            "results/tables/methods.html",
+            caption="../report/methods_table.rst",
+            category="Tables",
+            labels={"table": "methods"},
+        ),
         seeds_csv="results/tables/seeds.csv",
-        seeds_html="results/tables/seeds.html",
+        seeds_html=report(
+            "results/tables/seeds.html",
+            caption="../report/seeds_table.rst",
+            category="Tables",
+            labels={"table": "seeds"},
+        ),
     log:
         "results/logs/tabulate_methods.log",
     conda:
@@ -33,7 +43,12 @@ rule tabulate_geometry:
         steerings=study_methods(f"{CELL}/steering/{{method}}.safetensors", steered_methods()),
     output:
         csv="results/tables/geometry.csv",
-        html="results/tables/geometry.html",
+        html=report(
+            "results/tables/geometry.html",
+            caption="../report/geometry_table.rst",
+            category="Tables",
+            labels={"table": "geometry"},
+        ),
     log:
         "results/logs/tabulate_geometry.log",
     conda:

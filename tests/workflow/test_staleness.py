@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
 TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION}
-FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, **TABLES}
+FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "write_reading": 1, **TABLES}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
 

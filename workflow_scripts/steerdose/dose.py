@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from . import chat
-from .calibrate import Calibration, find_dose
+from .calibrate import SIGNS, Calibration, find_dose
 from .data import Prompt, load_prompts, take
 from .errors import NonFiniteLogitsError, NoTokensError, SteerdoseError
 from .kl_statistics import STATISTICS, kl_statistics, write_evaluations
@@ -18,8 +18,6 @@ from .steering import Steering
 from .tables import read_json, write_json
 
 log = logging.getLogger(__name__)
-
-SIGNS = {"positive": 1.0, "negative": -1.0}
 
 
 class _Meter:

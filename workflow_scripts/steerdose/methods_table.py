@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from .calibrate import SIGNS
 from .data import load_questions
-from .dose import SIGNS
 from .tables import read_json, read_tables
 
 CELL = ("model", "behavior", "seed", "method")

@@ -1,0 +1,198 @@
+"""Time and peak memory of every job that needs no model, on a simulated study of thousands of long trajectories.
+
+Run with `make scale`; a smaller run: python bench/scale.py --methods 2 --alphas 3 --prompts 4 --window 64.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "tests")]
+
+import numpy as np  # noqa: E402
+import polars as pl  # noqa: E402
+import psutil  # noqa: E402
+import tiny  # noqa: E402
+import torch  # noqa: E402
+import yaml  # noqa: E402
+from conftest import make_workspace  # noqa: E402
+from steerdose.data import load_questions  # noqa: E402
+from steerdose.edits import Add  # noqa: E402
+from steerdose.fork_grid import fork_times  # noqa: E402
+from steerdose.kl_statistics import STATISTICS  # noqa: E402
+from steerdose.steering import Steering  # noqa: E402
+from steerdose.tables import write_json, write_table  # noqa: E402
+
+MODEL = {"source": "tiny_model", "revision": None, "sha256": None, "dtype": "float32", "chat_template": None}
+DOSES = [0, 1, -1, 2, 0.5, 4, 1.5, 3, 0.75, 1.25, 2.5, 0.25, 1.75, 3.5]
+PROBE = "json_interrupt"
+LETTERS = b"abcdefghijklmnopqrstuvwxyz    "
+
+
+def simulate(tokens_of: np.ndarray, alphas: Sequence[float], prompts: Sequence[str], window: int, seed: int) -> dict:
+    """Return the tables of one method. Strong doses die early, then loop; weak ones end their turn."""
+    draw = np.random.default_rng(seed)
+    alpha, prompt = (np.array(each) for each in zip(*product(map(float, alphas), prompts), strict=True))
+    key = {"alpha": alpha, "coefficient": 40 * alpha, "prompt_id": prompt}
+    n = len(alpha)
+    death = draw.exponential(window / np.maximum(np.abs(alpha), 0.05) ** 4)
+    end = draw.exponential(window * (1 + np.abs(alpha)))
+    ended = end < window
+    length = np.where(ended, end.astype(int) + 1, window).clip(1, window)
+    row, t = np.repeat(np.arange(n), length), np.concatenate([np.arange(1, each + 1) for each in length])
+    loops = t > death[row]
+    token = tokens_of[draw.integers(len(tokens_of), size=len(t))]
+    token[loops] = tokens_of[(t[loops] + row[loops]) % 11]
+    kl = draw.lognormal(-1.5, 1, len(t)) * alpha[row] ** 2 * np.where(loops, 0.3, 1)
+    tokens = pl.DataFrame({**{name: value[row] for name, value in key.items()}, "t": t, "token_id": token, "kl": kl})
+    starts = np.r_[0, length.cumsum()]
+    decode = tiny.tokenizer().decode
+    texts = [decode(token[start:stop].tolist()) for start, stop in pairwise(starts)]
+    forks = np.array(fork_times(window, count=14))
+    fork_row, fork_t = np.nonzero(forks <= length[:, None])
+    dead = forks[fork_t] > death[fork_row]
+    parts = [
+        {
+            **{name: value[fork_row] for name, value in key.items()},
+            "t": forks[fork_t],
+            "pmass": np.where(dead & (fork_row % 3 > 0 if reading == "unsteered" else True), 0.1, 0.9)
+            + draw.uniform(0, 0.1, len(dead)),
+            "p_first": draw.uniform(size=len(dead)),
+            "probe": np.full(len(dead), PROBE),
+            "reading": np.full(len(dead), reading),
+            "argmax": np.full(len(dead), " true"),
+        }
+        for reading in ("steered", "unsteered")
+    ]
+    types = {"t": pl.Int32, "token_id": pl.Int32, "kl": pl.Float32}
+    return {
+        "tokens": tokens.cast(types),
+        "trajectories": pl.DataFrame({**key, "n_tokens": length.astype(np.int32), "ended": ended, "text": texts}),
+        "forks": pl.concat(map(pl.DataFrame, parts)).cast({"t": pl.Int32}),
+    }  # fmt: skip
+
+
+def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_prompts: int, window: int) -> int:
+    """Write what the jobs with a model would have written; return the number of tokens."""
+    cell, results = root / "results/sim/honesty/seed0", root / "results"
+    prompts = [question.id for question in load_questions(root / "data/questions.jsonl")[:n_prompts]]
+    tiny.tokenizer().save_pretrained(results / "models/sim")
+    letters = np.array(tiny.tokenizer().convert_tokens_to_ids([chr(c) if c != 32 else "Ġ" for c in LETTERS]))
+    audit = {"median_pmass": 0.95, "n_forks": 14 * n_prompts, "n_questions": n_prompts}
+    write_json({PROBE: audit}, results / "sim/probe/audit.json")
+    total = 0
+    for i, method in enumerate(methods):
+        names = {"model": "sim", "behavior": "honesty", "seed": 0, "method": method}
+        labels = [pl.lit(value).alias(name) for name, value in names.items()]
+        frames = simulate(letters, alphas, prompts, window, seed=i)
+        total += frames["tokens"].height
+        for name, frame in frames.items():
+            write_table(frame.with_columns(labels), cell / f"rollouts/{method}.{name}.parquet")
+        module = {"module": "model.layers.1", "edit": "Add", "rank": None, "norm": 1.0, "n_parameters": 32}
+        write_json({"method": method, "modules": [module]}, cell / f"steering/{method}.geometry.json")
+        Steering(method, (("model.layers.1", Add(torch.ones(32) / 32**0.5)),), {}).save(
+            cell / f"steering/{method}.safetensors"
+        )
+        sides, rows = {}, []
+        for sign, factor in (("positive", 40.0), ("negative", -40.0)):
+            sides[sign] = {"c_star": factor, "statistic": 1.0, "target": 1.0, "converged": True, "reason": "simulated",
+                           "evaluations": 3, "bracket": [0.9 * factor, factor], "audit": 1.1}  # fmt: skip
+            for step, c in enumerate((0.5, 0.9, 1.0), start=1):
+                for split in ("calibration", "audit")[: 1 + (c == 1)]:
+                    rows.append({"coefficient": c * factor, "sign": sign, "split": split, "step": step, "target": 1.0}
+                                | dict.fromkeys(STATISTICS, c**2) | {"n_tokens": 640})  # fmt: skip
+        write_table(pl.DataFrame(rows).with_columns(labels), cell / f"calibration/{method}.parquet")
+        write_json({"statistic": "p95", "target": 1.0, **sides}, cell / f"calibration/{method}.json")
+        for rule in ("fit_repe", "calibrate_alpha"):
+            path = results / f"benchmarks/{rule}/sim.honesty.seed0.{method}.tsv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("s\n10\n")
+    return total
+
+
+def overlay(methods: Sequence[str], alphas: Sequence[float], n_prompts: int, window: int) -> dict[str, Any]:
+    entry = {"kind": "activation", "estimator": "mean_diff", "depths": [0.6]}
+    return {
+        "study": {"models": ["sim"], "methods": list(methods)},
+        "models": {"sim": {**MODEL, "trust_remote_code": False}},
+        "methods": dict.fromkeys(methods, entry),
+        "rollout": {"alphas": list(alphas), "n_questions": n_prompts, "window": window, "forks": {"count": 14}},
+    }
+
+
+class Watch(threading.Thread):
+    """Sample the scripts that run below this process: of each job seconds, those of a processor, peak resident MiB."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.seconds: dict[tuple[str, int], float] = {}
+        self.processor: dict[tuple[str, int], float] = {}
+        self.memory: dict[tuple[str, int], float] = defaultdict(float)
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        while not self.stop.wait(0.05):
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    script = next((word for word in process.cmdline() if "/scripts/tmp" in word), None)
+                    if script:
+                        job = (script.rpartition("/")[2].split(".")[1], process.pid)
+                        self.seconds[job] = time.time() - process.create_time()
+                        self.processor[job] = sum(process.cpu_times()[:2])
+                        self.memory[job] = max(self.memory[job], process.memory_info().rss / 2**20)
+                except psutil.Error:
+                    continue
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--methods", type=int, default=12)
+    parser.add_argument("--alphas", type=int, default=12)
+    parser.add_argument("--prompts", type=int, default=24)
+    parser.add_argument("--window", type=int, default=4096)
+    parser.add_argument("--folder", type=Path, help="keep the study there; an existing one is used again")
+    parser.add_argument("targets", nargs="*", default=["all"])
+    given = parser.parse_args()
+    folder = given.folder or Path(tempfile.mkdtemp())
+    methods, alphas = [f"m{i + 1:02}" for i in range(given.methods)], sorted(DOSES[: given.alphas])
+    if not (folder / "Snakefile").exists():
+        make_workspace(folder, "tiny.yaml")
+        config = overlay(methods, alphas, given.prompts, given.window)
+        (folder / "scale.yaml").write_text(yaml.safe_dump(config))
+        total = write_study(folder, methods, alphas, given.prompts, given.window)
+        print(f"{len(methods) * len(alphas) * given.prompts} trajectories, {total} tokens", flush=True)
+        for path in sorted(folder.rglob("*"), reverse=True):  # all of one age, so that no rollout is due
+            os.utime(path, (10**9, 10**9))
+    watch = Watch()
+    watch.start()
+    start = time.time()
+    command = ["snakemake", "--configfile", "scale.yaml", "--cores", "1", "--rerun-triggers", "mtime", "--keep-going",
+               "--quiet", "all", "--", *given.targets]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": ""}
+    done = subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, check=False)
+    wall = time.time() - start
+    watch.stop.set()
+    watch.join()
+    rows = [(rule, seconds, watch.processor[rule, process], watch.memory[rule, process])
+            for (rule, process), seconds in watch.seconds.items()]  # fmt: skip
+    jobs = pl.DataFrame(rows, schema=["rule", "seconds", "processor", "peak"], orient="row")
+    by_rule = jobs.group_by("rule").agg(pl.len(), pl.sum("seconds", "processor"), pl.max("peak"))
+    print(f"{'rule':<32}{'jobs':>5}{'seconds':>10}{'CPU':>10}{'peak MiB':>10}")
+    for rule, count, seconds, processor, peak in by_rule.sort("processor", descending=True).iter_rows():
+        print(f"{rule:<32}{count:>5}{seconds:>10.1f}{processor:>10.1f}{peak:>10.0f}")
+    print(f"{'sum':<37}{jobs['seconds'].sum():>10.1f}{jobs['processor'].sum():>10.1f}{jobs['peak'].max():>10.0f}")
+    print(f"{'all, on one core, with snakemake':<37}{wall:>10.1f}   exit status {done.returncode}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""Write a page of trajectories to read: the same questions unsteered, at dose 1 and at the breaking dose."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.models import load_tokenizer
+    from steerdose.reading import write_reading
+
+    write_reading(
+        tokenizer=load_tokenizer(job.input.model),
+        tokens=job.input.tokens,
+        forks=job.input.forks,
+        lifetimes=job.input.lifetimes,
+        threshold=job.input.threshold,
+        questions=job.input.questions,
+        template=job.input.template,
+        settings=job.settings,
+        output=job.output[0],
+    )
