@@ -11,7 +11,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
-TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION}
+DOSES = {"tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose": 1}
+TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **DOSES}
 FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, **TABLES}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
@@ -52,10 +53,19 @@ def test_the_threshold_reruns_survival_and_no_model(study):
     [
         (
             "figures",
-            {"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1, "plot_aggregation": 1},
+            {
+                "plot_survival": 1,
+                "plot_spaghetti": 1,
+                "plot_calibration": 1,
+                "plot_training": 1,
+                "plot_aggregation": 1,
+                "plot_dose_response": 1,
+                "plot_lethal_dose": 1,
+            },
         ),
         ("report_tables", {"tabulate_geometry": 1, **TABLES}),
         ("aggregation", AGGREGATION),
+        ("dose_response", DOSES),
         ("geometry_table", {"tabulate_geometry": 1}),
         ("repe", {"fit_repe": 1, **STEERING_CHAIN}),
         ("delta", {"merge_diff": 1, **STEERING_CHAIN}),
