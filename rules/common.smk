@@ -17,7 +17,8 @@ check_config(config)
 STUDY = config["study"]
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"
-FIGURES = ["survival", "spaghetti", "calibration", "training", "aggregation", "dose_response", "lethal_dose"]
+FIGURES = ["survival", "spaghetti", "calibration", "training", "aggregation"]
+FIGURES += ["dose_response", "lethal_dose", "threshold_sweep"]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
 
@@ -185,6 +186,6 @@ def study_results():
     pictures = expand("results/figs/{figure}.{ext}", figure=figures, ext=["png", "svg"])
     return pictures + expand(
         "results/tables/{table}.{ext}",
-        table=["methods", "seeds", "survival", "geometry", "aggregation", "dose_response"],
+        table=["methods", "seeds", "survival", "geometry", "aggregation", "dose_response", "threshold_sweep"],
         ext=["csv", "html"],
     )

@@ -77,3 +77,66 @@ rule plot_lethal_dose:
         "Draw lethal and safe doses side by side"
     script:
         "../workflow_scripts/plot_lethal_dose.py"
+
+
+rule tabulate_threshold_sweep:
+    input:
+        forks=study_methods(f"{CELL}/rollouts/{{method}}.forks.parquet"),
+        trajectories=study_methods(f"{CELL}/rollouts/{{method}}.trajectories.parquet"),
+        thresholds=expand("results/{model}/probe/threshold.json", model=STUDY["models"]),
+    output:
+        shares="results/tables/threshold_shares.parquet",
+        table="results/tables/threshold_sweep.parquet",
+        csv="results/tables/threshold_sweep.csv",
+        html=report(
+            "results/tables/threshold_sweep.html",
+            caption="../report/threshold_sweep_table.rst",
+            category="Tables",
+            labels={"table": "threshold_sweep"},
+        ),
+    log:
+        "results/logs/tabulate_threshold_sweep.log",
+    conda:
+        ENV
+    params:
+        settings=settings(
+            models=STUDY["models"],
+            probe=config["rollout"]["probes"][0],
+            window=config["rollout"]["window"],
+            forks=config["rollout"]["forks"],
+            sweep={
+                **config["survival"]["threshold"],
+                "values": config["survival"]["threshold_sweep"],
+                "confidence": config["survival"]["confidence"],
+                "safe_level": config["survival"]["safe_level"],
+            },
+        ),
+        code=code("tabulate_threshold_sweep"),
+    message:
+        "Tabulate lethal doses by threshold"
+    script:
+        "../workflow_scripts/tabulate_threshold_sweep.py"
+
+
+rule plot_threshold_sweep:
+    input:
+        shares="results/tables/threshold_shares.parquet",
+        table="results/tables/threshold_sweep.parquet",
+    output:
+        png=report(
+            "results/figs/threshold_sweep.png",
+            caption="../report/threshold_sweep.rst",
+            category="Instrument",
+            labels={"figure": "threshold_sweep"},
+        ),
+        svg="results/figs/threshold_sweep.svg",
+    log:
+        "results/logs/plot_threshold_sweep.log",
+    conda:
+        ENV
+    params:
+        code=code("plot_threshold_sweep"),
+    message:
+        "Draw who is dead by dose and threshold"
+    script:
+        "../workflow_scripts/plot_threshold_sweep.py"

@@ -161,6 +161,14 @@ def test_those_that_ended_alive_are_censored_and_not_survivors():
     assert table["ld50"].to_list() == [2]
 
 
+def test_a_share_that_rests_on_few_is_told():
+    early = (pl.col("alpha") == 2) & (pl.col("prompt_id") > "p004")
+    lives = cohort([0, 3, 12], n=12, alphas=(1.0, 2.0, 4.0)).with_columns(
+        duration=pl.when(early).then(1).otherwise("duration"), ended=early
+    )
+    assert "at 2 7 of 12 ended alive early" in row(lives)["note"]
+
+
 def test_the_safe_dose_needs_its_bound_at_every_smaller_dose_too():
     # exact lower bounds of survival with 12: 0.735, 0.615, 0.516, 0.428 for 0, 1, 2, 3 dead
     assert row(cohort([0, 0, 2, 3, 12]))["safe_dose"] == 1
@@ -264,6 +272,7 @@ def simulated(generator, lethal, n, spread, shared, alphas):
             lives.append(
                 pl.DataFrame({"prompt_id": [f"{p:03}" for p in range(n)], "died": dead}).with_columns(
                     pl.when("died").then(4).otherwise(64).alias("duration"),
+                    pl.lit(False).alias("ended"),
                     **{name: pl.lit(value) for name, value in key.items()},
                 )
             )

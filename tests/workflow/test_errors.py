@@ -110,6 +110,7 @@ def test_dry_runs_of_every_shipped_config(fresh):
             "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1,
             "tabulate_aggregation": 1, "plot_aggregation": 1,
             "tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose": 1,
+            "tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1,
         }  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def dose_response(
                 "ld50_high": high,
                 "slope": None if row["ld50"] is None else hill_slope(dose, dead, part["n"].to_numpy()),
                 "ld50_coefficient": row["ld50"] and row["ld50"] * unit,
-                "note": _note(row, dead, confidence, safe_level),
+                "note": _note(row, dead, lives[key], confidence, safe_level),
             }
         )
     floats = dict.fromkeys(("ld50_low", "ld50_high", "slope", "ld50_coefficient"), pl.Float64)
@@ -283,7 +283,7 @@ def _grid(lives: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-def _note(row: dict[str, Any], dead: np.ndarray, confidence: float, safe_level: float) -> str:
+def _note(row: dict[str, Any], dead: np.ndarray, lives: pl.DataFrame, confidence: float, safe_level: float) -> str:
     notes = []
     n, needed = row["n_prompts"], enough_prompts(confidence)
     if n < needed:
@@ -292,6 +292,12 @@ def _note(row: dict[str, Any], dead: np.ndarray, confidence: float, safe_level: 
         notes.append("at some dose fewer are dead than at a smaller one: the fit pools these")
     if np.all((dead == 0) | (dead == 1)) and 0 < dead.sum() < dead.size:
         notes.append("the doses separate the living from the dead: the slope says only how far apart they are")
+    early = lives.group_by("alpha").agg(
+        (~pl.col("died") & pl.col("ended")).sum().alias("early"), pl.col("died").any().alias("deaths")
+    )
+    for alpha, ended, deaths in early.sort(pl.col("alpha").abs()).iter_rows():
+        if deaths and 2 * ended > n:
+            notes.append(f"at {abs(alpha):g} {ended} of {n} ended alive early: its share dead rests on the few left")
     reachable = ((1 - confidence) / 2) ** (1 / n)
     if reachable <= safe_level:
         notes.append(
