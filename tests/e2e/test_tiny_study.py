@@ -26,7 +26,16 @@ def table(finished_study):
 
 
 def test_every_declared_result_is_there(finished_study):
-    for name in ("survival", "spaghetti", "calibration", "training", "aggregation"):
+    for name in (
+        "survival",
+        "spaghetti",
+        "calibration",
+        "training",
+        "aggregation",
+        "dose_response",
+        "lethal_dose",
+        "threshold_sweep",
+    ):
         for suffix in ("png", "svg"):
             assert (finished_study.root / f"results/figs/{name}.{suffix}").stat().st_size > 5000
     assert "mean_diff" in finished_study.read("results/tables/survival.csv")
@@ -95,6 +104,23 @@ def test_survival_follows_from_the_forks(finished_study, table):
         for alpha, n, died in summary.select("alpha", "n", "died").iter_rows():
             assert n == 4
             assert died == dead.filter(alpha=alpha)["dead"].sum()
+
+
+def test_lethal_doses_follow_from_the_survival_table(finished_study):
+    doses = pl.read_csv(finished_study.root / "results/tables/dose_response.csv")
+    assert doses.select("method", "sign", "dose_min", "dose_max").rows() == [(m, "positive", 1, 3) for m in METHODS]
+    survival = pl.read_csv(finished_study.root / "results/tables/survival.csv").filter(alpha=1)
+    assert doses["dead_at_1"].to_list() == pytest.approx((1 - survival["s_end"]).to_list())
+    assert "6 prompts are needed" in finished_study.read("results/tables/dose_response.html")
+    sweep = pl.read_csv(finished_study.root / "results/tables/threshold_sweep.csv")
+    configured = sweep.filter("configured")
+    assert configured["value"].unique().to_list() == [0.75]
+    same = ["method", "sign", "ld50", "status", "safe_dose", "dead_at_1"]
+    assert configured.select(same).equals(doses.select(same))
+    shares = read_table(finished_study.root / "results/tables/threshold_shares.parquet").filter("configured")
+    summary = pl.read_csv(finished_study.root / "results/tables/survival.csv")
+    assert shares.select("method", "alpha").equals(summary.select("method", "alpha"))
+    assert shares["dead"].to_list() == pytest.approx((1 - summary["s_end"]).to_list())
 
 
 def test_forks_are_read_by_every_probe_on_both_models(finished_study, table):

@@ -109,6 +109,8 @@ def test_dry_runs_of_every_shipped_config(fresh):
             "tabulate_survival": 1, "tabulate_methods": 1, "tabulate_geometry": 1, "plot_survival": 1,
             "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1,
             "tabulate_aggregation": 1, "plot_aggregation": 1, "write_reading": 1,
+            "tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose": 1,
+            "tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1,
         }  # fmt: skip
 
 

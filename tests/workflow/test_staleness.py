@@ -11,7 +11,9 @@ import pytest
 pytestmark = pytest.mark.slow
 
 AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
-TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION}
+DOSES = {"tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose": 1}
+SWEEP = {"tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1}
+TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **DOSES, **SWEEP}
 FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "write_reading": 1, **TABLES}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
@@ -47,15 +49,32 @@ def test_the_threshold_reruns_survival_and_no_model(study):
     assert study.stale() == {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}
 
 
+def test_the_sweep_and_the_safe_level_rerun_their_tables(study):
+    study.configure(survival={"threshold_sweep": [0.6]})
+    assert study.stale() == SWEEP
+    study.configure(survival={"safe_level": 0.4})
+    assert study.stale() == {**DOSES, **SWEEP}
+
+
 @pytest.mark.parametrize(
     ("module", "stale"),
     [
         (
             "figures",
-            {"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1, "plot_aggregation": 1},
+            {
+                "plot_survival": 1,
+                "plot_spaghetti": 1,
+                "plot_calibration": 1,
+                "plot_training": 1,
+                "plot_aggregation": 1,
+                "plot_dose_response": 1,
+                "plot_lethal_dose": 1,
+                "plot_threshold_sweep": 1,
+            },
         ),
         ("report_tables", {"tabulate_geometry": 1, **TABLES}),
         ("aggregation", AGGREGATION),
+        ("dose_response", {**DOSES, **SWEEP}),
         ("geometry_table", {"tabulate_geometry": 1}),
         ("repe", {"fit_repe": 1, **STEERING_CHAIN}),
         ("delta", {"merge_diff": 1, **STEERING_CHAIN}),
