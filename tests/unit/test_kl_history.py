@@ -1,13 +1,14 @@
-"""The KL of a trajectory against its own beginning."""
+"""The KL of a trajectory against its own beginning, as a curve and at forks."""
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.kl_history import normalised
+from reference.kl_history import normalised, ratios
 from steerdose.errors import SteerdoseError
-from steerdose.kl_history import normalised_kl
+from steerdose.kl_history import kl_measures, normalised_kl
+from steerdose.kl_statistics import kl_statistics
 
 
 def key(prompt, alpha=1.0, coefficient=3.0):
@@ -79,3 +80,34 @@ def test_it_equals_the_slow_twin_for_any_order_and_company(study, n, random):
 def test_it_has_no_unit(kl):
     nats, bits = (normalised_kl(frame(rows([unit * value for value in kl])), 3)["normalised"] for unit in (1, 1.4427))
     assert nats.to_list() == pytest.approx(bits.to_list())
+
+
+def test_peak_and_level_of_a_gap_are_over_the_head_before_it():
+    kl = np.array([1.0, 2.0, 1.0, 8.0, 3.0, 100.0])
+    found = kl_measures([kl], [np.array([0, 2, 5, 6])], "max", n=2)
+    scale = 1.95  # p95 of 1 and 2
+    assert np.isnan(found["peak"][:2]).all() and np.isnan(found["level"][:2]).all()  # no tokens, and none before them
+    assert found["peak"][2:] == pytest.approx([8 / scale, 100 / scale])
+    assert found["level"][2:] == pytest.approx([3 / scale, 100 / scale])
+    assert found["kl"].tolist()[1:] == [2.0, 8.0, 100.0]
+
+
+def test_a_head_without_kl_and_no_tokens_at_all_give_no_ratio():
+    found = kl_measures([np.zeros(4), np.empty(0)], [np.array([0, 2, 4]), np.array([0])], "p95")
+    assert np.isnan(found["peak"]).all()
+    assert found["kl"].tolist()[1:3] == [0.0, 0.0]
+
+
+grids = st.lists(st.integers(0, 12), min_size=1, unique=True).map(sorted)
+
+
+@given(st.lists(st.lists(nats, max_size=12), min_size=1, max_size=3), grids, st.integers(1, 8))
+def test_measures_at_forks_equal_the_slow_twin_in_any_company(study, grid, n):
+    prefixes = [np.array([t for t in grid if t <= len(kl)], dtype=int) for kl in study]
+    found = kl_measures([np.array(kl) for kl in study], prefixes, "p95", n)
+    expected = [row for kl, forks in zip(study, prefixes, strict=True) for row in ratios(kl, forks.tolist(), n)]
+    for name, column in zip(("peak", "level"), (0, 1), strict=True):
+        plain = [None if np.isnan(value) else value for value in found[name]]
+        assert plain == [None if row[column] is None else pytest.approx(row[column]) for row in expected]
+    whole = [kl_statistics(kl[:t])["p95"] for kl, forks in zip(study, prefixes, strict=True) for t in forks if t]
+    assert found["kl"][~np.isnan(found["kl"])].tolist() == pytest.approx(whole)
