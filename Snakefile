@@ -18,6 +18,7 @@ include: "rules/survival.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
 include: "rules/aggregation.smk"
+include: "rules/deaths.smk"
 include: "rules/export.smk"
 
 

@@ -11,9 +11,12 @@ import pytest
 pytestmark = pytest.mark.slow
 
 AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
+DEATHS = {"tabulate_deaths": 1, "plot_death_anatomy": 1, "tabulate_death_events": 1}
+TEXTS = {"measure_prefixes": 1, "tabulate_texts": 1}
 TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION}
-FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, **TABLES}
-LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
+FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, **TABLES, **DEATHS}
+ROLLED_OUT = {**FIGURES, **TEXTS}
+LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **ROLLED_OUT, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
 
 

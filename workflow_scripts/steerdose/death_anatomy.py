@@ -112,18 +112,14 @@ def deaths_table(deaths: pl.DataFrame) -> pl.DataFrame:
     died = pl.col("died")
     damage = pl.col("damage") if "damage" in deaths.columns else pl.lit(None, pl.String)
     kinds = {"readout": damage == "readout", "text": damage == "text", "not_read": damage.is_null()}
-    return (
-        deaths.group_by(DOSE, maintain_order=True)
-        .agg(
-            pl.len().alias("n"),
-            died.sum(),
-            *[(died & is_kind).sum().alias(name) for name, is_kind in kinds.items()],
-            *[(pl.col("history") == name).sum().alias(name.replace(" ", "_")) for name in HISTORIES],
-            pl.col("duration").filter("died").median().alias("median_t"),
-            pl.col("kl").filter("died").median().alias("kl_at_death"),
-            pl.col("kl").filter(~died).median().alias("kl_alive"),
-        )
-        .sort(DOSE, maintain_order=True)
+    return deaths.group_by(DOSE, maintain_order=True).agg(
+        pl.len().alias("n"),
+        died.sum(),
+        *[(died & is_kind).sum().alias(name) for name, is_kind in kinds.items()],
+        *[(pl.col("history") == name).sum().alias(name.replace(" ", "_")) for name in HISTORIES],
+        pl.col("duration").filter("died").median().alias("median_t"),
+        pl.col("kl").filter("died").median().alias("kl_at_death"),
+        pl.col("kl").filter(~died).median().alias("kl_alive"),
     )
 
 
@@ -134,5 +130,4 @@ def texts_table(texts: pl.DataFrame) -> pl.DataFrame:
     """
     length, ended = pl.median("n_tokens").alias("tokens"), pl.mean("ended")
     medians = [pl.median(name) for name in MEASURES]
-    grouped = texts.group_by(DOSE, maintain_order=True).agg(pl.len().alias("n"), length, ended, *medians)
-    return grouped.sort(DOSE, maintain_order=True)
+    return texts.group_by(DOSE, maintain_order=True).agg(pl.len().alias("n"), length, ended, *medians)

@@ -31,12 +31,12 @@ AGREEMENT_CAPTION = (
 
 
 def death_events(
-    prefixes: pl.DataFrame, lifetimes: pl.DataFrame, targets: pl.DataFrame, quantile: float, kl_multiple: float
+    prefixes: pl.DataFrame, lifetimes: pl.DataFrame, calibration: pl.DataFrame, quantile: float, kl_multiple: float
 ) -> pl.DataFrame:
     """Return a row a trajectory and event of `EVENTS`: KEYS, event, t, the first fork where it occurs (null: never).
 
-    prefixes: as `measure_prefixes` returns them. lifetimes: as `survival.lifetimes` does. targets: the calibration's
-    target (nats) by CELL, method, sign; a null target has no event kl.
+    prefixes: as `measure_prefixes` returns them. lifetimes: as `survival.lifetimes` does. calibration: rows with
+    CELL, method, sign, target (nats); a null target has no event kl.
 
     A text measure is an event where it lies beyond a band around the unsteered model's (alpha 0) median over prompts at
     the same fork. The band's width is constant over forks: the `quantile` over the unsteered trajectories of their own
@@ -55,7 +55,8 @@ def death_events(
     band = worst.group_by(group).agg(pl.col("excess").quantile(quantile, "linear").alias("band"))
     compared = worse.join_asof(centre, on="t", by=group, check_sortedness=False).join(band, on=group)
     sign = pl.when(pl.col("alpha") < 0).then(pl.lit("negative")).otherwise(pl.lit("positive")).alias("sign")
-    doses = prefixes.with_columns(sign).join(targets.drop_nulls(), on=[*CELL, "method", "sign"])
+    targets = calibration.select(*CELL, "method", "sign", "target").unique().drop_nulls()
+    doses = prefixes.with_columns(sign).join(targets, on=[*CELL, "method", "sign"])
     seen = pl.concat(
         [
             lifetimes.select(*KEYS, pl.lit("pmass").alias("event"), pl.col("duration").alias("t"), occurs="died"),
@@ -68,7 +69,8 @@ def death_events(
             ),
         ]
     )
-    return seen.group_by(*KEYS, "event").agg(pl.col("t").filter("occurs").min()).sort(*KEYS, "event")
+    first = seen.group_by(*KEYS, "event").agg(pl.col("t").filter("occurs").min()).sort("event")
+    return lifetimes.select(KEYS).join(first, on=KEYS, nulls_equal=True, maintain_order="left_right")
 
 
 def event_counts(events: pl.DataFrame) -> pl.DataFrame:
@@ -78,7 +80,7 @@ def event_counts(events: pl.DataFrame) -> pl.DataFrame:
         pl.when((pl.col("event") == name).any()).then(pl.col("t").filter(event=name).count()).alias(name)
         for name in EVENTS
     ]
-    return events.group_by(dose).agg(pl.struct("prompt_id").n_unique().alias("n"), *counts).sort(dose)
+    return events.group_by(dose, maintain_order=True).agg(pl.n_unique("prompt_id").alias("n"), *counts)
 
 
 def event_agreement(events: pl.DataFrame, confidence: float) -> pl.DataFrame:
