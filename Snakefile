@@ -23,6 +23,7 @@ include: "rules/reading.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
 include: "rules/aggregation.smk"
+include: "rules/deaths.smk"
 include: "rules/export.smk"
 
 

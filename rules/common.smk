@@ -18,7 +18,7 @@ STUDY = config["study"]
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"
 FIGURES = ["survival", "spaghetti", "calibration", "training", "aggregation"]
-FIGURES += ["dose_response", "lethal_dose", "threshold_sweep"]
+FIGURES += ["dose_response", "lethal_dose", "threshold_sweep", "death_anatomy"]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
 
@@ -187,6 +187,7 @@ def study_results():
     pages = expand(f"{CELL}/reading.html", model=STUDY["models"], behavior=STUDY["behaviors"], seed=STUDY["seeds"])
     return [*pictures, *pages] + expand(
         "results/tables/{table}.{ext}",
-        table=["methods", "seeds", "survival", "geometry", "aggregation", "dose_response", "threshold_sweep"],
+        table=["methods", "seeds", "survival", "geometry", "aggregation", "dose_response", "threshold_sweep"]
+        + ["deaths", "death_events", "death_agreement", "texts"],
         ext=["csv", "html"],
     )

@@ -27,14 +27,8 @@ def table(finished_study):
 
 def test_every_declared_result_is_there(finished_study):
     for name in (
-        "survival",
-        "spaghetti",
-        "calibration",
-        "training",
-        "aggregation",
-        "dose_response",
-        "lethal_dose",
-        "threshold_sweep",
+        *("survival", "spaghetti", "calibration", "training", "aggregation"),
+        *("dose_response", "lethal_dose", "threshold_sweep", "death_anatomy"),
     ):
         for suffix in ("png", "svg"):
             assert (finished_study.root / f"results/figs/{name}.{suffix}").stat().st_size > 5000
@@ -52,6 +46,16 @@ def test_every_declared_result_is_there(finished_study):
     assert methods["norm"].min() > 0
     assert methods["seconds"].min() > 0
     assert methods.select(pl.col("effect").is_null())["effect"].to_list() == [False, True, False, True]
+    deaths = pl.read_csv(finished_study.root / "results/tables/deaths.csv")
+    histories = deaths.select("at_once", "spike", "sustained", "neither", "unclear").sum_horizontal()
+    assert histories.to_list() == deaths["died"].to_list()
+    events = pl.read_csv(finished_study.root / "results/tables/death_events.csv")
+    assert events.select("method", "alpha", "n").rows() == deaths.select("method", "alpha", "n").rows()
+    assert events["pmass"].to_list() == deaths["died"].to_list()
+    agreement = pl.read_csv(finished_study.root / "results/tables/death_agreement.csv")
+    assert agreement["method"].unique(maintain_order=True).to_list() == [*METHODS, "all methods"]
+    texts = pl.read_csv(finished_study.root / "results/tables/texts.csv")
+    assert texts.filter(alpha=0)["compression"].n_unique() == 1  # both methods roll the same unsteered texts out
     assert "sign agreement" in finished_study.read("results/tables/seeds.html")
     assert finished_study.read("results/tables/survival.html").lstrip().lower().startswith("<!doctype html>")
     leftovers = [path for path in (finished_study.root / "results").rglob(".*") if ".snakemake" not in str(path)]
@@ -71,6 +75,13 @@ def test_the_tables_have_the_documented_columns(table):
         assert set(calibration.columns[5:]) == {"sign", "split", "step", "target", *statistics}
         curve = table(f"survival/{method}.curve.parquet")
         assert curve.columns == [*KEYS[:6], "t", "at_risk", "events", "censored", "survival", "ci_low", "ci_high"]
+        prefixes, forks = (
+            table(f"{path}.parquet") for path in (f"deaths/{method}.prefixes", f"rollouts/{method}.forks")
+        )
+        measures = ["rep_4", "loop", "distinct_1", "distinct_2", "distinct_3", "compression"]
+        assert prefixes.columns == [*KEYS, "t", *measures, "kl", "peak", "level"]
+        assert prefixes.select(*KEYS, "t").sort(*KEYS, "t").equals(forks.select(*KEYS, "t").unique().sort(*KEYS, "t"))
+        assert table(f"deaths/{method}.texts.parquet").columns == [*KEYS, "n_tokens", "ended", *measures]
 
 
 def test_at_alpha_0_the_kl_is_exactly_0_and_methods_agree(table):

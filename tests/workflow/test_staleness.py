@@ -13,9 +13,12 @@ pytestmark = pytest.mark.slow
 AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
 DOSES = {"tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose": 1}
 SWEEP = {"tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1}
+DEATHS = {"tabulate_deaths": 1, "plot_death_anatomy": 1, "tabulate_death_events": 1}
+TEXTS = {"measure_prefixes": 1, "tabulate_texts": 1}
 TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **DOSES, **SWEEP}
-FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "write_reading": 1, **TABLES}
-LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
+FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "write_reading": 1, **TABLES, **DEATHS}
+ROLLED_OUT = {**FIGURES, **TEXTS}
+LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **ROLLED_OUT, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
 
 

@@ -1,0 +1,59 @@
+"""The KL of a trajectory on its way: against its own beginning, and since it was last seen alive."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from .errors import SteerdoseError
+from .kl_statistics import kl_statistics
+from .tables import KEYS
+
+HEAD = 20  # tokens at a trajectory's beginning that set its own scale: enough for a p95, few against the window
+
+
+def normalised_kl(tokens: pl.DataFrame, n: int = HEAD) -> pl.DataFrame:
+    """Return tokens with a column `normalised`: KL over the p95 of that trajectory's first n tokens; no unit.
+
+    tokens: KEYS, t (from 1), kl (nats), one row a token; order, other columns and other trajectories do not matter, and
+    rows keep their order. The p95 interpolates linearly, as in `kl_statistics`, and is of the raw KL: smooth a curve
+    after this, never before, since a mean over neighbours reaches behind the n tokens and flattens spikes.
+
+    Null where there is no scale: a trajectory of fewer than n tokens, or whose p95 is 0, as all are at alpha 0.
+
+    Raises SteerdoseError for n below 1.
+    """
+    if n < 1:
+        raise SteerdoseError(f"n: expected at least 1 token to take the p95 of, found {n}; raise it in the config")
+    p95 = pl.col("kl").cast(pl.Float64).quantile(0.95, "linear")
+    head = tokens.filter(pl.col("t") <= n).group_by(KEYS).agg(p95.alias("scale"), pl.len().alias("length"))
+    scales = head.filter((pl.col("length") == n) & (pl.col("scale") > 0)).drop("length")
+    joined = tokens.join(scales, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
+    return joined.with_columns((pl.col("kl") / pl.col("scale")).alias("normalised")).drop("scale")
+
+
+def kl_measures(
+    histories: Sequence[np.ndarray], prefixes: Sequence[np.ndarray], statistic: str, n: int = HEAD
+) -> dict[str, np.ndarray]:
+    """Return measures of KL before each fork, (all forks of the first trajectory, of the second, ...).
+
+    histories: KL by token (nats), (tokens,) each. prefixes: the forks t of each in order. statistic: of STATISTICS.
+
+    kl: the statistic over tokens 1 to t (nats), as a monitor would read it that watches what set the dose.
+    peak and level: maximum and median of the KL since the fork before t, over the p95 of the first n tokens up to that
+    fork. They are the ends of a scale: one token lifts the peak, only half of the tokens lift the level.
+
+    NaN where there are no tokens to measure: for kl at t = 0, for peak and level also at the first fork behind it (no
+    tokens before) and where the p95 is 0.
+    """
+    measures: dict[str, list[float]] = {"kl": [], "peak": [], "level": []}
+    for history, forks in zip(histories, prefixes, strict=True):
+        for before, t in pairwise([0, *forks.tolist()]):
+            gap = history[before:t]
+            scale = np.percentile(history[: min(n, before)], 95) if before else 0.0
+            known = scale > 0 and len(gap) > 0
+            measures["kl"].append(kl_statistics(history[:t])[statistic] if t else np.nan)
+            measures["peak"].append(gap.max() / scale if known else np.nan)
+            measures["level"].append(np.median(gap) / scale if known else np.nan)
+    return {name: np.array(values, dtype=np.float64) for name, values in measures.items()}

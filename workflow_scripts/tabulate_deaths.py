@@ -1,0 +1,14 @@
+"""Tabulate deaths by what broke and by the KL before them."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.death_anatomy import DEATHS_CAPTION, death_histories, deaths_table
+    from steerdose.report_tables import write_csv, write_html
+    from steerdose.tables import read_tables, write_table
+
+    deaths = death_histories(read_tables(job.input.lifetimes), read_tables(job.input.prefixes), **job.settings)
+    table = deaths_table(deaths)
+    write_table(deaths, job.output.deaths)
+    write_csv(table, job.output.csv)
+    write_html(table, job.output.html, title="Deaths", caption=DEATHS_CAPTION)
