@@ -17,7 +17,7 @@ check_config(config)
 STUDY = config["study"]
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"
-FIGURES = ["survival", "spaghetti", "calibration", "training", "aggregation"]
+FIGURES = ["survival", "spaghetti", "calibration", "training", "aggregation", "probes"]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
 
@@ -185,6 +185,6 @@ def study_results():
     pictures = expand("results/figs/{figure}.{ext}", figure=figures, ext=["png", "svg"])
     return pictures + expand(
         "results/tables/{table}.{ext}",
-        table=["methods", "seeds", "survival", "geometry", "aggregation"],
+        table=["methods", "seeds", "survival", "geometry", "aggregation", "probes"],
         ext=["csv", "html"],
     )

@@ -11,7 +11,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
-TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION}
+PROBES = {"tabulate_probes": 1, "plot_probes": 1}
+TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **PROBES}
 FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, **TABLES}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
@@ -45,6 +46,11 @@ def test_one_more_alpha_reruns_rollouts_and_not_the_calibration(study):
 def test_the_threshold_reruns_survival_and_no_model(study):
     study.configure(survival={"threshold": {"value": 0.5}})
     assert study.stale() == {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}
+
+
+def test_another_probe_that_is_only_audited_rolls_nothing_out(study):
+    study.configure(probes={"new": {"kind": "splice", "question": None, "prefill": "So:", "answers": ["yes", "no"]}})
+    assert study.stale() == {"audit_probe": 1, "set_threshold": 1, "kaplan_meier": 2, **FIGURES}
 
 
 @pytest.mark.parametrize(
