@@ -58,7 +58,10 @@ def test_another_probe_that_is_only_audited_rolls_nothing_out(study):
     [
         (
             "figures",
-            {"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1, "plot_aggregation": 1},
+            {
+                **{"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1},
+                **{"plot_aggregation": 1, "plot_probes": 1},
+            },
         ),
         ("report_tables", {"tabulate_geometry": 1, **TABLES}),
         ("aggregation", AGGREGATION),

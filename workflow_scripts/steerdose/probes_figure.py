@@ -4,16 +4,15 @@ from math import ceil
 from textwrap import fill
 
 import matplotlib
-import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .figures import ALIVE, STYLE
+from .figures import ALIVE, STYLE, Style
 
 MOST = 4  # panels side by side
-MINIMUM = {"color": "0.4", "linestyle": ":", "linewidth": 1.4}
-THRESHOLD = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+MINIMUM: Style = {"color": "0.4", "linestyle": ":", "linewidth": 1.4}
+THRESHOLD: Style = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 
 
 @matplotlib.rc_context(STYLE)
@@ -30,16 +29,17 @@ def probes_figure(forks: pl.DataFrame, table: pl.DataFrame, minimum: float) -> F
     figure = Figure((2.0 + 2.3 * max(columns, 2), 0.5 + 2.6 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     times = sorted(forks["t"].unique())
-    shown = [times[0], *times[:: -max(1, ceil(len(times) / 4))][::-1]]
+    shown = sorted({times[0], *times[:: -max(1, ceil(len(times) / 4))]})
     axes[0, 0].set_xscale("symlog", linthresh=1, linscale=0.3)
     axes[0, 0].set(xlim=(0, times[-1]), ylim=(0, 1))
-    axes[0, 0].set_xticks(sorted({*shown}), [str(t) for t in sorted({*shown})])
+    axes[0, 0].set_xticks(shown, [str(t) for t in shown])
     for row, own in zip(axes, rows, strict=True):
         for each, (model, probe, threshold, rolled_out, decides, passes) in zip(row, own, strict=False):
             role = "decides death" if decides else "read in rollouts" if rolled_out else "audited only"
-            heading = f"{model}\n" if len(per_model) > 1 else ""
-            each.set_title(fill(probe, 26) + f"\n{role}, {'passes' if passes else 'fails'}", fontsize=9)
-            each.set_title(heading + each.get_title(loc="left"), fontsize=9)
+            heading = [fill(model, 26)] if len(per_model) > 1 else []
+            each.set_title(
+                "\n".join([*heading, fill(probe, 26), f"{role}, {'passes' if passes else 'fails'}"]), fontsize=9
+            )
             each.spines[["left", "bottom"]].set_position(("outward", 5))
             read = forks.filter(model=model, probe=probe).sort("t")
             for question in read.partition_by("prompt_id", maintain_order=True):
@@ -51,7 +51,7 @@ def probes_figure(forks: pl.DataFrame, table: pl.DataFrame, minimum: float) -> F
                 each.axhline(threshold, **THRESHOLD)
         for unused in row[len(own) :]:
             unused.remove()
-    for column in np.arange(columns):
+    for column in range(columns):
         last = max(i for i, own in enumerate(rows) if len(own) > column)
         axes[last, column].tick_params(labelbottom=True)
     figure.supxlabel("tokens generated")
