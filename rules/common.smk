@@ -18,7 +18,7 @@ STUDY = config["study"]
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"
 FIGURES = ["survival", "spaghetti", "calibration", "training", "aggregation"]
-FIGURES += ["dose_response", "lethal_dose", "threshold_sweep", "death_anatomy"]
+FIGURES += ["dose_response", "lethal_dose", "threshold_sweep", "death_anatomy", "probes"]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
 
@@ -188,6 +188,6 @@ def study_results():
     return [*pictures, *pages] + expand(
         "results/tables/{table}.{ext}",
         table=["methods", "seeds", "survival", "geometry", "aggregation", "dose_response", "threshold_sweep"]
-        + ["deaths", "death_events", "death_agreement", "texts"],
+        + ["deaths", "death_events", "death_agreement", "texts", "probes"],
         ext=["csv", "html"],
     )

@@ -111,6 +111,7 @@ def test_dry_runs_of_every_shipped_config(fresh):
             "tabulate_aggregation": 1, "plot_aggregation": 1, "write_reading": 1,
             "tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose": 1,
             "tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1,
+            "tabulate_probes": 1, "plot_probes": 1,
         }  # fmt: skip
 
 

@@ -15,7 +15,8 @@ DOSES = {"tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose
 SWEEP = {"tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1}
 DEATHS = {"tabulate_deaths": 1, "plot_death_anatomy": 1, "tabulate_death_events": 1}
 TEXTS = {"measure_prefixes": 1, "tabulate_texts": 1}
-TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **DOSES, **SWEEP}
+PROBES = {"tabulate_probes": 1, "plot_probes": 1}
+TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **DOSES, **SWEEP, **PROBES}
 FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "write_reading": 1, **TABLES, **DEATHS}
 ROLLED_OUT = {**FIGURES, **TEXTS}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **ROLLED_OUT, "plot_calibration": 1}
@@ -59,20 +60,20 @@ def test_the_sweep_and_the_safe_level_rerun_their_tables(study):
     assert study.stale() == {**DOSES, **SWEEP}
 
 
+def test_another_probe_that_is_only_audited_rolls_nothing_out(study):
+    study.configure(probes={"new": {"kind": "splice", "question": None, "prefill": "So:", "answers": ["yes", "no"]}})
+    assert study.stale() == {"audit_probe": 1, "set_threshold": 1, "kaplan_meier": 2, **FIGURES}
+
+
 @pytest.mark.parametrize(
     ("module", "stale"),
     [
         (
             "figures",
             {
-                "plot_survival": 1,
-                "plot_spaghetti": 1,
-                "plot_calibration": 1,
-                "plot_training": 1,
-                "plot_aggregation": 1,
-                "plot_dose_response": 1,
-                "plot_lethal_dose": 1,
-                "plot_threshold_sweep": 1,
+                **{"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1},
+                **{"plot_aggregation": 1, "plot_dose_response": 1, "plot_lethal_dose": 1},
+                **{"plot_threshold_sweep": 1, "plot_death_anatomy": 1, "plot_probes": 1},
             },
         ),
         ("report_tables", {"tabulate_geometry": 1, **TABLES}),
