@@ -109,6 +109,8 @@ def test_dry_runs_of_every_shipped_config(fresh):
             "tabulate_survival": 1, "tabulate_methods": 1, "tabulate_geometry": 1, "plot_survival": 1,
             "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1,
             "tabulate_aggregation": 1, "plot_aggregation": 1,
+            "measure_prefixes": 2, "tabulate_deaths": 1, "plot_death_anatomy": 1, "tabulate_death_events": 1,
+            "tabulate_texts": 1,
         }  # fmt: skip
 
 
