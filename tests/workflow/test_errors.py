@@ -112,6 +112,8 @@ def test_dry_runs_of_every_shipped_config(fresh):
             "tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose": 1,
             "tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1,
             "tabulate_probes": 1, "plot_probes": 1,
+            "measure_prefixes": 2, "tabulate_deaths": 1, "plot_death_anatomy": 1, "tabulate_death_events": 1,
+            "tabulate_texts": 1,
         }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **DOSES,
 FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "write_reading": 1, **TABLES, **DEATHS}
 ROLLED_OUT = {**FIGURES, **TEXTS}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **ROLLED_OUT, "plot_calibration": 1}
+PER_METHOD = ["calibrate_alpha", "rollout_trajectories", "kaplan_meier", "measure_prefixes"]
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
 
 
@@ -45,7 +46,7 @@ def test_another_delta_of_the_same_adapters_trains_nothing(study):
 
 def test_one_more_alpha_reruns_rollouts_and_not_the_calibration(study):
     study.configure(rollout={"alphas": [0, 1, 2, 3]})
-    assert study.stale() == {"rollout_trajectories": 2, "kaplan_meier": 2, **FIGURES}
+    assert study.stale() == {"rollout_trajectories": 2, "kaplan_meier": 2, **ROLLED_OUT, "measure_prefixes": 2}
 
 
 def test_the_threshold_reruns_survival_and_no_model(study):
@@ -76,13 +77,16 @@ def test_another_probe_that_is_only_audited_rolls_nothing_out(study):
                 **{"plot_threshold_sweep": 1, "plot_death_anatomy": 1, "plot_probes": 1},
             },
         ),
-        ("report_tables", {"tabulate_geometry": 1, **TABLES}),
+        ("report_tables", {"tabulate_geometry": 1, **TABLES, **DEATHS, "tabulate_texts": 1}),
+        ("text_measures", {"measure_prefixes": 2, "tabulate_texts": 1, **DEATHS}),
+        ("death_events", {"tabulate_death_events": 1}),
+        ("death_anatomy_figure", {"plot_death_anatomy": 1}),
         ("aggregation", AGGREGATION),
         ("dose_response", {**DOSES, **SWEEP}),
         ("geometry_table", {"tabulate_geometry": 1}),
         ("repe", {"fit_repe": 1, **STEERING_CHAIN}),
         ("delta", {"merge_diff": 1, **STEERING_CHAIN}),
-        ("calibrate", {**LORA_CHAIN, "calibrate_alpha": 2, "rollout_trajectories": 2, "kaplan_meier": 2}),
+        ("calibrate", {name: 2 if name in PER_METHOD else 1 for name in LORA_CHAIN}),
         ("survival", {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}),
     ],
 )
@@ -120,7 +124,7 @@ def test_another_method_in_the_study_adds_its_own_chain(study):
 
 def test_a_prompt_adds_its_own_chain(study):
     study.configure(study={"methods": ["lora", "mean_diff", "simple_prompt"]})
-    chain = {"measure_prompt": 1, "rollout_prompt": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
+    chain = {"measure_prompt": 1, "rollout_prompt": 1, "kaplan_meier": 1, **ROLLED_OUT, "plot_calibration": 1}
     assert study.stale() == chain  # no fit, and no geometry
 
 
@@ -135,7 +139,7 @@ def test_a_random_control_adds_its_own_chain_and_follows_its_source(study):
     study.configure(study={"methods": ["lora", "mean_diff", "random_direction"]})
     assert study.stale() == {"draw_control": 1, **STEERING_CHAIN}
     touch_module(study, "directions")
-    whole = [*FIGURES, "plot_calibration", "tabulate_geometry"]
+    whole = [*FIGURES, "plot_calibration", "tabulate_geometry", "tabulate_texts"]
     twice = {name: count if name in whole else 2 * count for name, count in STEERING_CHAIN.items()}
     assert study.stale() == {"fit_repe": 1, "draw_control": 1, **twice}
 
