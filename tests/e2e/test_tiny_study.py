@@ -26,7 +26,10 @@ def table(finished_study):
 
 
 def test_every_declared_result_is_there(finished_study):
-    for name in ("survival", "spaghetti", "calibration", "training", "aggregation"):
+    for name in (
+        *("survival", "survival_by_dose", "spaghetti", "spaghetti_normalised", "kl_fan"),
+        *("calibration", "training", "aggregation"),
+    ):
         for suffix in ("png", "svg"):
             assert (finished_study.root / f"results/figs/{name}.{suffix}").stat().st_size > 5000
     assert "mean_diff" in finished_study.read("results/tables/survival.csv")

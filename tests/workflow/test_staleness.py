@@ -12,7 +12,8 @@ pytestmark = pytest.mark.slow
 
 AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
 TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION}
-FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, **TABLES}
+KL_FIGURES = {"plot_spaghetti": 1, "plot_spaghetti_normalised": 1, "plot_kl_fan": 1}
+FIGURES = {"plot_survival": 1, "plot_survival_by_dose": 1, **KL_FIGURES, **TABLES}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
 
@@ -52,7 +53,10 @@ def test_the_threshold_reruns_survival_and_no_model(study):
     [
         (
             "figures",
-            {"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1, "plot_aggregation": 1},
+            {
+                **{"plot_survival": 1, "plot_survival_by_dose": 1, **KL_FIGURES},
+                **{"plot_calibration": 1, "plot_training": 1, "plot_aggregation": 1},
+            },
         ),
         ("report_tables", {"tabulate_geometry": 1, **TABLES}),
         ("aggregation", AGGREGATION),
