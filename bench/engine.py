@@ -20,7 +20,7 @@ from steerdose.data import load_questions  # noqa: E402
 from steerdose.edits import Add  # noqa: E402
 from steerdose.fork_grid import fork_times  # noqa: E402
 from steerdose.models import LoadedModel, find_blocks, load_model  # noqa: E402
-from steerdose.probe import build_probe  # noqa: E402
+from steerdose.probe import READINGS, ForkPlan, build_probe  # noqa: E402
 from steerdose.rollout import Request, Rollout, roll_out  # noqa: E402
 from steerdose.steering import Steering  # noqa: E402
 
@@ -68,16 +68,19 @@ def main() -> None:
     plain, loaded = load_model(MODEL, device="cpu", train=True), load_model(MODEL, device="cpu")
     v = torch.randn(plain.model.config.hidden_size, generator=torch.Generator().manual_seed(0))
     steering = Steering("random", ((find_blocks(plain.model)[18], Add(v / v.norm())),), {})
-    probe = build_probe(
-        loaded.tokenizer, "interrupt", '{"answer":', ["true", "false"], 'Reply {"answer": true or false}.'
-    )
+    probes = {
+        "json": build_probe(
+            loaded.tokenizer, "interrupt", '{"answer":', ["true", "false"], 'Reply {"answer": true or false}.'
+        )
+    }
     alphas = [4 * (i + 1) / given.alphas for i in range(given.alphas)]
     requests = make_requests(loaded, given.prompts, alphas)
 
-    def engine(using: LoadedModel, wanted: Sequence[Request], window: int, times: Sequence[int]) -> list[Rollout]:
-        return roll_out(
-            using.model, steering, wanted, window=window, end_ids=NEVER, batch_size=96, probe=probe, times=times
-        )
+    def engine(
+        using: LoadedModel, wanted: Sequence[Request], window: int, times: Sequence[int], readings: int = 2
+    ) -> list[Rollout]:
+        plan = ForkPlan(probes, times, READINGS[:readings])
+        return roll_out(using.model, steering, wanted, window=window, end_ids=NEVER, batch_size=96, plan=plan)
 
     print(f"{given.alphas} alphas x {given.prompts} prompts x {given.window} tokens x {given.forks} forks, "
           f"{torch.get_num_threads()} threads\n")  # fmt: skip
@@ -86,7 +89,7 @@ def main() -> None:
     steered = {request.coefficient: steered_copy(plain.model, steering, request.coefficient) for request in chosen}
     seconds, expected = timed(
         lambda: [
-            roll_out_one(plain.model, steered[r.coefficient], list(r.ids), given.window, NEVER, probe, times)
+            roll_out_one(plain.model, steered[r.coefficient], list(r.ids), given.window, NEVER, probes, times)
             for r in chosen
         ]
     )
@@ -112,6 +115,8 @@ def main() -> None:
     for name, using in (("oneDNN's linear layers", loaded), ("torch's own", plain)):
         seconds, _ = timed(lambda using=using: engine(using, some, given.window, times))
         report(f"  {name}", given.window * len(some), seconds)
+    seconds, _ = timed(lambda: engine(loaded, some, given.window, times, readings=1))
+    report("  forks read by the steered model alone", given.window * len(some), seconds)
     print("cost against the number of forks")
     for count in (2, given.forks, 2 * given.forks):
         grid = fork_times(given.window, every=max(1, given.window // (count - 1)))

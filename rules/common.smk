@@ -93,11 +93,18 @@ def prompt_settings(method):
     return {**measure, "style": config["methods"][method]["style"]}
 
 
+def trajectory_settings(model, **parts):
+    """Return what a trajectory depends on besides its doses and probes: the audit and the rollouts share it."""
+    own = ("alphas", "probes", "readings")
+    shared = {key: value for key, value in config["rollout"].items() if key not in own}
+    return model_settings(model, **shared, **parts)
+
+
 def rollout_settings(model, **parts):
-    """Return what a trajectory depends on besides its doses: the audit and the rollouts share it."""
-    shared = {key: value for key, value in config["rollout"].items() if key != "alphas"}
-    probe = {key: value for key, value in config["probe"].items() if key != "minimum_base_pmass"}
-    return model_settings(model, **shared, probe=probe, **parts)
+    """Return what a trajectory and its forks depend on besides the doses."""
+    rollout = config["rollout"]
+    probes = {name: config["probes"][name] for name in rollout["probes"]}
+    return trajectory_settings(model, probes=probes, readings=rollout["readings"], **parts)
 
 
 def local_files(source):

@@ -1,7 +1,7 @@
 """Is the probe valid, which coefficient is dose 1, and what happens at multiples of it."""
 
 
-# Both rules of the probe come before everything expensive: a probe that the unsteered model fails, or a threshold that
+# Both rules of the probes come before everything expensive: a probe that the unsteered model fails, or a threshold that
 # it does not reach, stops the workflow at once.
 rule audit_probe:
     input:
@@ -21,10 +21,16 @@ rule audit_probe:
     resources:
         **GPU,
     params:
-        settings=lambda w: rollout_settings(w.model, minimum_base_pmass=config["probe"]["minimum_base_pmass"]),
+        settings=lambda w: trajectory_settings(
+            w.model,
+            probes=config["probes"],
+            readings=["steered"],
+            rolled_out=config["rollout"]["probes"],
+            minimum_base_pmass=config["survival"]["minimum_base_pmass"],
+        ),
         code=code("audit_probe"),
     message:
-        "Audit the probe on the unsteered {wildcards.model}"
+        "Audit the probes on the unsteered {wildcards.model}"
     script:
         "../workflow_scripts/audit_probe.py"
 
@@ -40,7 +46,7 @@ rule set_threshold:
     conda:
         ENV
     params:
-        settings=settings(**config["survival"]["threshold"]),
+        settings=settings(probes=config["rollout"]["probes"], **config["survival"]["threshold"]),
         code=code("set_threshold"),
     message:
         "Set the threshold of death for {wildcards.model}"
@@ -82,7 +88,7 @@ rule rollout_trajectories:
         model=MODEL,
         steering=f"{CELL}/steering/{{method}}.safetensors",
         calibration=f"{CELL}/calibration/{{method}}.json",
-        audit="results/{model}/probe/audit.json",
+        audit=ancient("results/{model}/probe/audit.json"),  # a pass before the long rollouts; its numbers are not read
         questions=config["data"]["questions"],
     output:
         tokens=f"{CELL}/rollouts/{{method}}.tokens.parquet",

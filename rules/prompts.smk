@@ -34,7 +34,7 @@ rule rollout_prompt:
     input:
         model=MODEL,
         system_prompts=config["data"]["system_prompts"],
-        audit="results/{model}/probe/audit.json",
+        audit=ancient("results/{model}/probe/audit.json"),
         questions=config["data"]["questions"],
     output:
         tokens=f"{CELL}/rollouts/{{method}}.tokens.parquet",

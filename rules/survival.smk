@@ -16,6 +16,7 @@ rule kaplan_meier:
         ENV
     params:
         settings=settings(
+            probe=config["rollout"]["probes"][0],
             window=config["rollout"]["window"],
             forks=config["rollout"]["forks"],
             confidence=config["survival"]["confidence"],

@@ -19,7 +19,7 @@ rule tabulate_methods:
     conda:
         ENV
     params:
-        settings=settings(cells=method_files()),
+        settings=settings(cells=method_files(), probe=config["rollout"]["probes"][0]),
         code=code("tabulate_methods"),
     message:
         "Tabulate the methods"

@@ -7,8 +7,10 @@ with open_job(snakemake) as job:
     from steerdose.survival import kaplan_meier, lifetimes
     from steerdose.tables import read_json, read_table, write_table
 
-    window, threshold = job.settings["window"], read_json(job.input.threshold)["threshold"]
-    lives = lifetimes(read_table(job.input.forks), read_table(job.input.trajectories), threshold, window)
+    window, probe = job.settings["window"], job.settings["probe"]
+    threshold = read_json(job.input.threshold)[probe]["threshold"]
+    forks = read_table(job.input.forks).filter(probe=probe)
+    lives = lifetimes(forks, read_table(job.input.trajectories), threshold, window)
     times = fork_times(window, **job.settings["forks"])
     curve, summary = kaplan_meier(lives, times, job.settings["confidence"])
     write_table(lives, job.output.lifetimes)

@@ -6,7 +6,9 @@ with open_job(snakemake) as job:
     from steerdose.methods_table import METHODS_CAPTION, SEEDS_CAPTION, methods_table, over_seeds
     from steerdose.report_tables import write_csv, write_html
 
-    methods = methods_table(job.settings["cells"], job.input.forks, job.input.summaries, job.input.questions)
+    methods = methods_table(
+        job.settings["cells"], job.input.forks, job.input.summaries, job.input.questions, job.settings["probe"]
+    )
     seeds = over_seeds(methods)
     write_csv(methods, job.output.csv)
     write_html(methods, job.output.html, title="Methods", caption=METHODS_CAPTION, n_names=5)

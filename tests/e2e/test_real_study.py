@@ -9,7 +9,7 @@ from conftest import make_workspace
 from reference.rollout import roll_out_one, steered_copy
 from steerdose import chat
 from steerdose.models import load_model
-from steerdose.probe import build_probe
+from steerdose.probe import ForkPlan, build_probe
 from steerdose.rollout import Request, roll_out
 from steerdose.steering import Steering
 from steerdose.tables import read_json, read_table
@@ -30,7 +30,8 @@ def real(tmp_path_factory):
 
 def test_the_study_steers_doses_and_kills(real):
     audit = read_json(real.root / "results/smollm2/probe/audit.json")
-    assert audit["median_pmass"] > 0.8, "the default probe is valid on the default model"
+    assert audit["json_interrupt"]["median_pmass"] > 0.8, "the default probe is valid on the default model"
+    assert all(audit[name]["passes"] for name in ("yes_no", "multiple_choice")), "so are others"
     for method in ("lora", "mean_diff"):
         calibration = read_json(real.root / CELL / f"calibration/{method}.json")
         positive = calibration["positive"]
@@ -59,20 +60,23 @@ def test_the_engine_equals_the_obvious_script(real, method):
     plain = load_model(real.root / "results/models/smollm2", device="cpu", train=True)
     steering = Steering.load(real.root / CELL / f"steering/{method}.safetensors")
     c_star = read_json(real.root / CELL / f"calibration/{method}.json")["positive"]["c_star"]
-    probe = build_probe(loaded.tokenizer, "interrupt", '{"answer":', ["true", "false"], "True or false?")
+    probes = {
+        "interrupt": build_probe(loaded.tokenizer, "interrupt", '{"answer":', ["true", "false"], "True or false?"),
+        "splice": build_probe(loaded.tokenizer, "splice", "Answer:", ["yes", "no"]),
+    }
     texts = ["Is ice cold?", "Do penguins live in the Arctic, and if so, on which of its islands?"]
     prompts = [tuple(chat.prompt_ids(loaded.tokenizer, chat.conversation(text))) for text in texts]
     wanted = [Request(str(i), ids, c) for i, ids in enumerate(prompts) for c in (0.0, c_star, -2 * c_star)]
     times, ends = [0, 3, 12], chat.end_ids(loaded.tokenizer, loaded.model.generation_config)
-    found = roll_out(
-        loaded.model, steering, wanted, window=12, end_ids=ends, batch_size=4, probe=probe, times=times
-    )  # fmt: skip
+    plan = ForkPlan(probes, times)
+    found = roll_out(loaded.model, steering, wanted, window=12, end_ids=ends, batch_size=4, plan=plan)
     for request, rollout in zip(wanted, found, strict=True):
         steered = steered_copy(plain.model, steering, request.coefficient)
-        expected, forks = roll_out_one(plain.model, steered, list(request.ids), 12, ends, probe, times)
+        expected, forks = roll_out_one(plain.model, steered, list(request.ids), 12, ends, probes, times)
         assert rollout.token_ids == expected.token_ids
         assert rollout.kl == pytest.approx(expected.kl, abs=1e-4)
-        assert [f.pmass for f in rollout.forks] == pytest.approx([pmass for _, pmass, _ in forks], abs=1e-4)
+        assert [(f.probe, f.reading, f.t) for f in rollout.forks] == [fork[:3] for fork in forks]
+        assert [f.pmass for f in rollout.forks] == pytest.approx([pmass for *_, pmass, _ in forks], abs=1e-4)
 
 
 def test_an_interrupt_is_smollm2s_own_rendering(real):

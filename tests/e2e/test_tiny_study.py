@@ -56,7 +56,9 @@ def test_the_tables_have_the_documented_columns(table):
     for method in METHODS:
         assert table(f"rollouts/{method}.tokens.parquet").columns == [*KEYS, "t", "token_id", "kl"]
         assert table(f"rollouts/{method}.trajectories.parquet").columns == [*KEYS, "n_tokens", "ended", "text"]
-        assert table(f"rollouts/{method}.forks.parquet").columns == [*KEYS, "t", "pmass", "p_first", "argmax"]
+        assert table(f"rollouts/{method}.forks.parquet").columns == [
+            *KEYS, "probe", "reading", "t", "pmass", "p_first", "argmax",
+        ]  # fmt: skip
         statistics = ["mean", "p50", "rmse", "p90", "p95", "p99", "max", "n_tokens"]
         calibration = table(f"calibration/{method}.parquet")
         assert [*KEYS[:4], "coefficient"] == calibration.columns[:5]
@@ -88,14 +90,34 @@ def test_doses_are_multiples_of_the_calibrated_coefficient(finished_study, table
 
 
 def test_survival_follows_from_the_forks(finished_study, table):
-    threshold = read_json(finished_study.root / "results/tiny/probe/threshold.json")["threshold"]
+    threshold = read_json(finished_study.root / "results/tiny/probe/threshold.json")["json_interrupt"]["threshold"]
     for method in METHODS:
-        forks = table(f"rollouts/{method}.forks.parquet")
+        forks = table(f"rollouts/{method}.forks.parquet").filter(probe="json_interrupt", reading="steered")
         dead = forks.group_by(KEYS).agg((pl.col("pmass") < threshold).any().alias("dead"))
         summary = table(f"survival/{method}.summary.parquet")
         for alpha, n, died in summary.select("alpha", "n", "died").iter_rows():
             assert n == 4
             assert died == dead.filter(alpha=alpha)["dead"].sum()
+
+
+def test_forks_are_read_by_every_probe_on_both_models(finished_study, table):
+    threshold = read_json(finished_study.root / "results/tiny/probe/threshold.json")["json_interrupt"]["threshold"]
+    for method in METHODS:
+        forks = table(f"rollouts/{method}.forks.parquet")
+        steered, unsteered = (forks.filter(reading=reading).drop("reading") for reading in ("steered", "unsteered"))
+        places = [*KEYS, "probe", "t"]
+        assert steered.select(places).equals(unsteered.select(places))
+        assert set(steered["probe"]) == {"json_interrupt", "yes_no"}
+        assert steered.filter(alpha=0).equals(unsteered.filter(alpha=0))
+        assert not steered.filter(pl.col("alpha") > 0).equals(unsteered.filter(pl.col("alpha") > 0))
+        at_0 = unsteered.filter(t=0).group_by("probe", "prompt_id").agg(pl.col("pmass").max() - pl.col("pmass").min())
+        assert at_0["pmass"].max() < 1e-6, "without any text all doses leave the same to the unsteered model"
+        lives = table(f"survival/{method}.lifetimes.parquet")
+        assert lives["damage"].is_null().equals(~lives["died"].rename("damage"))
+        for life in lives.filter("died").iter_rows(named=True):
+            place = {"alpha": life["alpha"], "prompt_id": life["prompt_id"], "t": life["duration"]}
+            pmass = unsteered.filter(probe="json_interrupt", **place)["pmass"].item()
+            assert life["damage"] == ("text" if pmass < threshold else "readout")
 
 
 def test_the_steering_files_say_where_they_come_from(finished_study):

@@ -45,7 +45,8 @@ def textbook_kl(steered: Tensor, base: Tensor) -> Tensor:
 
 
 def read_fork(model: nn.Module, ids: list[int], probe: Probe) -> tuple[float, float]:
-    p = model(torch.tensor([[*ids, *probe.suffix]])).logits[0, -1].float().softmax(-1)
+    suffix = probe.in_thought if probe.is_thinking and probe.is_thinking(ids) else probe.suffix
+    p = model(torch.tensor([[*ids, *suffix]])).logits[0, -1].float().softmax(-1)
     first, second = (sum(float(p[i]) for i in answer) for answer in (probe.first, probe.second))
     return first + second, first / (first + second)
 
@@ -57,11 +58,14 @@ def roll_out_one(
     ids: list[int],
     window: int,
     end_ids: frozenset[int],
-    probe: Probe,
+    probes: dict[str, Probe],
     times,
     base_ids: list[int] | None = None,
-) -> tuple[Rollout, list[tuple[int, float, float]]]:
-    """Return the trajectory with its KLs, and the forks as (t, pmass, p_first). base_ids: the base's prompt."""
+) -> tuple[Rollout, list[tuple[str, str, int, float, float]]]:
+    """Return the trajectory with its KLs, and the forks as (probe, reading, t, pmass, p_first), steered ones first.
+
+    base_ids: the base's prompt.
+    """
     prompt = torch.tensor([ids])
     whole = steered.generate(
         prompt,
@@ -74,9 +78,16 @@ def roll_out_one(
     tokens = whole[0, len(ids) :].tolist()
     ended = tokens[-1] in end_ids
     tokens = tokens[: len(tokens) - ended]
+    readers = {"steered": (steered, ids), "unsteered": (base, base_ids or ids)}
     logits = [
         model(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : len(prompt) - 1 + len(tokens)]
-        for model, prompt in ((steered, ids), (base, base_ids or ids))
+        for model, prompt in readers.values()
     ]
-    forks = [(t, *read_fork(steered, ids + tokens[:t], probe)) for t in times if t <= len(tokens)]
+    forks = [
+        (name, reading, t, *read_fork(model, prompt + tokens[:t], probe))
+        for reading, (model, prompt) in readers.items()
+        for name, probe in probes.items()
+        for t in times
+        if t <= len(tokens)
+    ]
     return Rollout(tokens, textbook_kl(*logits).tolist(), ended), forks

@@ -21,7 +21,9 @@ ALTERNATIVES = {
 }
 ADAPTERS = [name for name, method in CONFIG["methods"].items() if method["kind"] == "adapter"]
 WITH_OPTIONS = [name for name, method in CONFIG["methods"].items() if "options" in method]
-FREE = {"models", "methods"} | {f"methods.{name}.options" for name in WITH_OPTIONS}  # whose keys the user chooses
+FREE = {"models", "methods", "probes"} | {
+    f"methods.{name}.options" for name in WITH_OPTIONS
+}  # whose keys the user chooses
 
 
 @pytest.fixture(autouse=True)
@@ -157,8 +159,15 @@ def test_an_unknown_key_is_refused_in_every_section(path):
             ["simple_prompt", "engineered_prompt"],
             r"study\.methods: .* are all prompts, which have no dose",
         ),
-        ("probe.answers", ["true", "true"], r"probe\.answers: .* non-unique"),
-        ("probe.prefill", " ", r"probe\.prefill: ' ' does not match"),
+        ("probes.yes_no.answers", ["true", "true"], r"probes\.yes_no\.answers: .* non-unique"),
+        ("probes.yes_no.prefill", " ", r"probes\.yes_no\.prefill: ' ' does not match"),
+        ("probes.yes_no.question", " ", r"probes\.yes_no\.question: kind interrupt needs a question"),
+        ("probes.json_splice.question", "Well?", r"probes\.json_splice\.question: .*kind splice has none"),
+        ("probes.a b", CONFIG["probes"]["yes_no"], r"probes: 'a b' does not match"),
+        ("rollout.probes", [], r"rollout\.probes: \[\]"),
+        ("rollout.probes", ["json"], r"rollout\.probes: 'json' is not defined under probes .*json_interrupt"),
+        ("rollout.readings", ["unsteered"], r"rollout\.readings: \['unsteered'\] is not one of"),
+        ("survival.minimum_base_pmass", 2, r"survival\.minimum_base_pmass: 2 is greater"),
         ("study.methods", ["lora", "pca"], r"study\.methods: 'pca' is not defined under methods .*mean_diff"),
         ("study.models", ["gpt"], r"study\.models: 'gpt' is not defined under models .*smollm2"),
         ("study.behaviors", ["courage"], r"study\.behaviors: 'courage' has no personas in data\.personas .*honesty"),

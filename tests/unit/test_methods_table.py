@@ -12,7 +12,8 @@ CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "lora"}
 
 def forks(seed=0, shift=0.2):
     rows = [
-        {**CELL, "seed": seed, "alpha": alpha, "coefficient": alpha, "prompt_id": prompt, "t": t, "pmass": 0.9,
+        {**CELL, "seed": seed, "alpha": alpha, "coefficient": alpha, "prompt_id": prompt, "probe": "json",
+         "reading": "steered", "t": t, "pmass": 0.9,
          "p_first": 0.5 + (alpha * shift if prompt == "q-01" else -alpha * shift / 2), "argmax": "x"}
         for alpha in (0.0, 1.0)
         for prompt in ("q-01", "q-02")
@@ -69,7 +70,7 @@ def files(tmp_path):
 
 
 def test_one_row_a_method_and_sign(files):
-    table = methods_table(*files, "data/questions.jsonl")
+    table = methods_table(*files, "data/questions.jsonl", "json")
     assert table.select("seed", "sign").rows() == [(0, "positive"), (0, "negative"), (1, "positive"), (1, "negative")]
     assert table["c_star"].to_list() == [2.0, 3.0, 3.0, 3.0]
     assert table["seconds"].to_list() == [5.0] * 4
@@ -82,5 +83,5 @@ def test_one_row_a_method_and_sign(files):
 def test_a_method_without_a_steering_or_a_norm_has_an_empty_norm(files, tmp_path):
     cells, *rest = files
     (tmp_path / "geometry1.json").write_text(json.dumps({"modules": [{"norm": 3.0}, {"norm": None}]}))
-    table = methods_table([cells[0] | {"geometry": None}, cells[1]], *rest, "data/questions.jsonl")
+    table = methods_table([cells[0] | {"geometry": None}, cells[1]], *rest, "data/questions.jsonl", "json")
     assert table["norm"].to_list() == [None] * 4

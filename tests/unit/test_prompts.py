@@ -10,7 +10,7 @@ from steerdose.dose import prompt_targets
 from steerdose.errors import SteerdoseError
 from steerdose.kl_statistics import kl_statistics
 from steerdose.models import load_model
-from steerdose.probe import build_probe
+from steerdose.probe import READINGS, build_probe
 from steerdose.prompt_rollouts import rollout_prompt
 from steerdose.prompts import measure_prompt, prompt_request
 from steerdose.tables import read_json, read_table, write_json
@@ -42,9 +42,9 @@ def by_hand(model, user, system, window, times=()):
     loaded = load_model(model, dtype="float32", device="cpu")
     ids = chat.prompt_ids(loaded.tokenizer, chat.conversation(user, system))
     base_ids = chat.prompt_ids(loaded.tokenizer, chat.conversation(user))
-    probe = build_probe(loaded.tokenizer, PROBE["kind"], PROBE["prefill"], PROBE["answers"], PROBE["question"])
+    probes = {"json": build_probe(loaded.tokenizer, **PROBE)}
     end_ids = chat.end_ids(loaded.tokenizer, loaded.model.generation_config)
-    return roll_out_one(loaded.model, loaded.model, ids, window, end_ids, probe, times, base_ids)
+    return roll_out_one(loaded.model, loaded.model, ids, window, end_ids, probes, times, base_ids)
 
 
 def test_a_request_has_the_prompt_without_its_system_text_as_base():
@@ -95,7 +95,7 @@ def test_rollouts_read_the_text_of_their_sign_and_fork_behind_it(model, texts, t
         system_prompts=texts,
         questions="data/questions.jsonl",
         cell=CELL,
-        settings={**ROLLOUT, "forks": {"every": 3}, "probe": PROBE},
+        settings={**ROLLOUT, "forks": {"every": 3}, "probes": {"json": PROBE}, "readings": READINGS},
         **paths,
     )
     tokens, trajectories, forks = (read_table(path) for path in paths.values())
@@ -106,7 +106,6 @@ def test_rollouts_read_the_text_of_their_sign_and_fork_behind_it(model, texts, t
             place = {"prompt_id": question.id, "alpha": alpha}
             assert tokens.filter(**place)["token_id"].to_list() == expected.token_ids
             assert tokens.filter(**place)["kl"].to_list() == pytest.approx(expected.kl, abs=1e-4)
-            assert forks.filter(**place)["t"].to_list() == [t for t, _, _ in expected_forks]
-            assert forks.filter(**place)["pmass"].to_list() == pytest.approx(
-                [m for _, m, _ in expected_forks], abs=1e-4
-            )
+            found = forks.filter(**place)
+            assert found.select("probe", "reading", "t").rows() == [fork[:3] for fork in expected_forks]
+            assert found["pmass"].to_list() == pytest.approx([m for *_, m, _ in expected_forks], abs=1e-4)

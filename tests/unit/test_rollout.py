@@ -1,5 +1,8 @@
 """Batched, packed rollouts against the obvious script, on several architectures."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import tiny
 import torch
@@ -9,13 +12,19 @@ from steerdose.edits import Add, LowRank
 from steerdose.errors import NonFiniteLogitsError, SteerdoseError
 from steerdose.fork_grid import fork_times
 from steerdose.models import find_blocks, is_cacheable
-from steerdose.probe import Probe
+from steerdose.probe import READINGS, ForkPlan, Probe
 from steerdose.rollout import Request, kl_divergence, roll_out
 from steerdose.row_split import count_shared
 from steerdose.steering import Steering
 
 END = frozenset([0])
-PROBE = Probe(suffix=(1, 40, 41), first=(50, 51), second=(60,))
+PROBES = {  # two lengths of suffix, and one that depends on the text
+    "short": Probe(suffix=(1, 40, 41), first=(50, 51), second=(60,)),
+    "long": Probe(
+        suffix=(9, 8, 7, 6, 5), first=(70,), second=(80, 81), in_thought=(33, 9, 8, 7, 6, 5, 4),
+        is_thinking=lambda ids: sum(ids) % 2 == 0,
+    ),
+}  # fmt: skip
 PROMPTS = [(5, 9, 17), (30, 31, 32, 33, 34, 35, 36), (100, 20)]
 
 
@@ -40,13 +49,13 @@ def assert_same(model, steering, wanted, window, times, rollouts, end_ids=END):
     for request, rollout in zip(wanted, rollouts, strict=True):
         steered = steered_copy(model, steering, request.coefficient) if steering else model
         base_ids = None if request.base_ids is None else list(request.base_ids)
-        expected, forks = roll_out_one(model, steered, list(request.ids), window, end_ids, PROBE, times, base_ids)
+        expected, forks = roll_out_one(model, steered, list(request.ids), window, end_ids, PROBES, times, base_ids)
         assert rollout.token_ids == expected.token_ids
         assert rollout.ended == expected.ended
         assert rollout.kl == pytest.approx(expected.kl, abs=1e-4)
-        assert [f.t for f in rollout.forks] == [t for t, _, _ in forks]
-        assert [f.pmass for f in rollout.forks] == pytest.approx([pmass for _, pmass, _ in forks], abs=1e-4)
-        assert [f.p_first for f in rollout.forks] == pytest.approx([p for _, _, p in forks], abs=1e-3)
+        assert [(f.probe, f.reading, f.t) for f in rollout.forks] == [fork[:3] for fork in forks]
+        assert [f.pmass for f in rollout.forks] == pytest.approx([pmass for *_, pmass, _ in forks], abs=1e-4)
+        assert [f.p_first for f in rollout.forks] == pytest.approx([p for *_, p in forks], abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox", "mistral", "gemma3", "mamba"])
@@ -54,7 +63,7 @@ def test_equals_the_reference_on_every_architecture(kind):
     """mistral and gemma3 have windows of 8 tokens, shorter than the rollout; mamba takes the path without a cache."""
     model, window, times = tiny.model(kind), 24, fork_times(24, count=6)
     steering, wanted = direction(model), requests([0.0, 1.0, -2.0])
-    rollouts = roll_out(model, steering, wanted, window=window, end_ids=END, batch_size=4, probe=PROBE, times=times)
+    rollouts = roll_out(model, steering, wanted, window=window, end_ids=END, batch_size=4, plan=ForkPlan(PROBES, times))
     assert_same(model, steering, wanted, window, times, rollouts)
     assert any(kl > 0.01 for rollout in rollouts for kl in rollout.kl), "the steering must do something"
 
@@ -65,7 +74,7 @@ def test_equals_the_reference_on_every_architecture(kind):
 def test_a_weight_delta_on_the_side_equals_merged_weights(kind, module):
     model, times = tiny.model(kind), [0, 3, 12]
     steering, wanted = low_rank(model, module), requests([0.0, 0.7])
-    rollouts = roll_out(model, steering, wanted, window=12, end_ids=END, batch_size=9, probe=PROBE, times=times)
+    rollouts = roll_out(model, steering, wanted, window=12, end_ids=END, batch_size=9, plan=ForkPlan(PROBES, times))
     assert_same(model, steering, wanted, 12, times, rollouts)
 
 
@@ -78,7 +87,7 @@ def test_twins_share_the_blocks_below_the_first_edit_wherever_that_is(place):
     steering = Steering("two", ((path, direction(model).edits[0][1]), (last, Add(torch.ones(32)))), {})
     assert count_shared(model, steering) == shared
     wanted, times = requests([0.0, 0.4, -1.0]), [0, 5, 16]
-    rollouts = roll_out(model, steering, wanted, window=16, end_ids=END, batch_size=9, probe=PROBE, times=times)
+    rollouts = roll_out(model, steering, wanted, window=16, end_ids=END, batch_size=9, plan=ForkPlan(PROBES, times))
     assert_same(model, steering, wanted, 16, times, rollouts)
 
 
@@ -92,7 +101,7 @@ def test_an_alibi_model_is_rolled_out_plainly_and_right():
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     assert not is_cacheable(model)
     steering, wanted, times = direction(model), requests([0.0, 1.0]), [0, 8]
-    rollouts = roll_out(model, steering, wanted, window=8, end_ids=END, batch_size=6, probe=PROBE, times=times)
+    rollouts = roll_out(model, steering, wanted, window=8, end_ids=END, batch_size=6, plan=ForkPlan(PROBES, times))
     assert_same(model, steering, wanted, 8, times, rollouts)
 
 
@@ -103,13 +112,13 @@ def test_rows_that_end_leave_the_batch_and_nothing_else_changes():
     common = common_token(free)
     ending = frozenset([0, common])
     times = fork_times(20, every=5)
-    rollouts = roll_out(model, steering, wanted, window=20, end_ids=ending, batch_size=12, probe=PROBE, times=times)
+    rollouts = roll_out(model, steering, wanted, window=20, end_ids=ending, batch_size=12, plan=ForkPlan(PROBES, times))
     assert len({len(rollout.token_ids) for rollout in rollouts if rollout.ended}) > 1
     for whole, rollout in zip(free, rollouts, strict=True):
         n = len(rollout.token_ids)
         assert rollout.token_ids == whole.token_ids[:n]
         assert rollout.kl == pytest.approx(whole.kl[:n], abs=1e-5)
-        assert [fork.t for fork in rollout.forks] == [t for t in times if t <= n]
+        assert [fork.t for fork in rollout.forks] == 4 * [t for t in times if t <= n]
         if rollout.ended:
             assert n == len(whole.token_ids) or whole.token_ids[n] == common
 
@@ -136,7 +145,9 @@ def test_a_twin_with_its_own_prompt_equals_the_reference(kind, steered):
     wanted += [Request("longer base", PROMPTS[0], 0.0, base_ids=(*systems[0], *PROMPTS[0]))]
     free = roll_out(model, steering, wanted, window=window, end_ids=END, batch_size=7)
     ending = frozenset([0, common_token(free)])
-    rollouts = roll_out(model, steering, wanted, window=window, end_ids=ending, batch_size=7, probe=PROBE, times=times)
+    rollouts = roll_out(
+        model, steering, wanted, window=window, end_ids=ending, batch_size=7, plan=ForkPlan(PROBES, times)
+    )
     assert len({len(rollout.token_ids) for rollout in rollouts}) > 1
     assert_same(model, steering, wanted, window, times, rollouts, ending)
     for request, rollout in zip(wanted, rollouts, strict=True):
@@ -154,14 +165,32 @@ def test_a_twin_with_the_same_prompt_spelled_out_has_a_kl_of_0():
 def test_batch_composition_does_not_matter(batch_size):
     model = tiny.model()
     steering, wanted, times = direction(model), requests([0.0, 1.0, 3.0]), [0, 4, 16]
-    one = roll_out(model, steering, wanted, window=16, end_ids=END, batch_size=12, probe=PROBE, times=times)
+    one = roll_out(model, steering, wanted, window=16, end_ids=END, batch_size=12, plan=ForkPlan(PROBES, times))
     other = roll_out(
-        model, steering, wanted[::-1], window=16, end_ids=END, batch_size=batch_size, probe=PROBE, times=times
+        model, steering, wanted[::-1], window=16, end_ids=END, batch_size=batch_size, plan=ForkPlan(PROBES, times)
     )
     for a, b in zip(one, other[::-1], strict=True):
         assert a.token_ids == b.token_ids
         assert a.kl == pytest.approx(b.kl, abs=1e-5)
         assert [f.pmass for f in a.forks] == pytest.approx([f.pmass for f in b.forks], abs=1e-6)
+        assert [replace(f, pmass=0, p_first=0) for f in a.forks] == [replace(f, pmass=0, p_first=0) for f in b.forks]
+
+
+@pytest.mark.parametrize("kind", ["llama", "mamba"])
+def test_who_reads_what_where_there_is_no_twin_and_where_there_is(kind):
+    """Without a twin both readings are the same, with one both see the same tokens; one reading less changes none."""
+    model, times = tiny.model(kind), [0, 5, 16]
+    run = partial(roll_out, model, direction(model), requests([0.0, 1.0]), window=16, end_ids=END, batch_size=5)
+    both, alone = (run(plan=ForkPlan(PROBES, times, readings)) for readings in (READINGS, READINGS[:1]))
+    for i, (rollout, other) in enumerate(zip(both, alone, strict=True)):
+        steered, unsteered = ([f for f in rollout.forks if f.reading == reading] for reading in READINGS)
+        assert [f.pmass for f in steered] == pytest.approx([f.pmass for f in other.forks], abs=1e-6)
+        assert {f.reading for f in other.forks} == {"steered"}
+        same = [replace(f, reading="unsteered") for f in steered] == unsteered
+        assert same == (i % 2 == 0)
+    assert [f.pmass for f in both[1].forks if f.reading == "unsteered" and f.t == 0] == pytest.approx(
+        [f.pmass for f in both[0].forks if f.reading == "unsteered" and f.t == 0], abs=1e-6
+    )
 
 
 def test_at_coefficient_0_the_kl_is_exactly_0_and_the_path_is_the_unsteered_one():

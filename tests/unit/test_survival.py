@@ -8,7 +8,7 @@ from reference.survival import product_limit, restricted_mean
 from scipy.stats import beta
 from steerdose.errors import SteerdoseError
 from steerdose.report_tables import survival_texts, write_csv, write_html
-from steerdose.survival import kaplan_meier, lifetimes
+from steerdose.survival import kaplan_meier, lifetimes, set_thresholds
 
 GRID = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 128]
 CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "lora", "alpha": 2.0, "coefficient": 2.4}
@@ -46,7 +46,7 @@ cohorts = st.lists(st.one_of(deaths, censorings), min_size=1, max_size=30)
 
 def rollout(pmass, n_tokens=128, ended=False, prompt=0, **changes):
     """One trajectory: its forks, from pmass by t, and its row."""
-    forks = [key(prompt, **changes) | {"t": t, "pmass": value} for t, value in pmass.items()]
+    forks = [key(prompt, **changes) | {"reading": "steered", "t": t, "pmass": value} for t, value in pmass.items()]
     return forks, key(prompt, **changes) | {"n_tokens": n_tokens, "ended": ended}
 
 
@@ -73,6 +73,66 @@ def test_lifetime_of_one_trajectory(pmass, n_tokens, ended, expected):
     row = lifetime(rollout(pmass, n_tokens, ended)).row(0, named=True)
     assert (row["duration"], row["died"]) == expected
     assert row["ended"] == ended
+
+
+def with_unsteered(trajectory, pmass):
+    """Add what the unsteered model reads behind the same tokens."""
+    forks, row = trajectory
+    return forks + [
+        fork | {"reading": "unsteered", "pmass": pmass[fork["t"]]} for fork in forks if fork["t"] in pmass
+    ], row
+
+
+@pytest.mark.parametrize(
+    ("unsteered", "damage"),
+    [
+        ({0: 0.9, 8: 0.7, 64: 0.1}, "readout"),
+        ({0: 0.9, 8: 0.69, 64: 0.9}, "text"),
+        ({0: 0.1, 8: 0.9, 64: 0.1}, "readout"),
+        ({0: 0.9}, None),
+        ({}, None),
+    ],
+    ids=["at_threshold", "below", "that_fork_counts", "not_read_there", "not_read"],
+)
+def test_damage_is_told_by_the_unsteered_reading_of_the_fork_of_death(unsteered, damage):
+    for coefficient in (2.4, None):
+        dead = with_unsteered(rollout({0: 0.9, 8: 0.6, 64: 0.1}, coefficient=coefficient), unsteered)
+        alive = with_unsteered(rollout({0: 0.9, 8: 0.8}, prompt=1, coefficient=coefficient), {0: 0.1, 8: 0.1})
+        found = lifetime(dead, alive)
+        assert found["damage"].to_list() == [damage, None]
+        assert found["duration"].to_list() == [8, 128]
+        assert found.columns == [*CELL, "prompt_id", "duration", "died", "ended", "damage"]
+        assert found.schema["damage"] == pl.String
+
+
+def test_an_unsteered_reading_kills_nobody_and_is_no_fork_of_its_own():
+    assert lifetime(with_unsteered(rollout({0: 0.9, 8: 0.9}), {0: 0.1, 8: 0.1}))["died"].to_list() == [False]
+    forks, row = with_unsteered(rollout({0: 0.9}, prompt=3), {0: 0.9})
+    with pytest.raises(SteerdoseError, match="none for 1 of 1"):
+        lifetimes(pl.DataFrame(forks[1:]), pl.DataFrame([row]), 0.7, 128)
+
+
+def test_forks_of_several_probes_are_refused():
+    forks, row = rollout({0: 0.9, 8: 0.6})
+    with pytest.raises(SteerdoseError, match="expected the forks of one probe.*filter by probe"):
+        lifetimes(pl.DataFrame(forks + forks), pl.DataFrame([row]), 0.7, 128)
+
+
+AUDIT = {"json": {"median_pmass": 0.8, "min_pmass": 0.1}, "letters": {"median_pmass": 0.6}}
+
+
+def test_every_rolled_out_probe_has_its_own_threshold():
+    found = set_thresholds(AUDIT, ["letters", "json"], "relative", 0.5)
+    assert found == {
+        "letters": {"threshold": 0.3, "median_pmass": 0.6},
+        "json": {"threshold": 0.4, "median_pmass": 0.8},
+    }
+    assert set_thresholds(AUDIT, ["json"], "absolute", 0.7) == {"json": {"threshold": 0.7, "median_pmass": 0.8}}
+
+
+def test_an_absolute_threshold_that_the_unsteered_model_misses_is_refused():
+    with pytest.raises(SteerdoseError, match=r"survival\.threshold is 0\.7, .* on the probe letters is 0\.6000"):
+        set_thresholds(AUDIT, ["json", "letters"], "absolute", 0.7)
 
 
 def test_lifetimes_keep_order_and_match_null_coefficients():

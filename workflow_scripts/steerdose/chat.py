@@ -1,6 +1,7 @@
 """Rendering of conversations to token ids; nothing else in the project renders prompts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import SteerdoseError
@@ -13,7 +14,27 @@ PLAIN_TEMPLATE = (
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 BUILT_IN_TEMPLATES = {"plain": PLAIN_TEMPLATE}
-_MARK = "⟦answer⟧"
+THINK_TAGS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+)
+_MARK, _THOUGHT = "⟦answer⟧", "⟦thought⟧"
+
+
+@dataclass(frozen=True)
+class ThinkTags:
+    """How a reasoning model marks its thoughts; `closing` is what stands between a thought and the answer."""
+
+    opening: str
+    close: str
+    closing: str
+
+    def are_open(self, text: str) -> bool:
+        """Whether a text ends inside a think block: an opening tag stands behind the last closing one."""
+        return text.rfind(self.opening) > text.rfind(self.close)
 
 
 def conversation(user: str, system: str | None = None) -> list[Message]:
@@ -73,14 +94,31 @@ def training_ids(tokenizer: Any, messages: Sequence[Message], answer: str) -> tu
     return opened, encode(tokenizer, answer.strip()) + end
 
 
-def interrupt_ids(tokenizer: Any, messages: Sequence[Message], question: str, prefill: str) -> list[int]:
+def think_tags(tokenizer: Any) -> ThinkTags | None:
+    """Return the tags that the tokenizer has as tokens or its template writes; None where a model does not think."""
+    template, tokens = str(tokenizer.chat_template), tokenizer.get_added_vocab()
+    for opening, close in THINK_TAGS:
+        if {opening, close} <= tokens.keys() or (opening in template and close in template):
+            answer = {"role": "assistant", "content": _MARK, "reasoning_content": _THOUGHT}
+            text = _text(tokenizer, [*conversation("?"), answer], open_assistant=False)
+            between = text.partition(_THOUGHT)[2].partition(_MARK)[0]
+            return ThinkTags(opening, close, between if close in between else f"\n{close}\n\n")
+    return None
+
+
+def interrupt_ids(
+    tokenizer: Any, messages: Sequence[Message], question: str, prefill: str, closing: str = ""
+) -> list[int]:
     """Return the ids that end the assistant's turn, ask `question` as the user, and open a turn with `prefill`.
 
     They are the template's own rendering of what stands behind an answer, so prompt + rollout + interrupt is the
-    rendering of the whole conversation, end-of-turn token included.
+    rendering of the whole conversation, end-of-turn token included. closing: what comes before, to close a think block
+    that the rollout left open; one that the template opens in the new turn is closed at once.
     """
     _, behind = _around_answer(tokenizer, messages, [{"role": "user", "content": question}])
-    return encode(tokenizer, behind + prefill)
+    tags = think_tags(tokenizer)
+    thought = tags.closing if tags and tags.are_open(behind) else ""
+    return encode(tokenizer, closing + behind + thought + prefill)
 
 
 def end_ids(tokenizer: Any, generation_config: Any = None) -> frozenset[int]:

@@ -49,6 +49,12 @@ def _names(config: dict[str, Any]) -> Iterator[str]:
         for name in study[key]:
             if name not in config[key]:
                 yield f"study.{key}: '{name}' is not defined under {key} (defined: {sorted(config[key])})"
+    for name in config["rollout"]["probes"]:
+        if name not in config["probes"]:
+            yield f"rollout.probes: '{name}' is not defined under probes (defined: {sorted(config['probes'])})"
+    for name, probe in config["probes"].items():
+        if (probe["kind"] == "interrupt") != bool((probe["question"] or "").strip()):
+            yield f"probes.{name}.question: kind interrupt needs a question, kind splice has none (question: null)"
 
 
 def _layers(config: dict[str, Any]) -> Iterator[str]:

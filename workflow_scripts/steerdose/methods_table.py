@@ -57,9 +57,9 @@ def method_rows(
 def effects(forks: pl.DataFrame, truths: dict[str, bool]) -> pl.DataFrame:
     """Return by cell, method and alpha how much more probable the true answer is than at alpha 0.
 
-    forks: rows of all alphas of some methods; truths: the answer of each question. A trajectory counts with the mean
-    over its forks of p(true answer), given that one of the two answers is chosen; effect is the mean over the questions
-    of steered minus unsteered, in probability.
+    forks: of one probe, read by the steered model, at all alphas of some methods; truths: the answer of each question.
+    A trajectory counts with the mean over its forks of p(true answer), given that one of the two answers is chosen;
+    effect is the mean over the questions of steered minus unsteered, in probability.
     """
     truth = pl.DataFrame({"prompt_id": list(truths), "answer": list(truths.values())})
     right = pl.when("answer").then("p_first").otherwise(1 - pl.col("p_first"))
@@ -90,13 +90,13 @@ def over_seeds(methods: pl.DataFrame) -> pl.DataFrame:
 
 
 def methods_table(
-    cells: Sequence[dict[str, Any]], forks: Sequence[str], summaries: Sequence[str], questions: str
+    cells: Sequence[dict[str, Any]], forks: Sequence[str], summaries: Sequence[str], questions: str, probe: str
 ) -> pl.DataFrame:
     """Return the rows of all methods, with survival and effect at alpha 1 and -1 where the study rolls these out.
 
     cells: of each method model, behavior, seed, method, and the paths `calibration`, `geometry` (or None) and
     `benchmarks`, the benchmark files of all jobs that it needed. forks, summaries: paths of `rollout_trajectories` and
-    `kaplan_meier`.
+    `kaplan_meier`. probe: the one that the effect is read on.
     """
     rows = []
     for cell in cells:
@@ -105,7 +105,8 @@ def methods_table(
         rows += method_rows(key, read_json(cell["calibration"]), geometry and read_json(geometry), seconds)
     truths = {question.id: question.answer for question in load_questions(questions)}
     found = read_tables(list(summaries)).select(*CELL, "alpha", "s_end")
-    at_dose = found.join(effects(read_tables(list(forks)), truths), on=[*CELL, "alpha"])
+    read = read_tables(list(forks)).filter(probe=probe, reading="steered")
+    at_dose = found.join(effects(read, truths), on=[*CELL, "alpha"])
     signs = pl.DataFrame({"sign": list(SIGNS), "alpha": list(SIGNS.values())})
     frame = pl.DataFrame(rows, infer_schema_length=None).join(signs, on="sign", maintain_order="left")
     return frame.join(at_dose, on=[*CELL, "alpha"], how="left", maintain_order="left").drop("alpha")

@@ -1,11 +1,13 @@
 """The forced-choice probe: after t generated tokens, can the model still answer?
 
 A fork appends the probe's suffix to the prompt and the first t tokens and reads the next-token mass on two answers:
-pmass = p(first) + p(second), p_first = p(first) / pmass. All forks of a row are scored in one packed forward.
+pmass = p(first) + p(second), p_first = p(first) / pmass. All forks of a row are scored in one packed forward. The
+steered model and the unsteered one read the same fork: what only the first cannot answer is damage of its readout, what
+neither can is damage of the text.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,19 +16,27 @@ from torch import Tensor
 from . import chat
 from .errors import SteerdoseError
 from .models import layer_types, text_config
-from .row_cache import RowCache
-from .steering import Dial
 
-PACKED_TOKENS = 2048
+READINGS = ("steered", "unsteered")
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What is appended at a fork, and which next tokens count as which answer. All are token ids."""
+    """What is appended at a fork, and which next tokens count as which answer. All are token ids.
+
+    in_thought: what is appended instead where `is_thinking` says that the text ends inside a think block; it closes the
+    block first.
+    """
 
     suffix: tuple[int, ...]
     first: tuple[int, ...]
     second: tuple[int, ...]
+    in_thought: tuple[int, ...] = ()
+    is_thinking: Callable[[Sequence[int]], bool] | None = field(default=None, compare=False)
+
+    def suffix_behind(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Return what is appended to a text."""
+        return self.in_thought if self.is_thinking and self.is_thinking(ids) else self.suffix
 
     def read(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return pmass, p_first and the most likely token. logits: (..., vocabulary), each result: (...)."""
@@ -38,8 +48,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Fork:
-    """One reading of the probe after t generated tokens."""
+    """One reading of a probe after t generated tokens, by the `steered` or the `unsteered` model."""
 
+    probe: str
+    reading: str
     t: int
     pmass: float
     p_first: float
@@ -58,84 +70,119 @@ def spellings(tokenizer: Any, suffix: str, answer: str) -> list[int]:
     return sorted(ids)
 
 
-def build_probe(tokenizer: Any, kind: str, prefill: str, answers: Sequence[str], question: str | None = None) -> Probe:
-    """Build the probe from its config entry.
+def build_probe(
+    tokenizer: Any, kind: str, prefill: str, answers: Sequence[str], question: str | None = None, name: str = "<name>"
+) -> Probe:
+    """Build the probe of a config entry, `name` in errors.
 
     kind `interrupt` ends the assistant's turn, asks `question` as the user and opens a new turn with `prefill`;
     `splice` writes `prefill` straight into the assistant's turn. White space at the end of the prefill is dropped: it
     would become a token of its own and hide answers that are spelled with a leading space.
     """
-    prefill = prefill.rstrip()
-    if kind == "interrupt":
-        suffix = chat.interrupt_ids(tokenizer, chat.conversation("?"), question or "", prefill)
-    else:
-        suffix = chat.encode(tokenizer, prefill)
+    prefill, tags = prefill.rstrip(), chat.think_tags(tokenizer)
+    suffix, in_thought = (
+        chat.interrupt_ids(tokenizer, chat.conversation("?"), question or "", prefill, closing)
+        if kind == "interrupt"
+        else chat.encode(tokenizer, closing + prefill)
+        for closing in ("", tags.closing if tags else "")
+    )
     first, second = (set(spellings(tokenizer, prefill, answer)) for answer in answers)
     if not first - second or not second - first:
         raise SteerdoseError(
-            f"probe.answers {list(answers)} cannot be told apart by their first token after '{prefill}' "
-            f"(first tokens {sorted(first)} and {sorted(second)}); choose other answers or another probe.prefill"
+            f"probes.{name}.answers {list(answers)} cannot be told apart by their first token after '{prefill}' "
+            f"(first tokens {sorted(first)} and {sorted(second)}); choose other answers or another prefill"
         )
-    return Probe(tuple(suffix), tuple(sorted(first - second)), tuple(sorted(second - first)))
+    probe = Probe(tuple(suffix), tuple(sorted(first - second)), tuple(sorted(second - first)), tuple(in_thought))
+    return replace(probe, is_thinking=lambda ids: tags.are_open(tokenizer.decode(ids))) if tags else probe
 
 
-def packed_forks(
+@dataclass(frozen=True)
+class ForkPlan:
+    """Which probes are read after how many generated tokens, and by whom: `READINGS` or its first alone."""
+
+    probes: Mapping[str, Probe]
+    times: Sequence[int]
+    readings: Sequence[str] = READINGS
+
+    def until(self, length: int) -> "ForkPlan":
+        """Return the part of the plan that a text of `length` tokens has."""
+        return replace(self, times=[t for t in self.times if t <= length])
+
+    @property
+    def n_queries(self) -> int:
+        """How many tokens are appended to a text at most."""
+        return len(self.times) * sum(
+            len(max(probe.suffix, probe.in_thought, key=len)) for probe in self.probes.values()
+        )
+
+
+def read_packed(
     model: Any,
-    dial: Dial,
-    probe: Probe,
-    times: Sequence[int],
-    cache: RowCache,
-    shared: Tensor,
-    rows: Tensor,
-    coefficients: Tensor,
+    plan: ForkPlan,
+    texts: Sequence[Sequence[int]],
+    prefix: Any,
     padding: Tensor,
     prompt_width: int,
+    readings: Sequence[str],
 ) -> list[list[Fork]]:
-    """Read the probe at all `times` of some rows of a rollout in few forwards.
+    """Read all probes of a plan at all its times, on many rows in one forward.
 
-    shared, rows, coefficients, padding: (rows,), the cache row in shared layers and in the others, the coefficient and
-    the number of left-padding slots of each; prompt_width: slots that hold prompts. The cache must hold every generated
-    token up to the last time.
+    texts: the prompt and the generated tokens of every row that is fed. prefix: a cache that holds them, prompts padded
+    on the left to `prompt_width` slots, padding: (rows fed,), how many of these slots are empty.
+    readings: of each row that comes out of the model, which may be others than are fed (see row_split); returns their
+    forks.
     """
-    per_forward = max(1, PACKED_TOKENS // (len(times) * len(probe.suffix)))
-    forks: list[list[Fork]] = []
-    for part in torch.arange(len(rows)).split(per_forward):
-        dial.coefficient = coefficients[part]
-        prefix = cache.prefix(shared[part], rows[part])
-        logits = _packed_logits(model, probe, times, prefix, padding[part], prompt_width)
-        readings = [reading.tolist() for reading in probe.read(logits)]
-        forks += [
-            [Fork(t, *values) for t, *values in zip(times, *row, strict=True)] for row in zip(*readings, strict=True)
-        ]
-    return forks
+    forks = [(name, t) for name in plan.probes for t in plan.times]
+    n_prompts = [prompt_width - pad for pad in padding.tolist()]
+    suffixes = [
+        [plan.probes[name].suffix_behind(text[: n + t]) for name, t in forks]
+        for text, n in zip(texts, n_prompts, strict=True)
+    ]
+    logits = _packed_logits(model, suffixes, [t for _, t in forks], prefix, padding, prompt_width)
+    found: list[list[Fork]] = [[] for _ in readings]
+    for name, part in zip(plan.probes, logits.split(len(plan.times), dim=1), strict=True):
+        values = [value.tolist() for value in plan.probes[name].read(part)]
+        for row, reading, numbers in zip(found, readings, zip(*values, strict=True), strict=True):
+            row += [Fork(name, reading, t, *each) for t, *each in zip(plan.times, *numbers, strict=True)]
+    return found
 
 
 def _packed_logits(
-    model: Any, probe: Probe, times: Sequence[int], prefix: Any, padding: Tensor, prompt_width: int
+    model: Any,
+    suffixes: Sequence[Sequence[Sequence[int]]],
+    times: Sequence[int],
+    prefix: Any,
+    padding: Tensor,
+    prompt_width: int,
 ) -> Tensor:
-    """Return the logits behind each fork's suffix, (rows, times, vocabulary)."""
-    device, length = padding.device, len(probe.suffix)
-    suffix = torch.tensor(probe.suffix, device=device)
-    fork = torch.arange(len(times), device=device).repeat_interleave(length)  # (queries,)
-    step = torch.arange(length, device=device).repeat(len(times))
+    """Return the logits behind each suffix, (rows, forks, vocabulary).
+
+    suffixes: of each row and fork. times: (forks,). Suffixes of one fork end at the same place and are padded on the
+    left; each sees its prompt, its first t tokens and itself.
+    """
+    device = padding.device
+    length = torch.tensor([[len(suffix) for suffix in row] for row in suffixes], device=device)  # (rows, forks)
+    width = length.amax(0).tolist()
+    ids = [[i for w, s in zip(width, row, strict=True) for i in (*[0] * (w - len(s)), *s)] for row in suffixes]
+    fork = torch.arange(len(times), device=device).repeat_interleave(length.amax(0))  # (queries,)
+    end = length.amax(0).cumsum(0)
+    step = torch.arange(len(fork), device=device) - end[fork] + length[:, fork]  # (rows, queries), below 0: padding
     time = torch.tensor(times, device=device)[fork]
-    positions = prompt_width - padding[:, None] + time + step  # (rows, queries)
+    positions = prompt_width - padding[:, None] + time + step.clamp_min(0)  # (rows, queries)
 
     slot = torch.arange(prefix.get_seq_length(), device=device)
     seen = (slot >= padding[:, None, None]) & (slot < prompt_width + time[:, None])  # (rows, queries, slots)
-    own = (fork[:, None] == fork) & (step <= step[:, None])  # (queries, queries)
-    allowed = torch.cat([seen, own.expand(len(padding), -1, -1)], -1)
+    own = (fork[:, None] == fork) & (step[:, None, :] <= step[:, :, None]) & (step[:, None, :] >= 0)
+    allowed = torch.cat([seen, own], -1)  # (rows, queries, keys)
     key_positions = torch.cat([(slot - padding[:, None]), positions], -1)
     distance = positions[:, :, None] - key_positions[:, None, :]
-
-    kept = torch.arange(1, len(times) + 1, device=device) * length - 1
     return model(
-        input_ids=suffix.repeat(len(padding), len(times)),
+        input_ids=torch.tensor(ids, device=device),
         attention_mask=_masks(model, allowed, distance),
         position_ids=positions,
         past_key_values=prefix,
         use_cache=True,
-        logits_to_keep=kept,
+        logits_to_keep=end - 1,
     ).logits
 
 

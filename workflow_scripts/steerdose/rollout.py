@@ -10,7 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .errors import NonFiniteLogitsError, SteerdoseError
 from .models import is_cacheable, layer_types
-from .probe import Fork, Probe, packed_forks
+from .probe import READINGS, Fork, ForkPlan, read_packed
 from .progress import bar
 from .row_cache import RowCache
 from .row_split import RowSplit, count_shared, split_rows
@@ -27,6 +27,7 @@ from .steering import Dial, Steering, steer
 log = logging.getLogger(__name__)
 
 KL_ROWS = 8  # rows whose logits fit a CPU's second-level cache together
+PACKED_TOKENS = 2048  # of suffixes in one forward
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,13 @@ def roll_out(
     window: int,
     end_ids: frozenset[int],
     batch_size: int,
-    probe: Probe | None = None,
-    times: Sequence[int] = (),
+    plan: ForkPlan | None = None,
     description: str = "rollouts",
 ) -> list[Rollout]:
     """Roll every request out greedily for at most `window` tokens; results come in the order of the requests.
 
-    steering: None for the unsteered model. batch_size: steered rows at a time; each brings a twin. With a probe, every
-    fork in `times` that is no later than a trajectory's length is read on the steered model.
+    steering: None for the unsteered model. batch_size: steered rows at a time; each brings a twin. plan: the forks, of
+    which a trajectory has those no later than its length; where there is no twin its reading is the steered one.
     Raises NonFiniteLogitsError on a steered logit that is not finite, and SteerdoseError on an unsteered one; they name
     the prompt, the dose and the token.
     """
@@ -114,10 +114,13 @@ def roll_out(
             part = by_length[start : start + batch_size]
             batch = [(requests[i], rollouts[i]) for i in part]
             if together:
-                _Batch(model, dial, split, n_shared, batch).run(window, end_ids, probe, times, progress.update)
+                _Batch(model, dial, split, n_shared, batch).run(window, end_ids, plan, progress.update)
             else:
-                _run_plainly(model, dial, batch, window, end_ids, probe, times)
+                _run_plainly(model, dial, batch, window, end_ids, plan)
             progress.update(done * window - progress.n)
+            for request, rollout in batch:
+                if plan is not None and "unsteered" in plan.readings and not request.has_twin:
+                    rollout.forks += [replace(fork, reading="unsteered") for fork in rollout.forks]
     return rollouts
 
 
@@ -151,8 +154,7 @@ class _Batch:
         self,
         window: int,
         end_ids: frozenset[int],
-        probe: Probe | None,
-        times: Sequence[int],
+        plan: ForkPlan | None,
         tick: Callable[[], object],
     ) -> None:
         logits = self.prefill(window)
@@ -166,13 +168,13 @@ class _Batch:
                 else:
                     self.rollouts[owner].token_ids.append(int(token[owner]))
             if done.any():
-                self.fork(done, probe, times)
+                self.fork(done, plan)
                 self.drop(done)
                 if not len(self.owner):
                     return
             logits = self.feed(token)
             tick()
-        self.fork(torch.ones(len(self.requests), dtype=torch.bool), probe, times)
+        self.fork(torch.ones(len(self.requests), dtype=torch.bool), plan)
 
     def prefill(self, window: int) -> Tensor:
         """Read the prompts, each unsteered one once, and return the last logits of every row."""
@@ -252,24 +254,37 @@ class _Batch:
         self.owner, self.twin = self.owner[rows], self.twin[rows]
         self.fed, self.padding, self.mask = self.fed[fed], self.padding[fed], self.mask[fed.to(self.device)]
 
-    def fork(self, done: Tensor, probe: Probe | None, times: Sequence[int]) -> None:
-        """Read the probe on the rows of finished requests, those with equally many forks together."""
-        if probe is None or not times:
+    def fork(self, done: Tensor, plan: ForkPlan | None) -> None:
+        """Read the probes on the rows of finished requests, those with equally many forks together."""
+        if plan is None:
             return
         groups: dict[int, list[int]] = defaultdict(list)
-        for row in (~self.twin & done[self.owner]).nonzero().flatten().tolist():
-            length = len(self.rollouts[int(self.owner[row])].token_ids)
-            groups[sum(t <= length for t in times)].append(row)
-        for count, members in groups.items():
-            rows = torch.tensor(members)
-            owners, fed = self.owner[rows], self.fed_row()[rows]
-            with self.split.paused():
-                forks = packed_forks(
-                    self.model, self.dial, probe, times[:count], self.cache, fed, rows,
-                    self.coefficients[owners], self.padding[fed].to(self.device), self.prompt_width,
-                )  # fmt: skip
-            for owner, row_forks in zip(owners.tolist(), forks, strict=True):
-                self.rollouts[owner].forks = row_forks
+        for owner in self.owner[~self.twin & done[self.owner]].tolist():
+            groups[len(plan.until(len(self.rollouts[owner].token_ids)).times)].append(owner)
+        for part, owners in ((replace(plan, times=plan.times[:count]), groups[count]) for count in groups if count):
+            per_forward = max(1, PACKED_TOKENS // part.n_queries)
+            for chosen in torch.tensor(owners).split(per_forward):
+                self.read_forks(part, torch.isin(self.owner, chosen))
+
+    def read_forks(self, plan: ForkPlan, chosen: Tensor) -> None:
+        """Read the forks of chosen rows, (rows,). Below the first edit the suffixes of a row and its twin are one."""
+        rows = (chosen if "unsteered" in plan.readings else chosen & ~self.twin).nonzero().flatten()
+        rows = rows[self.twin[rows].int().argsort(stable=True)]
+        fed = rows
+        if self.n_shared:
+            fed, place = self.fed_row()[rows].unique(return_inverse=True)
+            self.split.set(place, len(fed))
+        texts = []
+        for row, owner in zip(fed.tolist(), self.fed[fed].tolist(), strict=True):
+            is_twin = not self.n_shared and bool(self.twin[row])
+            ids = self.requests[owner].twin_ids if is_twin else self.requests[owner].ids
+            texts.append([*ids, *self.rollouts[owner].token_ids])
+        self.dial.coefficient = torch.where(self.twin, 0.0, self.coefficients[self.owner])[rows]
+        readings = [READINGS[int(twin)] for twin in self.twin[rows]]
+        prefix, padding = self.cache.prefix(fed, rows), self.padding[fed].to(self.device)
+        found = read_packed(self.model, plan, texts, prefix, padding, self.prompt_width, readings)
+        for owner, forks in zip(self.owner[rows].tolist(), found, strict=True):
+            self.rollouts[owner].forks += forks
 
 
 def _run_plainly(
@@ -278,8 +293,7 @@ def _run_plainly(
     batch: list[tuple[Request, Rollout]],
     window: int,
     end_ids: frozenset[int],
-    probe: Probe | None,
-    times: Sequence[int],
+    plan: ForkPlan | None,
 ) -> None:
     """The path for recurrent and hybrid layers: no padding, no shared cache, prefixes recomputed at every fork."""
     device = next(model.parameters()).device
@@ -304,12 +318,16 @@ def _run_plainly(
             seen = torch.cat([base_prompt, ids[:, prompt.shape[1] : -1]], -1)
             base = model(seen).logits[0, base_prompt.shape[1] - 1 :]
             rollout.kl = kl_divergence(steered, base)[: len(rollout.token_ids)].tolist()
-            dial.coefficient = request.coefficient
         else:
             rollout.kl = [0.0] * len(rollout.token_ids)
-        if probe is not None:
-            suffix = torch.tensor([probe.suffix], device=device)
-            for t in (t for t in times if t <= len(rollout.token_ids)):
-                context = torch.cat([ids[:, : prompt.shape[1] + t], suffix], -1)
-                values = [float(value) for value in probe.read(model(context).logits[0, -1])]
-                rollout.forks.append(Fork(t, values[0], values[1], int(values[2])))
+        if plan is None:
+            continue
+        readers = {"steered": (request.ids, request.coefficient), "unsteered": (request.twin_ids, 0.0)}
+        for reading in plan.readings[: 1 + request.has_twin]:
+            ids_read, dial.coefficient = readers[reading]
+            for name, probe in plan.probes.items():
+                for t in plan.until(len(rollout.token_ids)).times:
+                    text = [*ids_read, *rollout.token_ids[:t]]
+                    context = torch.tensor([[*text, *probe.suffix_behind(text)]], device=device)
+                    pmass, p_first, argmax = (float(value) for value in probe.read(model(context).logits[0, -1]))
+                    rollout.forks.append(Fork(name, reading, t, pmass, p_first, int(argmax)))

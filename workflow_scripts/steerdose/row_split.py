@@ -36,14 +36,6 @@ class RowSplit:
         """rows: (rows above,), index of the row below; n_below: rows that the model is fed."""
         self.rows, self.n_below = rows, n_below
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        rows, self.rows = self.rows, None
-        try:
-            yield
-        finally:
-            self.rows = rows
-
     def fan_out(self, value: Any) -> Any:
         """Return `value`, an argument of a block, with the rows above in every tensor that has the rows below."""
         if isinstance(value, Tensor):

@@ -1,6 +1,7 @@
 """How long steered trajectories can still answer: lifetimes read at forks, and Kaplan-Meier estimates of them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,27 +17,39 @@ COHORT = KEYS[:-1]  # the trajectories of one curve differ in their prompt only
 DECIMALS = 12
 
 
-def set_threshold(median_pmass: float, kind: str, value: float) -> dict[str, float]:
-    """Return the pmass under which a fork counts as dead, with the unsteered model's median pmass beside it.
+def set_thresholds(
+    audit: dict[str, dict[str, Any]], probes: Sequence[str], kind: str, value: float
+) -> dict[str, dict[str, float]]:
+    """Return of each probe `threshold`, the pmass under which a fork counts as dead, and `median_pmass`.
 
-    kind `relative`: value times the median; `absolute`: the value itself, refused where the median does not reach it.
+    audit: by probe, with the unsteered model's `median_pmass`. kind `relative`: value times that median; `absolute`:
+    the value itself, refused where the median does not reach it.
     """
-    threshold = value * median_pmass if kind == "relative" else value
-    if median_pmass < threshold:
-        raise SteerdoseError(
-            f"survival.threshold is {threshold}, but the unsteered model's median pmass is {median_pmass:.4f}, so it "
-            "would count as dead: lower it, make it relative (kind: relative, value: 0.75), or change the probe"
-        )
-    return {"threshold": threshold, "median_pmass": median_pmass}
+    thresholds = {}
+    for name in probes:
+        median = audit[name]["median_pmass"]
+        threshold = value * median if kind == "relative" else value
+        if median < threshold:
+            raise SteerdoseError(
+                f"survival.threshold is {threshold}, but the unsteered model's median pmass on the probe {name} is "
+                f"{median:.4f}, so it would count as dead: lower it, make it relative (kind: relative, value: 0.75), "
+                "or read another probe"
+            )
+        thresholds[name] = {"threshold": threshold, "median_pmass": median}
+    return thresholds
 
 
 def lifetimes(forks: pl.DataFrame, trajectories: pl.DataFrame, threshold: float, window: int) -> pl.DataFrame:
-    """Return one row a trajectory: its keys, duration (tokens), died, ended (end-of-turn before the window).
+    """Return one row a trajectory: its keys, duration (tokens), died, ended (end-of-turn before the window), damage.
 
-    forks: keys, t, pmass. trajectories: keys, n_tokens, ended. A trajectory dies at its first fork (t <= window) with
-    pmass < threshold and stays dead. Otherwise it is censored: at n_tokens if it ended, at the window if it did not.
+    forks: keys, reading, t, pmass, of one probe. trajectories: keys, n_tokens, ended. A trajectory dies at its first
+    fork (t <= window) that the steered model reads with pmass < threshold, and stays dead. Otherwise it is censored: at
+    n_tokens if it ended, at the window if it did not. damage says what broke: `readout` where the unsteered model can
+    answer behind the same tokens (pmass >= threshold), `text` where it cannot; null while alive, and where it was not
+    asked.
 
-    Raises SteerdoseError for a window below 1, a pmass that is not finite, and a trajectory without any fork.
+    Raises SteerdoseError for a window below 1, a pmass that is not finite, a trajectory without any fork, and forks of
+    several probes.
     """
     if window < 1:
         raise SteerdoseError(f"window: expected at least 1 token, found {window}; raise it in the config")
@@ -46,14 +59,21 @@ def lifetimes(forks: pl.DataFrame, trajectories: pl.DataFrame, threshold: float,
             f"forks: expected a finite pmass everywhere, found {broken.height} that are not, the first "
             f"{broken['pmass'][0]} at {_place(broken)}, t {broken['t'][0]}; rerun that rollout and read its log"
         )
-    unread = trajectories.join(forks, on=KEYS, how="anti", nulls_equal=True)
+    steered, unsteered = (forks.filter(reading=reading) for reading in ("steered", "unsteered"))
+    if steered.select(*KEYS, "t").is_duplicated().any():
+        raise SteerdoseError(
+            "forks: expected the forks of one probe, found several readings of one fork; filter by probe"
+        )
+    unread = trajectories.join(steered, on=KEYS, how="anti", nulls_equal=True)
     if not unread.is_empty():
         raise SteerdoseError(
             f"forks: expected at least one fork of every trajectory, found none for {unread.height} of "
             f"{trajectories.height}, the first at {_place(unread)}; forks and trajectories must come from one rollout"
         )
-    in_window = forks.filter((pl.col("pmass") < threshold) & (pl.col("t") <= window))
+    in_window = steered.filter((pl.col("pmass") < threshold) & (pl.col("t") <= window))
     deaths = in_window.group_by(KEYS).agg(pl.col("t").min().alias("death"))
+    answers = unsteered.select(*KEYS, pl.col("t").alias("death"), (pl.col("pmass") >= threshold).alias("answers"))
+    deaths = deaths.join(answers, on=[*KEYS, "death"], how="left", nulls_equal=True)
     censoring = pl.when("ended").then(pl.min_horizontal("n_tokens", pl.lit(window))).otherwise(window)
     joined = trajectories.join(deaths, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
     return joined.select(
@@ -61,6 +81,7 @@ def lifetimes(forks: pl.DataFrame, trajectories: pl.DataFrame, threshold: float,
         pl.coalesce("death", censoring).cast(pl.Int64).alias("duration"),
         pl.col("death").is_not_null().alias("died"),
         "ended",
+        pl.when("answers").then(pl.lit("readout")).when(~pl.col("answers")).then(pl.lit("text")).alias("damage"),
     )
 
 

@@ -1,6 +1,5 @@
-"""Rollouts of the yes/no questions as tables: tokens, trajectories and forks; and the audit of the probe."""
+"""Rollouts of the yes/no questions as tables: tokens, trajectories and forks."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,20 +7,20 @@ import polars as pl
 
 from . import chat
 from .data import Question, load_questions
-from .errors import SteerdoseError
 from .fork_grid import fork_times
 from .models import LoadedModel, load_model
-from .probe import Probe, build_probe
+from .probe import ForkPlan, build_probe
 from .rollout import Request, Rollout, roll_out
 from .steering import Steering
-from .tables import read_json, write_json, write_table
-
-log = logging.getLogger(__name__)
+from .tables import read_json, write_table
 
 ROW_TYPES: dict[str, dict[str, type[pl.DataType]]] = {
     "tokens": {"t": pl.Int32, "token_id": pl.Int32, "kl": pl.Float32},
     "trajectories": {"n_tokens": pl.Int32, "ended": pl.Boolean, "text": pl.String},
-    "forks": {"t": pl.Int32, "pmass": pl.Float64, "p_first": pl.Float64, "argmax": pl.String},
+    "forks": {
+        **{"probe": pl.String, "reading": pl.String},
+        **{"t": pl.Int32, "pmass": pl.Float64, "p_first": pl.Float64, "argmax": pl.String},
+    },
 }
 KEY_TYPES = {"alpha": pl.Float64, "coefficient": pl.Float64, "prompt_id": pl.String}
 
@@ -31,10 +30,10 @@ def question_ids(tokenizer: Any, question: Question, template: str) -> tuple[int
     return tuple(chat.prompt_ids(tokenizer, chat.conversation(template.replace("{question}", question.question))))
 
 
-def probe_from(tokenizer: Any, settings: dict[str, Any]) -> Probe:
-    """Build the probe of a rule's settings."""
-    entry = settings["probe"]
-    return build_probe(tokenizer, entry["kind"], entry["prefill"], entry["answers"], entry["question"])
+def fork_plan(tokenizer: Any, settings: dict[str, Any]) -> ForkPlan:
+    """Build the probes of a rule's settings, to be read at its forks."""
+    probes = {name: build_probe(tokenizer, name=name, **entry) for name, entry in settings["probes"].items()}
+    return ForkPlan(probes, fork_times(settings["window"], **settings["forks"]), settings["readings"])
 
 
 def coefficient_of(alpha: float, calibration: dict[str, Any]) -> float:
@@ -61,7 +60,7 @@ def roll_questions(
 def roll_with_forks(
     loaded: LoadedModel, steering: Steering | None, requests: Sequence[Request], settings: dict[str, Any]
 ) -> list[Rollout]:
-    """Roll requests out over the window of a rule's settings, with the probe at its forks."""
+    """Roll requests out over the window of a rule's settings, with the probes at its forks."""
     return roll_out(
         loaded.model,
         steering,
@@ -69,8 +68,7 @@ def roll_with_forks(
         window=settings["window"],
         end_ids=chat.end_ids(loaded.tokenizer, loaded.model.generation_config),
         batch_size=settings["batch_size"],
-        probe=probe_from(loaded.tokenizer, settings),
-        times=fork_times(settings["window"], **settings["forks"]),
+        plan=fork_plan(loaded.tokenizer, settings),
     )
 
 
@@ -85,7 +83,9 @@ def to_tables(
         rows["tokens"] += [(*key, t, token, kl) for t, (token, kl) in enumerate(tokens, start=1)]
         text = tokenizer.decode(rollout.token_ids)
         rows["trajectories"].append((*key, len(rollout.token_ids), rollout.ended, text))
-        rows["forks"] += [(*key, f.t, f.pmass, f.p_first, tokenizer.decode([f.argmax])) for f in rollout.forks]
+        rows["forks"] += [
+            (*key, f.probe, f.reading, f.t, f.pmass, f.p_first, tokenizer.decode([f.argmax])) for f in rollout.forks
+        ]
     labels = [pl.lit(value).alias(name) for name, value in cell.items()]
     return {
         name: pl.DataFrame(rows[name], schema={**KEY_TYPES, **types}, orient="row").with_columns(labels)
@@ -106,41 +106,6 @@ def write_rollouts(
     frames = to_tables(tokenizer, planned, rollouts, cell)
     for name, path in (("tokens", tokens), ("trajectories", trajectories), ("forks", forks)):
         write_table(frames[name], path)
-
-
-def audit_probe(
-    *, model: str, questions: str, cell: dict[str, Any], settings: dict[str, Any], summary: str, forks: str
-) -> None:
-    """Measure the probe on the unsteered model, on the questions of the rollouts; refuse a probe that it fails.
-
-    Writes the forks and a summary with the median pmass over all prompts and forks.
-    """
-    loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
-    chosen = load_questions(questions)[: settings["n_questions"]]
-    planned, rollouts = roll_questions(loaded, None, chosen, [(0.0, 0.0)], settings)
-    empty = [
-        request.prompt_id for (_, request), rollout in zip(planned, rollouts, strict=True) if not rollout.token_ids
-    ]
-    if empty:
-        raise SteerdoseError(
-            f"the unsteered model gives an empty answer to {empty[:5]} ({len(empty)} of {len(planned)}): check "
-            "rollout.template, and models.<name>.chat_template against the model's own documentation"
-        )
-    frame = to_tables(loaded.tokenizer, planned, rollouts, cell)["forks"]
-    median = float(frame.select(pl.col("pmass").median()).item())
-    log.info("median pmass of the unsteered model: %.4f over %d forks", median, len(frame))
-    if median < settings["minimum_base_pmass"]:
-        likely = ", ".join(
-            f"'{token}' {n}x" for token, n in frame["argmax"].value_counts(sort=True).head(5).iter_rows()
-        )
-        raise SteerdoseError(
-            f"the unsteered model fails the probe: its median pmass on {settings['probe']['answers']} is {median:.4f}, "
-            f"probe.minimum_base_pmass is {settings['minimum_base_pmass']}. The most likely next tokens are {likely}. "
-            "Change probe.question, probe.prefill or probe.answers so that the model answers with one of them, or try "
-            "the other probe.kind (interrupt, splice)"
-        )
-    write_table(frame, forks)
-    write_json({"median_pmass": median, "n_forks": len(frame), "n_questions": len(chosen)}, summary)
 
 
 def rollout_trajectories(
