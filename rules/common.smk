@@ -23,6 +23,7 @@ FIGURES = [
     "spaghetti",
     "spaghetti_normalised",
     "kl_fan",
+    "aggregate",
     "calibration",
     "training",
     "aggregation",

@@ -123,6 +123,39 @@ rule plot_kl_fan:
         "../workflow_scripts/plot_kl_fan.py"
 
 
+rule plot_aggregate:
+    input:
+        tokens=study_methods(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
+        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+        forks=study_methods(f"{CELL}/rollouts/{{method}}.forks.parquet"),
+        thresholds=expand("results/{model}/probe/threshold.json", model=STUDY["models"]),
+    output:
+        png=report(
+            "results/figs/aggregate.png",
+            caption="../report/aggregate.rst",
+            category="Deaths",
+            labels={"figure": "aggregate"},
+        ),
+        svg="results/figs/aggregate.svg",
+    log:
+        "results/logs/plot_aggregate.log",
+    conda:
+        ENV
+    params:
+        settings=settings(
+            models=STUDY["models"],
+            probe=config["rollout"]["probes"][0],
+            window=config["rollout"]["window"],
+            forks=config["rollout"]["forks"],
+            fewest=config["figures"]["fewest"],
+        ),
+        code=code("plot_aggregate"),
+    message:
+        "Draw KL above the probe"
+    script:
+        "../workflow_scripts/plot_aggregate.py"
+
+
 rule plot_calibration:
     input:
         tables=study_methods(f"{CELL}/calibration/{{method}}.parquet"),

@@ -27,7 +27,7 @@ def table(finished_study):
 
 def test_every_declared_result_is_there(finished_study):
     for name in (
-        *("survival", "survival_by_dose", "spaghetti", "spaghetti_normalised", "kl_fan"),
+        *("survival", "survival_by_dose", "spaghetti", "spaghetti_normalised", "kl_fan", "aggregate"),
         *("calibration", "training", "aggregation"),
     ):
         for suffix in ("png", "svg"):

@@ -9,11 +9,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from steerdose.aggregate_figure import aggregate_figure
 from steerdose.calibration_figure import calibration_figure
 from steerdose.figures import ALIVE, DEAD, save
 from steerdose.kl_fan_figure import FEW_LEFT, kl_fan_figure
 from steerdose.kl_history import normalised_kl
-from steerdose.kl_quantiles import even_edges, kl_quantiles, thinned_lines
+from steerdose.kl_quantiles import even_edges, fork_quantiles, kl_quantiles, thinned_lines
 from steerdose.spaghetti_figure import spaghetti_figure
 from steerdose.spaghetti_normalised_figure import spaghetti_normalised_figure
 from steerdose.survival import kaplan_meier
@@ -80,6 +81,19 @@ def targets(methods, target=1.0):
 def spaghetti(tokens, lives, calibration, smoothing=0, fewest=3):
     lines, medians = thinned_lines(tokens, lives), kl_quantiles(tokens, lives, even_edges(tokens["t"].max(), 256))
     return spaghetti_figure(lines, medians, calibration, smoothing, fewest)
+
+
+def forks(lives, times=(0, 2, 8, 24)):
+    """Steered readings fall with t, unsteered ones stay at 0.9."""
+    probed = lives.drop("duration", "died", "ended").join(pl.DataFrame({"t": times}), how="cross")
+    readings = pl.DataFrame({"probe": "first", "reading": ["steered", "unsteered"]})
+    pmass = pl.when(pl.col("reading") == "steered").then(0.8 - pl.col("t") / 40).otherwise(0.9)
+    return probed.join(readings, how="cross").with_columns(pmass=pmass)
+
+
+def aggregate(tokens, lives, fewest=2):
+    kl = kl_quantiles(tokens, lives, [0, 2, 8, 24])
+    return aggregate_figure(kl, fork_quantiles(forks(lives), "first"), dict.fromkeys(lives["model"], 0.6), fewest)
 
 
 def normalised(tokens, lives, smoothing=0, fewest=3):
@@ -175,6 +189,7 @@ def every_figure(methods, alphas, models=("m",), prompts=()):
     yield "training", training_figure(each_model(training(methods), models))
     yield "spaghetti", spaghetti(steps, lives, calibrations, smoothing=5)
     yield "spaghetti_normalised", normalised(steps, lives)
+    yield "aggregate", aggregate(steps, lives)
     yield "kl_fan", kl_fan_figure(kl_quantiles(steps, lives, even_edges(24, 8)), 2)
 
 
@@ -507,3 +522,26 @@ def test_a_study_without_enough_trajectories_has_a_fan_without_bands():
     quantiles = kl_quantiles(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), even_edges(6, 4))
     upper, _ = kl_fan_figure(quantiles, 4).axes
     assert not upper.lines and not upper.collections
+
+
+def test_aggregate_draws_pmass_at_forks_alone_with_both_readings():
+    upper, lower = aggregate(tokens(["lora"], [1.0], length=24), lived(["lora"], [1.0])).axes
+    unsteered, steered, threshold = lower.lines
+    assert steered.get_linestyle() == unsteered.get_linestyle() == "None"
+    assert steered.get_xdata().tolist() == unsteered.get_xdata().tolist() == [0, 2, 8, 24]
+    assert steered.get_ydata() == pytest.approx([0.8, 0.75, 0.6, 0.2])
+    assert set(unsteered.get_ydata()) == {0.9} and set(threshold.get_ydata()) == {0.6}
+    (median,) = upper.lines
+    assert median.get_xdata().tolist() == [0, 2, 8, 24]
+    assert median.get_ydata() == pytest.approx([0.25, 0.65, 1.75, 1.75])
+
+
+def test_forks_of_few_trajectories_and_other_probes_are_not_drawn():
+    lives = lived(["lora"], [1.0])
+    read = forks(lives).filter((pl.col("t") < 8) | (pl.col("prompt_id") == "p1"))
+    read = pl.concat([read, read.with_columns(probe=pl.lit("second"), pmass=pl.lit(0.0))])
+    pmass = fork_quantiles(read, "first")
+    assert pmass.filter(t=8)["left"].to_list() == [1, 1]
+    kl = kl_quantiles(tokens(["lora"], [1.0], length=24), lives, [0, 2, 8, 24])
+    lower = aggregate_figure(kl, pmass, {"m": 0.6}, 2).axes[1]
+    assert [line.get_xdata().tolist() for line in lower.lines[:2]] == [[0, 2], [0, 2]]

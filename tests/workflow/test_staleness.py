@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
 TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION}
-KL_FIGURES = {"plot_spaghetti": 1, "plot_spaghetti_normalised": 1, "plot_kl_fan": 1}
+KL_FIGURES = {"plot_spaghetti": 1, "plot_spaghetti_normalised": 1, "plot_kl_fan": 1, "plot_aggregate": 1}
 FIGURES = {"plot_survival": 1, "plot_survival_by_dose": 1, **KL_FIGURES, **TABLES}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}

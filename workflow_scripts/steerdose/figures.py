@@ -81,11 +81,11 @@ def method_styles(methods: Sequence[str]) -> dict[str, Style]:
     }
 
 
-def fork_axis(axes: Axes, times: Sequence[int]) -> list[int]:
-    """Set the logarithmic axis of tokens, with a place for 0; return its ticks, some of the fork `times`."""
+def fork_axis(axes: Axes, times: Sequence[int], labels: float = 8.5) -> list[int]:
+    """Set the logarithmic axis of tokens, with a place for 0; return its ticks: about `labels` of the fork `times`."""
     axes.set_xscale("symlog", linthresh=1, linscale=0.3)
     axes.set_xlim(0, times[-1])
-    ticks = _sparse(axes, times)
+    ticks = _sparse(axes, times, labels)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     return ticks
 
@@ -97,10 +97,10 @@ def kl_axis(axes: Axes, highest: float) -> None:
     axes.set_ylim(0, 1.3 * max(highest, KL_TICKS[1]))
 
 
-def _sparse(axes: Axes, times: Sequence[int]) -> list[int]:
-    """Choose fork times whose labels fit side by side: first and last, and between them those an eighth apart."""
+def _sparse(axes: Axes, times: Sequence[int], labels: float) -> list[int]:
+    """Choose fork times whose labels fit side by side: first and last, and between them those far enough apart."""
     place = axes.xaxis.get_transform().transform(np.asarray(times, dtype=float))
-    gap = (place[-1] - place[0]) / 8.5
+    gap = (place[-1] - place[0]) / labels
     kept = [len(times) - 1]
     for i in range(len(times) - 2, 0, -1):
         if place[kept[-1]] - place[i] >= gap and place[i] - place[0] >= gap:

@@ -45,6 +45,16 @@ def kl_quantiles(
     return joined.select(*COHORT, "start", "stop", *QUANTILES, pl.col("left").fill_null(0), "n")
 
 
+def fork_quantiles(forks: pl.DataFrame, probe: str) -> pl.DataFrame:
+    """Return quantiles of pmass over the trajectories that are still there at each fork, of one probe.
+
+    forks: KEYS, probe, reading, t, pmass. A row a (cohort, reading, t): p10 to p90 as in `kl_quantiles`, and left.
+    """
+    quantiles = [pl.col("pmass").quantile(q, "linear").alias(name) for name, q in QUANTILES.items()]
+    groups = forks.filter(probe=probe).group_by(*COHORT, "reading", "t", maintain_order=True)
+    return groups.agg(*quantiles, left=pl.len().cast(pl.Int64))
+
+
 def smoothed(tokens: pl.DataFrame, value: str, width: int) -> pl.DataFrame:
     """Return tokens in order of t within each trajectory, `value` replaced by its centred mean over `width` tokens.
 
