@@ -177,7 +177,7 @@ def panel_grid(
 
     All axes share x, those of one height y. Constrained layout takes minutes for the hundreds of axes of a grid.
     """
-    left, right, below, beside, inner = 0.95, 2.15, 0.75, 0.2, 0.14
+    left, right, below, beside, inner = 0.95, 2.15, 0.75, 0.28, 0.14
     if len(rows) == 1:
         width, heights = 1.3 * width, [1.6 * height for height in heights]
     lines = [max(title.count("\n") + 1 for title, _ in row) for row in rows]

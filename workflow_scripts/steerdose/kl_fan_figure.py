@@ -26,10 +26,12 @@ def kl_fan_figure(quantiles: pl.DataFrame, fewest: int) -> Figure:
     columns, rows = arrange(quantiles.sort("alpha", maintain_order=True), (*CELL, "method"), "alpha", most=6)
     figure, axes = panel_grid(rows, columns, [1.2, 0.4])
     highest = float(quantiles["p90"].drop_nulls().to_numpy().max(initial=0))
+    kl_axis(axes[0, 0, 0], highest)
+    axes[0, 0, 0].set_xlim(0, quantiles["stop"].max())
+    most = quantiles["n"].max()
+    axes[0, 1, 0].set(ylim=(0, most), yticks=[0, most])
     for (upper, lower), title, panel in panels_on(rows, axes):
         upper.set_title(title)
-        kl_axis(upper, highest)
-        upper.set_xlim(0, quantiles["stop"].max())
         draw_fan(upper, panel, fewest)
         _draw_left(lower, panel, fewest)
     width = quantiles["stop"][0] - quantiles["start"][0]
@@ -69,7 +71,6 @@ def draw_fan(axes: Axes, panel: pl.DataFrame, fewest: int) -> None:
 def _draw_left(axes: Axes, panel: pl.DataFrame, fewest: int) -> None:
     n, left = panel["n"][0], panel["left"].to_numpy()
     edges = np.r_[panel["start"], panel["stop"][-1]]
-    axes.set(ylim=(0, n * 1.05), yticks=[0, n])
     axes.fill_between(edges, np.r_[left, left[-1]], step="post", linewidth=0, **LEFT)
     few = panel.filter(pl.col("left") < fewest)
     if not few.is_empty():
