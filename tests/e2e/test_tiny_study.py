@@ -27,8 +27,9 @@ def table(finished_study):
 
 def test_every_declared_result_is_there(finished_study):
     for name in (
-        *("survival", "spaghetti", "calibration", "training", "aggregation"),
+        *("survival", "survival_by_dose", "spaghetti", "spaghetti_normalised", "kl_fan", "aggregate"),
         *("dose_response", "lethal_dose", "threshold_sweep", "death_anatomy", "probes"),
+        *("calibration", "training", "aggregation"),
     ):
         for suffix in ("png", "svg"):
             assert (finished_study.root / f"results/figs/{name}.{suffix}").stat().st_size > 5000

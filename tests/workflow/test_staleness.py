@@ -17,7 +17,9 @@ DEATHS = {"tabulate_deaths": 1, "plot_death_anatomy": 1, "tabulate_death_events"
 TEXTS = {"measure_prefixes": 1, "tabulate_texts": 1}
 PROBES = {"tabulate_probes": 1, "plot_probes": 1}
 TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **DOSES, **SWEEP, **PROBES}
-FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, "write_reading": 1, **TABLES, **DEATHS}
+KL_FIGURES = {"plot_spaghetti": 1, "plot_spaghetti_normalised": 1, "plot_kl_fan": 1, "plot_aggregate": 1}
+CURVES = {"plot_survival": 1, "plot_survival_by_dose": 1}
+FIGURES = {**CURVES, **KL_FIGURES, "write_reading": 1, **TABLES, **DEATHS}
 ROLLED_OUT = {**FIGURES, **TEXTS}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **ROLLED_OUT, "plot_calibration": 1}
 PER_METHOD = ["calibrate_alpha", "rollout_trajectories", "kaplan_meier", "measure_prefixes"]
@@ -72,7 +74,7 @@ def test_another_probe_that_is_only_audited_rolls_nothing_out(study):
         (
             "figures",
             {
-                **{"plot_survival": 1, "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1},
+                **{**CURVES, **KL_FIGURES, "plot_calibration": 1, "plot_training": 1},
                 **{"plot_aggregation": 1, "plot_dose_response": 1, "plot_lethal_dose": 1},
                 **{"plot_threshold_sweep": 1, "plot_death_anatomy": 1, "plot_probes": 1},
             },
