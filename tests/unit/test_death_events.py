@@ -119,6 +119,12 @@ def test_order_in_time_by_hand():
     assert pairs.filter(a="pmass", b="loop").drop("method").equals(found.filter(method="lora", b="loop").drop("method"))
 
 
+def test_a_study_without_a_steered_dose_has_nothing_to_agree_on():
+    events = study(*UNSTEERED)
+    assert event_agreement(events, 0.95).is_empty()
+    assert event_counts(events)["pmass"].to_list() == [0]
+
+
 def test_kappa_of_published_tables():
     # both 20, only a 5, only b 10, neither 15: observed 0.7, expected 0.5
     assert cohen_kappa(np.array([15, 10, 5, 20])) == pytest.approx(0.4)

@@ -14,6 +14,20 @@ CELL = KEYS[:3]
 EVENTS = ("pmass", *MEASURES, "kl")
 RESAMPLES = 2000
 ALL = "all methods"
+COUNTS = ("n", "both", "only_a", "only_b", "neither")
+KAPPA = ("kappa", "kappa_low", "kappa_high")
+ORDER = ("a_first", "same_fork", "b_first")
+AGREEMENT: dict[str, type[pl.DataType]] = {
+    **{
+        "model": pl.String,
+        "behavior": pl.String,
+        "seed": pl.Int64,
+        "method": pl.String,
+        "a": pl.String,
+        "b": pl.String,
+    },
+    **{name: pl.Float64 if name in KAPPA else pl.Int64 for name in (*COUNTS, *KAPPA, *ORDER)},
+}
 EVENTS_CAPTION = (
     "How many trajectories each way of calling them dead counts, by method and dose; alpha 0 is its noise floor. "
     "n: trajectories; pmass: dead by the probe; rep 4 to compression: the text so far is worse, at some fork, than "
@@ -99,7 +113,7 @@ def event_agreement(events: pl.DataFrame, confidence: float) -> pl.DataFrame:
             rows += [names | {"method": method} | _agreement(part, "pmass", b, confidence) for b in EVENTS[1:]]
         pairs = combinations(EVENTS, 2)
         rows += [names | {"method": ALL} | _agreement(cell, a, b, confidence) for a, b in pairs]
-    return pl.DataFrame(rows, infer_schema_length=None).filter(pl.col("n") > 0)
+    return pl.DataFrame(rows, schema=AGREEMENT).filter(pl.col("n") > 0)
 
 
 def _agreement(events: pl.DataFrame, a: str, b: str, confidence: float) -> dict[str, Any]:
@@ -119,13 +133,9 @@ def _agreement(events: pl.DataFrame, a: str, b: str, confidence: float) -> dict[
         "a": a,
         "b": b,
         "n": len(pair),
-        **dict(zip(("both", "only_a", "only_b", "neither"), total[::-1].astype(int).tolist(), strict=True)),
-        "kappa": kappa if np.isfinite(kappa) else None,
-        "kappa_low": low,
-        "kappa_high": high,
-        "a_first": int((lead > 0).sum()),
-        "same_fork": int((lead == 0).sum()),
-        "b_first": int((lead < 0).sum()),
+        **dict(zip(COUNTS[1:], total[::-1].astype(int).tolist(), strict=True)),
+        **dict(zip(KAPPA, (kappa if np.isfinite(kappa) else None, low, high), strict=True)),
+        **dict(zip(ORDER, (int(each.sum()) for each in (lead > 0, lead == 0, lead < 0)), strict=True)),
     }
 
 
