@@ -96,6 +96,9 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
         labels = [pl.lit(value).alias(name) for name, value in names.items()]
         frames = simulate(letters, alphas, prompts, window, seed=i)
         total += frames["tokens"].height
+        if i == 0:
+            audited = frames["forks"].filter(alpha=0, reading="steered").with_columns(model=pl.lit("sim"))
+            write_table(audited, results / "sim/probe/audit.forks.parquet")
         for name, frame in frames.items():
             write_table(frame.with_columns(labels), cell / f"rollouts/{method}.{name}.parquet")
         module = {"module": "model.layers.1", "edit": "Add", "rank": None, "norm": 1.0, "n_parameters": 32}
