@@ -89,6 +89,7 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
     tiny.tokenizer().save_pretrained(results / "models/sim")
     letters = np.array(tiny.tokenizer().convert_tokens_to_ids([chr(c) if c != 32 else "Ġ" for c in LETTERS]))
     audit = {"median_pmass": 0.95, "n_forks": 14 * n_prompts, "n_questions": n_prompts}
+    audit |= {"passes": True, "rolled_out": True, "decides": True}
     write_json({PROBE: audit}, results / "sim/probe/audit.json")
     total = 0
     for i, method in enumerate(methods):
