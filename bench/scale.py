@@ -89,6 +89,7 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
     tiny.tokenizer().save_pretrained(results / "models/sim")
     letters = np.array(tiny.tokenizer().convert_tokens_to_ids([chr(c) if c != 32 else "Ġ" for c in LETTERS]))
     audit = {"median_pmass": 0.95, "n_forks": 14 * n_prompts, "n_questions": n_prompts}
+    audit |= {"passes": True, "rolled_out": True, "decides": True}
     write_json({PROBE: audit}, results / "sim/probe/audit.json")
     total = 0
     for i, method in enumerate(methods):
@@ -96,6 +97,9 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
         labels = [pl.lit(value).alias(name) for name, value in names.items()]
         frames = simulate(letters, alphas, prompts, window, seed=i)
         total += frames["tokens"].height
+        if i == 0:
+            audited = frames["forks"].filter(alpha=0, reading="steered").with_columns(model=pl.lit("sim"))
+            write_table(audited, results / "sim/probe/audit.forks.parquet")
         for name, frame in frames.items():
             write_table(frame.with_columns(labels), cell / f"rollouts/{method}.{name}.parquet")
         module = {"module": "model.layers.1", "edit": "Add", "rank": None, "norm": 1.0, "n_parameters": 32}

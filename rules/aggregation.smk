@@ -8,7 +8,12 @@ rule tabulate_aggregation:
     output:
         table="results/tables/aggregation.parquet",
         csv="results/tables/aggregation.csv",
-        html="results/tables/aggregation.html",
+        html=report(
+            "results/tables/aggregation.html",
+            caption="../report/aggregation_table.rst",
+            category="Tables",
+            labels={"table": "aggregation"},
+        ),
     log:
         "results/logs/tabulate_aggregation.log",
     conda:

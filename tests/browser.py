@@ -54,9 +54,9 @@ def visit(page: Path, script: str) -> Visit:
             "--host-resolver-rules=MAP * ~NOTFOUND",  # nothing leaves this machine, neither the page's nor its own
             *(["--no-sandbox"] if os.geteuid() == 0 else []),  # the sandbox refuses to run as root
             f"--user-data-dir={folder}/profile", f"--log-net-log={log}", "--window-size=1400,1000",
-            "--virtual-time-budget=20000", "--dump-dom", copy.as_uri(),
+            "--virtual-time-budget=600000", "--dump-dom", copy.as_uri(),
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
         events = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
     answer = re.search(r'<html[^>]* data-found="([^"]*)"', done.stdout)
     assert answer, f"the script gave no answer:\n{done.stdout[:2000]}{done.stderr[-2000:]}"

@@ -2,9 +2,12 @@
 
 import json
 import re
+from html import unescape
 
 import browser
 import pytest
+from steerdose.reading import VISIBLE
+from steerdose.tables import read_table
 
 pytestmark = pytest.mark.slow
 
@@ -92,3 +95,17 @@ def test_the_description_comes_from_the_config_and_its_links_lead_to_categories(
         assert word in seen["text"]
     assert seen["errors"] == 0
     assert "geometry" in seen["menu"]
+
+
+def test_the_texts_to_read_are_those_of_the_rollouts(finished_study):
+    cell = finished_study.root / "results/tiny/honesty/seed0"
+    page = (cell / "reading.html").read_text(encoding="utf-8")
+    sections = page.split("<h2 ")[1:]
+    assert len(sections) == 2
+    for method, section in zip(("lora", "mean_diff"), sections, strict=True):
+        assert f">{method}</h2>" in section
+        shown = re.findall(r'<p class="text" dir="auto">(.*?)</p>', section, re.DOTALL)
+        plain = [unescape(re.sub(r"<mark.*?</mark>|<[^>]*>", "", text)) for text in shown]
+        texts = read_table(cell / f"rollouts/{method}.trajectories.parquet")["text"].to_list()
+        assert len(plain) >= 6
+        assert set(plain) <= {text.translate(VISIBLE) for text in texts}
