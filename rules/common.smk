@@ -27,6 +27,7 @@ FIGURES = [
     "calibration",
     "training",
     "aggregation",
+    "probes",
 ]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
@@ -195,6 +196,6 @@ def study_results():
     pictures = expand("results/figs/{figure}.{ext}", figure=figures, ext=["png", "svg"])
     return pictures + expand(
         "results/tables/{table}.{ext}",
-        table=["methods", "seeds", "survival", "geometry", "aggregation"],
+        table=["methods", "seeds", "survival", "geometry", "aggregation", "probes"],
         ext=["csv", "html"],
     )

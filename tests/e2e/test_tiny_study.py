@@ -28,7 +28,7 @@ def table(finished_study):
 def test_every_declared_result_is_there(finished_study):
     for name in (
         *("survival", "survival_by_dose", "spaghetti", "spaghetti_normalised", "kl_fan", "aggregate"),
-        *("calibration", "training", "aggregation"),
+        *("calibration", "training", "aggregation", "probes"),
     ):
         for suffix in ("png", "svg"):
             assert (finished_study.root / f"results/figs/{name}.{suffix}").stat().st_size > 5000
@@ -37,6 +37,9 @@ def test_every_declared_result_is_there(finished_study):
     assert geometry.select("model", "seed", "method", "kind").rows() == [
         ("tiny", 0, "lora", "adapter"), ("tiny", 0, "mean_diff", "activation"),
     ]  # fmt: skip
+    probes = pl.read_csv(finished_study.root / "results/tables/probes.csv")
+    assert probes["probe"].to_list() == ["json_interrupt", "yes_no", "json_splice", "multiple_choice"]
+    assert probes["trajectories"].to_list() == [16, 16, None, None]
     aggregation = pl.read_csv(finished_study.root / "results/tables/aggregation.csv")
     assert aggregation["statistic"].to_list() == ["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
     assert aggregation["deaths"][0] >= aggregation["matched_deaths"][0]

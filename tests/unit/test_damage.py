@@ -1,4 +1,4 @@
-"""Planted damage: an edit of the probe's own tokens damages the readout, garbage that the model writes is the text's."""
+"""Planted damage: an edit of the probe's own tokens is the readout's, garbage that the model writes is the text's."""
 
 import pytest
 import tiny

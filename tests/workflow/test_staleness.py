@@ -11,7 +11,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
-TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION}
+PROBES = {"tabulate_probes": 1, "plot_probes": 1}
+TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **PROBES}
 KL_FIGURES = {"plot_spaghetti": 1, "plot_spaghetti_normalised": 1, "plot_kl_fan": 1, "plot_aggregate": 1}
 FIGURES = {"plot_survival": 1, "plot_survival_by_dose": 1, **KL_FIGURES, **TABLES}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
@@ -48,6 +49,11 @@ def test_the_threshold_reruns_survival_and_no_model(study):
     assert study.stale() == {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}
 
 
+def test_another_probe_that_is_only_audited_rolls_nothing_out(study):
+    study.configure(probes={"new": {"kind": "splice", "question": None, "prefill": "So:", "answers": ["yes", "no"]}})
+    assert study.stale() == {"audit_probe": 1, "set_threshold": 1, "kaplan_meier": 2, **FIGURES}
+
+
 @pytest.mark.parametrize(
     ("module", "stale"),
     [
@@ -55,7 +61,7 @@ def test_the_threshold_reruns_survival_and_no_model(study):
             "figures",
             {
                 **{"plot_survival": 1, "plot_survival_by_dose": 1, **KL_FIGURES},
-                **{"plot_calibration": 1, "plot_training": 1, "plot_aggregation": 1},
+                **{"plot_calibration": 1, "plot_training": 1, "plot_aggregation": 1, "plot_probes": 1},
             },
         ),
         ("report_tables", {"tabulate_geometry": 1, **TABLES}),
