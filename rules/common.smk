@@ -32,6 +32,7 @@ FIGURES = [
     "calibration",
     "training",
     "aggregation",
+    "probes",
 ]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}

@@ -5,7 +5,6 @@ import numpy as np
 import polars as pl
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -295,17 +294,22 @@ def test_spaghetti_figure_has_a_panel_a_dose(methods, alphas):
 
 def test_spaghetti_colours_trajectories_by_life():
     figure = spaghetti(tokens(["lora"], [0.0, 2.0]), lived(["lora"], [0.0, 2.0]), targets(["lora"]))
-    drawn = {}
-    for alpha in (0, 2):
-        for lines in panel(figure, f"alpha {alpha}").collections:
-            assert isinstance(lines, LineCollection)
-            drawn[alpha, to_hex(lines.get_color()[0]).upper()] = [
-                part[:, 0].tolist() for part in lines.get_segments() if len(part)
-            ]
+    drawn = {(alpha, color): seen(figure, alpha, color) for alpha in (0, 2) for color in (ALIVE, DEAD)}
     everything = list(range(1, 7))
     assert drawn[0, ALIVE] == [everything] * 3 and drawn[0, DEAD] == []
     assert drawn[2, ALIVE] == [[1, 2], everything]
     assert drawn[2, DEAD] == [everything, [2, 3, 4, 5, 6]]
+
+
+def seen(figure, alpha, color):
+    """The places t of each line of a colour."""
+    pairs = [
+        (part[:, 0].tolist(), to_hex(own).upper())
+        for lines in panel(figure, f"alpha {alpha}").collections
+        for part, own in zip(lines.get_segments(), lines.get_color(), strict=True)
+        if len(part)
+    ]
+    return [t for t, own in pairs if own == color]
 
 
 def test_spaghetti_draws_median_target_and_ends():
@@ -466,10 +470,12 @@ def test_intervals_by_dose_are_those_of_the_curve_at_their_place():
 def test_one_survivor_lies_above_the_median_and_many_below():
     lives = lived(["lora"], [2.0]).with_columns(died=pl.Series([True, False, True]))
     axes = panel(spaghetti(tokens(["lora"], [2.0]), lives, targets(["lora"])), "alpha 2")
-    orders = {to_hex(lines.get_color()[0]).upper(): lines.get_zorder() for lines in axes.collections}
-    assert orders[DEAD] < axes.lines[-1].get_zorder() < orders[ALIVE]
-    axes = panel(spaghetti(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), targets(["lora"])), "alpha 1")
-    assert {lines.get_zorder() for lines in axes.collections} == {1, 2} and axes.lines[-1].get_zorder() == 3
+    below, above = axes.collections
+    assert [to_hex(color).upper() for color in above.get_color()] == [ALIVE]
+    assert below.get_zorder() < axes.lines[-1].get_zorder() < above.get_zorder()
+    figure = spaghetti(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), targets(["lora"]))
+    below, above = panel(figure, "alpha 1").collections
+    assert (len(below.get_segments()), len(above.get_segments())) == (3, 0)
 
 
 def test_no_median_of_fewer_than_asked_for():
@@ -498,8 +504,8 @@ def test_normalised_lines_start_at_their_own_level_and_leave_alpha_0_out():
     (level,) = {line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"}
     assert level == 1
     scale = np.quantile(0.4 * np.arange(1, 21), 0.95)
-    dead = next(lines for lines in axes.collections if to_hex(lines.get_color()[0]).upper() == DEAD)
-    assert dead.get_segments()[0][:, 1] == pytest.approx(0.4 * np.arange(1, 25) / scale)
+    dead = axes.collections[0].get_segments()[1]  # the first prompt died before its first token
+    assert dead[:, 1] == pytest.approx(0.4 * np.arange(1, 25) / scale)
 
 
 def test_the_fan_stops_where_few_are_left():

@@ -104,15 +104,23 @@ def _note(panel: pl.DataFrame) -> str:
 
 
 def _draw_lines(axes: Axes, panel: pl.DataFrame, value: str, rasterized: bool) -> None:
-    alive, dead, ends = [], [], []
+    """Draw the lines in the order of their prompts, so that neither colour covers the other where there are many."""
+    lives: list[list[tuple[np.ndarray, str]]] = []
+    ends, deaths = [], 0
     for points, duration, died, ended in _trajectories(panel, value):
-        alive.append(points[points[:, 0] <= duration] if died else points)
-        dead.append(points[points[:, 0] >= duration] if died else points[:0])
+        if died:
+            lives.append([(points[points[:, 0] <= duration], ALIVE), (points[points[:, 0] >= duration], DEAD)])
+            deaths += 1
+        else:
+            lives.append([(points, ALIVE)])
         ends += [points[-1]] if ended else []
-    survivors = sum(not len(part) for part in dead)
-    above = 3.5 if 0 < survivors <= FEW and survivors < len(dead) else 2
-    for parts, color, order in ((dead, DEAD, 1), (alive, ALIVE, above)):
-        lines = LineCollection(parts, colors=color, linewidths=0.5, clip_on=False, zorder=order, rasterized=rasterized)
+    few = deaths and 0 < len(lives) - deaths <= FEW
+    whole = [part for parts in lives if not (few and len(parts) == 1) for part in parts]
+    above = [parts[0] for parts in lives if few and len(parts) == 1]
+    for drawn, order in ((whole, 1), (above, 3.5)):
+        segments, colors = [part for part, _ in drawn], [color for _, color in drawn]
+        lines = LineCollection(segments, colors=colors, linewidths=0.5, clip_on=False, zorder=order)
+        lines.set_rasterized(rasterized)
         axes.add_collection(lines)
     if ends:
         axes.plot(*np.transpose(ends), clip_on=False, zorder=4, path_effects=HALO, **END)
