@@ -26,7 +26,12 @@ rule plot_aggregation:
     input:
         table="results/tables/aggregation.parquet",
     output:
-        png="results/figs/aggregation.png",
+        png=report(
+            "results/figs/aggregation.png",
+            caption="../report/aggregation.rst",
+            category="Instrument",
+            labels={"figure": "aggregation"},
+        ),
         svg="results/figs/aggregation.svg",
     log:
         "results/logs/plot_aggregation.log",

@@ -17,7 +17,17 @@ check_config(config)
 STUDY = config["study"]
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"
-FIGURES = ["survival", "spaghetti", "calibration", "training", "aggregation"]
+FIGURES = [
+    "survival",
+    "survival_by_dose",
+    "spaghetti",
+    "spaghetti_normalised",
+    "kl_fan",
+    "aggregate",
+    "calibration",
+    "training",
+    "aggregation",
+]
 FIGURES += ["dose_response", "lethal_dose", "threshold_sweep"]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}

@@ -3,9 +3,11 @@
 from steerdose.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.figures import save, spaghetti_figure
+    from steerdose.figures import save
+    from steerdose.kl_quantiles import read_lines
+    from steerdose.spaghetti_figure import spaghetti_figure
     from steerdose.tables import read_tables
 
-    tables = (read_tables(paths) for paths in (job.input.tokens, job.input.lifetimes, job.input.calibrations))
-    figure = spaghetti_figure(*tables)
+    lines, medians = read_lines(job.input.tokens, job.input.lifetimes, "kl", job.settings["smoothing"])
+    figure = spaghetti_figure(lines, medians, read_tables(job.input.calibrations), **job.settings)
     save(figure, job.output.png, job.output.svg)

@@ -31,7 +31,7 @@ def real(tmp_path_factory):
 def test_the_study_steers_doses_and_kills(real):
     audit = read_json(real.root / "results/smollm2/probe/audit.json")
     assert audit["json_interrupt"]["median_pmass"] > 0.8, "the default probe is valid on the default model"
-    assert all(found["passes"] for found in audit.values()), "so are the others"
+    assert all(audit[name]["passes"] for name in ("yes_no", "multiple_choice")), "so are others"
     for method in ("lora", "mean_diff"):
         calibration = read_json(real.root / CELL / f"calibration/{method}.json")
         positive = calibration["positive"]

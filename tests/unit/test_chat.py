@@ -145,3 +145,52 @@ def test_end_ids_unite_tokenizer_and_generation_config(listed, expected):
 def test_end_ids_do_without_either():
     assert end_ids(tiny.tokenizer()) == {0}
     assert end_ids(SimpleNamespace(eos_token_id=None), SimpleNamespace(eos_token_id=5)) == {5}
+
+
+THINKING = (  # keeps the thoughts of every turn, as far as it is told them apart, and opens a block in a new turn
+    ROLES + START + "{{ m['role'] }}\n{% if m['role'] == 'assistant' %}<think>\n{{ m['reasoning_content'] }}"
+    "\n</think>\n\n{% endif %}{{ m['content'] }}" + END + "\n{% endfor %}"
+    "{% if add_generation_prompt %}" + START + "assistant\n<think>\n{% endif %}"
+)  # fmt: skip
+
+
+def thinking_tokenizer(template=THINKING):
+    made = tokenizer(template)
+    made.add_tokens(["<think>", "</think>"])
+    return made
+
+
+def test_think_tags_are_found_by_token_or_template_and_absent_elsewhere(any_tokenizer):
+    assert chat.think_tags(any_tokenizer) is None
+    any_tokenizer.add_tokens(["<think>", "</think>"])
+    assert chat.think_tags(any_tokenizer) == chat.ThinkTags("<think>", "</think>", "\n</think>\n\n")
+    by_template = tokenizer(THINKING.replace("\n</think>\n\n", " </think>"))
+    assert chat.think_tags(by_template).closing == " </think>"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_open"),
+    [("<think>so", True), ("<think>so</think>", False), ("so", False), ("</think><think>", True), ("</think>", False)],
+)
+def test_a_thought_is_open_behind_the_last_opening_tag(text, is_open):
+    assert chat.think_tags(thinking_tokenizer()).are_open(text) == is_open
+
+
+@pytest.mark.parametrize("thought", ["", "Ice is solid water", "One\n\ntwo ✓"])
+def test_prompt_open_thought_and_interrupt_are_the_rendering_of_the_whole(thought):
+    """The rollout stopped inside its thought: the interrupt closes it, answers nothing, and asks."""
+    made = thinking_tokenizer()
+    closing = chat.think_tags(made).closing
+    ids = prompt_ids(made, MESSAGES) + chat.encode(made, thought)
+    ids += interrupt_ids(made, MESSAGES, QUESTION, PREFILL, closing)
+    empty = {"role": "assistant", "content": PREFILL, "reasoning_content": ""}
+    turns = [*MESSAGES, {"role": "assistant", "content": "", "reasoning_content": thought}]
+    whole = made.apply_chat_template([*turns, {"role": "user", "content": QUESTION}, empty], tokenize=False)
+    assert made.decode(ids) + END + "\n" == whole
+    assert ids == chat.encode(made, whole.removesuffix(END + "\n"))
+
+
+def test_a_thought_that_the_rollout_closed_is_not_closed_again():
+    made = thinking_tokenizer()
+    text = made.decode(interrupt_ids(made, MESSAGES, QUESTION, PREFILL))
+    assert text == f"{END}\n{START}user\n{QUESTION}{END}\n{START}assistant\n<think>\n\n</think>\n\n{PREFILL}"

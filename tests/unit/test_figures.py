@@ -7,16 +7,20 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
-from steerdose.figures import (
-    ALIVE,
-    DEAD,
-    calibration_figure,
-    save,
-    spaghetti_figure,
-    survival_figure,
-    training_figure,
-)
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from steerdose.aggregate_figure import aggregate_figure
+from steerdose.calibration_figure import calibration_figure
+from steerdose.figures import ALIVE, DEAD, save
+from steerdose.kl_fan_figure import FEW_LEFT, kl_fan_figure
+from steerdose.kl_history import normalised_kl
+from steerdose.kl_quantiles import even_edges, fork_quantiles, kl_quantiles, thinned_lines
+from steerdose.spaghetti_figure import spaghetti_figure
+from steerdose.spaghetti_normalised_figure import spaghetti_normalised_figure
 from steerdose.survival import kaplan_meier
+from steerdose.survival_by_dose_figure import survival_by_dose_figure
+from steerdose.survival_figure import survival_figure
+from steerdose.training_figure import training_figure
 
 pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
 GRID = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 128]
@@ -74,6 +78,31 @@ def targets(methods, target=1.0):
     return calibration(methods).with_columns(target=pl.lit(target))
 
 
+def spaghetti(tokens, lives, calibration, smoothing=0, fewest=3):
+    lines, medians = thinned_lines(tokens, lives), kl_quantiles(tokens, lives, even_edges(tokens["t"].max(), 256))
+    return spaghetti_figure(lines, medians, calibration, smoothing, fewest)
+
+
+def forks(lives, times=(0, 2, 8, 24)):
+    """Steered readings fall with t, unsteered ones stay at 0.9."""
+    probed = lives.drop("duration", "died", "ended").join(pl.DataFrame({"t": times}), how="cross")
+    readings = pl.DataFrame({"probe": "first", "reading": ["steered", "unsteered"]})
+    pmass = pl.when(pl.col("reading") == "steered").then(0.8 - pl.col("t") / 40).otherwise(0.9)
+    return probed.join(readings, how="cross").with_columns(pmass=pmass)
+
+
+def aggregate(tokens, lives, fewest=2):
+    kl = kl_quantiles(tokens, lives, [0, 2, 8, 24])
+    return aggregate_figure(kl, fork_quantiles(forks(lives), "first"), dict.fromkeys(lives["model"], 0.6), fewest)
+
+
+def normalised(tokens, lives, smoothing=0, fewest=3):
+    scaled = normalised_kl(tokens).drop_nulls("normalised")
+    edges = even_edges(scaled["t"].max() or 1, 256)
+    lines, medians = thinned_lines(scaled, lives, "normalised"), kl_quantiles(scaled, lives, edges, "normalised")
+    return spaghetti_normalised_figure(lines, medians, smoothing, fewest)
+
+
 PROMPTS = ["simple", "engineered"]
 
 
@@ -118,6 +147,78 @@ def assert_legend_is_beside(figure, renderer):
     assert not [axes for axes in figure.axes if axes.get_tightbbox(renderer).overlaps(legend)]
     assert figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1
     assert figure.bbox.y0 <= legend.y0 and legend.y1 <= figure.bbox.y1
+
+
+def texts(figure, renderer):
+    """The boxes of all texts that are seen."""
+    found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible() and artist.get_text())
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            if not low <= tick.get_loc() <= high:
+                found = [text for text in found if text not in (tick.label1, tick.label2)]
+    return [line for text in found for line in lines_of(text, renderer)]
+
+
+def lines_of(text, renderer):
+    """Yield each line of a text and its box: a long heading may stand above a neighbour's shorter title."""
+    box, parts = text.get_window_extent(renderer), text.get_text().split("\n")
+    if text.get_rotation() or text.get_horizontalalignment() != "left":
+        yield text.get_text(), box
+        return
+    for i, part in enumerate(parts):
+        width = renderer.get_text_width_height_descent(part, text.get_fontproperties(), False)[0]
+        top = box.y1 - i * box.height / len(parts)
+        yield part, Bbox([[box.x0, top - box.height / len(parts) + 1], [box.x0 + width, top - 1]])
+
+
+def every_figure(methods, alphas, models=("m",), prompts=()):
+    """Yield the name and figure of all that this module tests, on the same study."""
+    signs = [-1.0, 0.0, 1.0]
+    curves = curve(methods, alphas, models)
+    calibrations = each_model(calibration(methods), models)
+    lives, steps = lived(methods, alphas, models), each_model(tokens(methods, alphas, length=24), models)
+    if prompts:
+        curves = with_prompts(curves, curve(prompts, signs, models))
+        calibrations = with_prompts(calibrations, each_model(calibration(prompts).filter(pl.col("step") == 3), models))
+        lives = with_prompts(lives, lived(prompts, signs, models))
+        steps = with_prompts(steps, each_model(tokens(prompts, signs, length=24), models))
+    yield "survival", survival_figure(curves)
+    yield "survival_by_dose", survival_by_dose_figure(curves)
+    yield "calibration", calibration_figure(calibrations, 0.05, "p95")
+    yield "training", training_figure(each_model(training(methods), models))
+    yield "spaghetti", spaghetti(steps, lives, calibrations, smoothing=5)
+    yield "spaghetti_normalised", normalised(steps, lives)
+    yield "aggregate", aggregate(steps, lives)
+    yield "kl_fan", kl_fan_figure(kl_quantiles(steps, lives, even_edges(24, 8)), 2)
+
+
+def each_model(frame, models):
+    return pl.concat([frame.with_columns(model=pl.lit(model)) for model in models])
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        {"methods": ["lora"], "alphas": [1.0]},
+        {"methods": METHODS, "alphas": ALPHAS},
+        {
+            "methods": ["lora", "mean"],
+            "alphas": [-1.0, 0.0, 1.0, 2.0],
+            "models": ["one", "two"],
+            "prompts": ["simple", "long"],
+        },
+    ],
+    ids=["one", "twelve", "cells and prompts"],
+)
+def test_no_text_lies_on_another_or_outside(study):
+    for name, figure in every_figure(**study):
+        seen = texts(figure, render(figure))
+        assert len(seen) > 5, name
+        for (a, box), (b, other) in itertools.combinations(seen, 2):
+            assert not box.overlaps(other), (name, a, b)
+        for text, box in seen:
+            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, (name, text)
 
 
 @pytest.mark.parametrize(("methods", "alphas"), [(["lora"], [0.0]), (["lora"], [1.0]), (METHODS, ALPHAS)])
@@ -186,14 +287,14 @@ def test_cells_have_their_own_titled_rows():
 
 @pytest.mark.parametrize(("methods", "alphas"), [(["lora"], [0.0]), (METHODS, ALPHAS)])
 def test_spaghetti_figure_has_a_panel_a_dose(methods, alphas):
-    figure = spaghetti_figure(tokens(methods, alphas), lived(methods, alphas), targets(methods))
+    figure = spaghetti(tokens(methods, alphas), lived(methods, alphas), targets(methods))
     assert len(figure.axes) == len(methods) * len(alphas)
     if len(methods) == 1:
         assert_legend_is_beside(figure, render(figure))
 
 
 def test_spaghetti_colours_trajectories_by_life():
-    figure = spaghetti_figure(tokens(["lora"], [0.0, 2.0]), lived(["lora"], [0.0, 2.0]), targets(["lora"]))
+    figure = spaghetti(tokens(["lora"], [0.0, 2.0]), lived(["lora"], [0.0, 2.0]), targets(["lora"]))
     drawn = {}
     for alpha in (0, 2):
         for lines in panel(figure, f"alpha {alpha}").collections:
@@ -208,8 +309,8 @@ def test_spaghetti_colours_trajectories_by_life():
 
 
 def test_spaghetti_draws_median_target_and_ends():
-    figure = spaghetti_figure(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), targets(["lora"], 0.7))
-    median, end, target = panel(figure, "alpha 1").lines
+    figure = spaghetti(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), targets(["lora"], 0.7))
+    end, target, median = panel(figure, "alpha 1").lines
     assert median.get_ydata() == pytest.approx([(1 + t) / 10 for t in range(1, 7)])
     assert (end.get_marker(), end.get_xdata().tolist(), end.get_ydata().tolist()) == ("|", [6], [pytest.approx(0.8)])
     assert list(target.get_ydata()) == [0.7, 0.7]
@@ -217,7 +318,7 @@ def test_spaghetti_draws_median_target_and_ends():
 
 
 def test_spaghetti_of_unsteered_rollouts_shows_zero_and_target():
-    axes = panel(spaghetti_figure(tokens(["lora"], [0.0]), lived(["lora"], [0.0]), targets(["lora"])), "alpha 0")
+    axes = panel(spaghetti(tokens(["lora"], [0.0]), lived(["lora"], [0.0]), targets(["lora"])), "alpha 0")
     bottom, top = axes.get_ylim()
     assert bottom == 0 and top > 1
     assert set(axes.lines[0].get_ydata()) == {0.0}
@@ -236,11 +337,20 @@ def test_calibration_path_is_in_coefficient_order():
     axes = panel(calibration_figure(calibration(["lora"]), 0.05, "p95"), "seed 0")
     paths = [line for line in axes.lines if len(line.get_xdata()) == 3]
     assert [path.get_xdata().tolist() for path in paths] == [[1, 2, 3], pytest.approx([1.2, 2.4, 3.6])]
-    audits = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
-    assert [audit.get_ydata().tolist() for audit in audits] == [[2.0], [2.0]]
     assert axes.get_xscale() == axes.get_yscale() == "log"
     band = axes.patches[0]
     assert (band.get_y(), band.get_height()) == pytest.approx((0.95, 0.1))
+
+
+def test_calibration_results_stand_beside_their_target():
+    result = calibration_figure(calibration(["lora", "mean"]), 0.05, "p95").axes[1]
+    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in result.lines[1:]]
+    assert [label.get_text() for label in result.get_yticklabels()] == ["lora", "mean"]
+    assert points == [(ratio, pytest.approx(row)) for ratio in (2, 1) for row in (-0.2, 0.2, 0.8, 1.2)]
+    hollow = [line.get_markerfacecolor() == "none" for line in result.lines[1:]]
+    assert hollow == [True] * 4 + [False] * 4
+    left, right = result.get_xlim()
+    assert left <= 0.7 and right > 2
 
 
 def test_calibration_points_without_statistics_are_left_out():
@@ -284,7 +394,7 @@ def test_prompts_are_horizontal_lines_in_the_calibration_figure():
 def test_prompts_have_their_own_spaghetti_without_a_target():
     both = with_prompts(tokens(["lora"], [0.0, 1.0]), tokens(["simple"], [-1.0, 1.0]))
     lives = with_prompts(lived(["lora"], [0.0, 1.0]), lived(["simple"], [-1.0, 1.0]))
-    figure = spaghetti_figure(both, lives, with_prompts(targets(["lora"]), targets(["simple"])))
+    figure = spaghetti(both, lives, with_prompts(targets(["lora"]), targets(["simple"])))
     dotted = [any(line.get_linestyle() == ":" for line in axes.lines) for axes in figure.axes]
     assert dotted == [True, True, False, False]
     assert "target, 1 nats" in legend_texts(figure)
@@ -292,8 +402,8 @@ def test_prompts_have_their_own_spaghetti_without_a_target():
 
 def test_every_sign_has_its_own_target():
     by_sign = targets(["lora"]).with_columns(target=pl.when(pl.col("sign") == "negative").then(3.0).otherwise(0.5))
-    figure = spaghetti_figure(tokens(["lora"], [-1.0, 1.0]), lived(["lora"], [-1.0, 1.0]), by_sign)
-    assert [panel(figure, f"alpha {a}").lines[-1].get_ydata()[0] for a in (-1, 1)] == [3.0, 0.5]
+    figure = spaghetti(tokens(["lora"], [-1.0, 1.0]), lived(["lora"], [-1.0, 1.0]), by_sign)
+    assert [panel(figure, f"alpha {a}").lines[-2].get_ydata()[0] for a in (-1, 1)] == [3.0, 0.5]
     assert "target" in legend_texts(figure)
     figure = calibration_figure(by_sign, 0.1, "p95")
     bands = [(band.get_y(), band.get_height()) for band in panel(figure, "seed 0").patches]
@@ -325,3 +435,113 @@ def test_drawing_leaves_global_settings_alone(tmp_path):
     before = dict(matplotlib.rcParams)
     save(training_figure(training(["lora"])), tmp_path / "one.png", tmp_path / "one.svg")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_survival_by_dose_has_a_panel_an_alpha_and_its_sign_of_each_prompt():
+    steered = curve(["lora", "mean"], [0.0, 3.0, -1.0])
+    prompts = curve(["simple"], [-1.0, 0.0, 1.0]).with_columns(survival=pl.col("survival") * 0.6)
+    figure = survival_by_dose_figure(with_prompts(steered, prompts))
+    assert_legend_is_beside(figure, render(figure))
+    panels = [axes for axes in figure.axes if axes.get_xlabel()]
+    assert [axes.get_title(loc="left").split("\n")[-1] for axes in panels] == ["alpha -1", "alpha 0", "alpha 3"]
+    assert legend_texts(figure) == ["lora", "mean", "confidence\ninterval", "simple", "simple, negative"]
+    for axes, color in zip(panels, ("0.5", "black", "black"), strict=True):
+        drawn = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+        assert len(drawn) == 3
+        assert drawn[-1].get_color() == color and drawn[-1].get_ydata()[1] == 0.6
+    ends = [line.get_ydata()[-1] for line in panels[2].lines if line.get_drawstyle() == "steps-post"]
+    assert ends == [0, 0, 0.6]
+
+
+def test_intervals_by_dose_are_those_of_the_curve_at_their_place():
+    table = curve(["lora", "mean"], [3.0])
+    axes = panel(survival_by_dose_figure(table), "alpha 3")
+    bars = [line for line in axes.lines if line.get_linewidth() == 1]
+    assert len({bar.get_xdata()[0] for bar in bars}) == len(bars) == 2
+    for bar in bars:
+        row = table.filter((pl.col("method") == "lora") & (pl.col("t") <= bar.get_xdata()[0])).row(-1, named=True)
+        assert list(bar.get_ydata()) == [row["ci_low"], row["ci_high"]]
+
+
+def test_one_survivor_lies_above_the_median_and_many_below():
+    lives = lived(["lora"], [2.0]).with_columns(died=pl.Series([True, False, True]))
+    axes = panel(spaghetti(tokens(["lora"], [2.0]), lives, targets(["lora"])), "alpha 2")
+    orders = {to_hex(lines.get_color()[0]).upper(): lines.get_zorder() for lines in axes.collections}
+    assert orders[DEAD] < axes.lines[-1].get_zorder() < orders[ALIVE]
+    axes = panel(spaghetti(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), targets(["lora"])), "alpha 1")
+    assert {lines.get_zorder() for lines in axes.collections} == {1, 2} and axes.lines[-1].get_zorder() == 3
+
+
+def test_no_median_of_fewer_than_asked_for():
+    few = spaghetti(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), targets(["lora"]), fewest=4)
+    assert len(panel(few, "alpha 1").lines[-1].get_xdata()) == 0
+
+
+def test_a_mean_over_tokens_is_named_on_the_axis():
+    figure = spaghetti(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), targets(["lora"]), smoothing=9)
+    assert figure.get_supylabel().replace("\n", " ").endswith("(nats), centred mean of 9 tokens")
+
+
+def test_a_panel_says_how_many_of_its_lines_are_shown():
+    many = pl.concat([tokens(["lora"], [1.0]).with_columns(prompt_id=pl.col("prompt_id") + f"_{i}") for i in range(50)])
+    lives = many.group_by("prompt_id").agg().sort("prompt_id")
+    lives = lives.join(lived(["lora"], [1.0]).head(1).drop("prompt_id"), how="cross")
+    axes = spaghetti(many, lives, targets(["lora"])).axes[0]
+    assert axes.get_title(loc="left").endswith("alpha 1\n100 of 150 shown")
+    assert sum(len(part) > 0 for lines in axes.collections for part in lines.get_segments()) == 100
+
+
+def test_normalised_lines_start_at_their_own_level_and_leave_alpha_0_out():
+    steps = tokens(["lora"], [0.0, 2.0], length=24)
+    figure = normalised(steps, lived(["lora"], [0.0, 2.0]))
+    (axes,) = figure.axes
+    (level,) = {line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"}
+    assert level == 1
+    scale = np.quantile(0.4 * np.arange(1, 21), 0.95)
+    dead = next(lines for lines in axes.collections if to_hex(lines.get_color()[0]).upper() == DEAD)
+    assert dead.get_segments()[0][:, 1] == pytest.approx(0.4 * np.arange(1, 25) / scale)
+
+
+def test_the_fan_stops_where_few_are_left():
+    steps = tokens(["lora"], [1.0], length=8).filter((pl.col("t") <= 4) | (pl.col("prompt_id") == "p1"))
+    quantiles = kl_quantiles(steps, lived(["lora"], [1.0]), even_edges(8, 4))
+    upper, lower = kl_fan_figure(quantiles, 2).axes
+    (median,) = upper.lines
+    assert median.get_xdata().tolist() == [0, 2, 4]
+    assert median.get_ydata() == pytest.approx([0.25, 0.45, 0.45])
+    outer = upper.collections[0].get_datalim(upper.transData)
+    assert (outer.x0, outer.x1) == (0, 4)
+    (few,) = lower.patches
+    assert (few.get_x(), few.get_width(), few.get_hatch()) == (4, 4, FEW_LEFT["hatch"])
+    (ended,) = lower.lines
+    assert ended.get_xdata().tolist() == [6]
+    assert lower.get_yticks().tolist() == [0, 3]
+
+
+def test_a_study_without_enough_trajectories_has_a_fan_without_bands():
+    quantiles = kl_quantiles(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), even_edges(6, 4))
+    upper, _ = kl_fan_figure(quantiles, 4).axes
+    assert not upper.lines and not upper.collections
+
+
+def test_aggregate_draws_pmass_at_forks_alone_with_both_readings():
+    upper, lower = aggregate(tokens(["lora"], [1.0], length=24), lived(["lora"], [1.0])).axes
+    unsteered, steered, threshold = lower.lines
+    assert steered.get_linestyle() == unsteered.get_linestyle() == "None"
+    assert steered.get_xdata().tolist() == unsteered.get_xdata().tolist() == [0, 2, 8, 24]
+    assert steered.get_ydata() == pytest.approx([0.8, 0.75, 0.6, 0.2])
+    assert set(unsteered.get_ydata()) == {0.9} and set(threshold.get_ydata()) == {0.6}
+    (median,) = upper.lines
+    assert median.get_xdata().tolist() == [0, 2, 8, 24]
+    assert median.get_ydata() == pytest.approx([0.25, 0.65, 1.75, 1.75])
+
+
+def test_forks_of_few_trajectories_and_other_probes_are_not_drawn():
+    lives = lived(["lora"], [1.0])
+    read = forks(lives).filter((pl.col("t") < 8) | (pl.col("prompt_id") == "p1"))
+    read = pl.concat([read, read.with_columns(probe=pl.lit("second"), pmass=pl.lit(0.0))])
+    pmass = fork_quantiles(read, "first")
+    assert pmass.filter(t=8)["left"].to_list() == [1, 1]
+    kl = kl_quantiles(tokens(["lora"], [1.0], length=24), lives, [0, 2, 8, 24])
+    lower = aggregate_figure(kl, pmass, {"m": 0.6}, 2).axes[1]
+    assert [line.get_xdata().tolist() for line in lower.lines[:2]] == [[0, 2], [0, 2]]

@@ -88,6 +88,19 @@ def test_the_suffix_of_each_kind():
     assert (interrupt.first, interrupt.second) == (splice.first, splice.second)
 
 
+@pytest.mark.parametrize("kind", ["interrupt", "splice"])
+def test_a_think_block_that_is_open_at_a_fork_is_closed_first(kind):
+    tokenizer = tiny.tokenizer()
+    tokenizer.add_tokens(["<think>", "</think>"])
+    probe = build_probe(tokenizer, kind, PREFILL, ["true", "false"], "Well?")
+    plain = build_probe(tiny.tokenizer(), kind, PREFILL, ["true", "false"], "Well?")
+    assert plain.is_thinking is None
+    behind = {text: probe.suffix_behind(tokenizer(text).input_ids) for text in ("a", "<think>a", "<think>a</think>b")}
+    assert behind["a"] == behind["<think>a</think>b"] == plain.suffix
+    assert tokenizer.decode(behind["<think>a"]) == "\n</think>\n\n" + tokenizer.decode(plain.suffix)
+    assert (probe.first, probe.second) == (plain.first, plain.second)
+
+
 def test_read_on_logits_by_hand():
     shares = torch.tensor([[0.1, 0.2, 0.3, 0.15, 0.25], [0.5, 0.0, 0.0, 0.0, 0.5], [0.0, 0.5, 0.25, 0.25, 0.0]])
     logits = (shares.log() + 7).reshape(1, 3, 5)

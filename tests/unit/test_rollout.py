@@ -1,5 +1,8 @@
 """Batched, packed rollouts against the obvious script, on several architectures."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import tiny
 import torch
@@ -9,7 +12,7 @@ from steerdose.edits import Add, LowRank
 from steerdose.errors import NonFiniteLogitsError, SteerdoseError
 from steerdose.fork_grid import fork_times
 from steerdose.models import find_blocks, is_cacheable
-from steerdose.probe import ForkPlan, Probe
+from steerdose.probe import READINGS, ForkPlan, Probe
 from steerdose.rollout import Request, kl_divergence, roll_out
 from steerdose.row_split import count_shared
 from steerdose.steering import Steering
@@ -170,6 +173,24 @@ def test_batch_composition_does_not_matter(batch_size):
         assert a.token_ids == b.token_ids
         assert a.kl == pytest.approx(b.kl, abs=1e-5)
         assert [f.pmass for f in a.forks] == pytest.approx([f.pmass for f in b.forks], abs=1e-6)
+        assert [replace(f, pmass=0, p_first=0) for f in a.forks] == [replace(f, pmass=0, p_first=0) for f in b.forks]
+
+
+@pytest.mark.parametrize("kind", ["llama", "mamba"])
+def test_who_reads_what_where_there_is_no_twin_and_where_there_is(kind):
+    """Without a twin both readings are the same, with one both see the same tokens; one reading less changes none."""
+    model, times = tiny.model(kind), [0, 5, 16]
+    run = partial(roll_out, model, direction(model), requests([0.0, 1.0]), window=16, end_ids=END, batch_size=5)
+    both, alone = (run(plan=ForkPlan(PROBES, times, readings)) for readings in (READINGS, READINGS[:1]))
+    for i, (rollout, other) in enumerate(zip(both, alone, strict=True)):
+        steered, unsteered = ([f for f in rollout.forks if f.reading == reading] for reading in READINGS)
+        assert [f.pmass for f in steered] == pytest.approx([f.pmass for f in other.forks], abs=1e-6)
+        assert {f.reading for f in other.forks} == {"steered"}
+        same = [replace(f, reading="unsteered") for f in steered] == unsteered
+        assert same == (i % 2 == 0)
+    assert [f.pmass for f in both[1].forks if f.reading == "unsteered" and f.t == 0] == pytest.approx(
+        [f.pmass for f in both[0].forks if f.reading == "unsteered" and f.t == 0], abs=1e-6
+    )
 
 
 def test_at_coefficient_0_the_kl_is_exactly_0_and_the_path_is_the_unsteered_one():

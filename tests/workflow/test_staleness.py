@@ -14,7 +14,8 @@ AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
 DOSES = {"tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose": 1}
 SWEEP = {"tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1}
 TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **DOSES, **SWEEP}
-FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, **TABLES}
+KL_FIGURES = {"plot_spaghetti": 1, "plot_spaghetti_normalised": 1, "plot_kl_fan": 1, "plot_aggregate": 1}
+FIGURES = {"plot_survival": 1, "plot_survival_by_dose": 1, **KL_FIGURES, **TABLES}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
 
@@ -62,14 +63,9 @@ def test_the_sweep_and_the_safe_level_rerun_their_tables(study):
         (
             "figures",
             {
-                "plot_survival": 1,
-                "plot_spaghetti": 1,
-                "plot_calibration": 1,
-                "plot_training": 1,
-                "plot_aggregation": 1,
-                "plot_dose_response": 1,
-                "plot_lethal_dose": 1,
-                "plot_threshold_sweep": 1,
+                **{"plot_survival": 1, "plot_survival_by_dose": 1, **KL_FIGURES},
+                **{"plot_calibration": 1, "plot_training": 1, "plot_aggregation": 1},
+                **{"plot_dose_response": 1, "plot_lethal_dose": 1, "plot_threshold_sweep": 1},
             },
         ),
         ("report_tables", {"tabulate_geometry": 1, **TABLES}),

@@ -38,9 +38,9 @@ def write_table(frame: pl.DataFrame, path: str | Path) -> None:
         frame.select(first + [name for name in frame.columns if name not in first]).write_parquet(temporary)
 
 
-def read_table(path: str | Path) -> pl.DataFrame:
-    """Read what `write_table` wrote."""
-    return pl.read_parquet(path)
+def read_table(path: str | Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read what `write_table` wrote: all columns, or those named."""
+    return pl.read_parquet(path, columns=columns)
 
 
 def read_tables(paths: list[str]) -> pl.DataFrame:

@@ -1,0 +1,127 @@
+"""KL along every trajectory: a panel a dose, a line a trajectory that turns dark where it died."""
+
+from collections.abc import Iterator
+
+import matplotlib
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .figures import (
+    ALIVE,
+    CELL,
+    DEAD,
+    END,
+    HALO,
+    STYLE,
+    Style,
+    arrange,
+    grid_labels,
+    kl_axis,
+    panel_grid,
+    panels_on,
+    sign_of_alpha,
+)
+
+MOST_VECTORS = 100_000  # points; more are drawn as pixels in the svg too
+FEW = 3  # so many survivors among the dead lie above the median, which would hide them
+
+
+def spaghetti_figure(
+    lines: pl.DataFrame, medians: pl.DataFrame, calibration: pl.DataFrame, smoothing: int, fewest: int
+) -> Figure:
+    """Draw KL (nats) against t; arguments as in `draw_spaghetti`, whose column `value` is kl.
+
+    The dotted line is the target (nats) of the dose's sign, from the table of its calibration; prompts have none.
+    """
+    targets = calibration.select(*CELL, "method", "sign", "target").unique()
+    lines = lines.with_columns(sign_of_alpha())
+    lines = lines.join(targets, on=[*CELL, "method", "sign"], how="left", validate="m:1", maintain_order="left")
+    levels = lines["target"].drop_nulls().unique()
+    label = "target" + (f", {levels[0]:g} nats" if len(levels) == 1 else "")
+    return draw_spaghetti(
+        lines.rename({"target": "level"}),
+        medians,
+        "kl",
+        "KL of steered against unsteered (nats)",
+        label,
+        smoothing,
+        fewest,
+    )
+
+
+@matplotlib.rc_context(STYLE)
+def draw_spaghetti(
+    lines: pl.DataFrame,
+    medians: pl.DataFrame,
+    value: str,
+    quantity: str,
+    level: str,
+    smoothing: int,
+    fewest: int,
+) -> Figure:
+    """Draw a panel a dose: lines, the black median, ends, and the dotted line of column `level`.
+
+    lines: as `thinned_lines` returns them, with a column `level`. medians: as `kl_quantiles` returns them; p50 is drawn
+    while at least `fewest` trajectories are left. smoothing: tokens, 0 for none; only named here.
+    """
+    order = lines.group_by(*CELL, "method", maintain_order=True).agg().with_row_index("row")
+    lines = lines.join(order, on=[*CELL, "method"], maintain_order="left").sort("row", "alpha", maintain_order=True)
+    columns, rows = arrange(lines, (*CELL, "method"), "alpha", most=6)
+    rows = [[(title + _note(panel), panel) for title, panel in row] for row in rows]
+    figure, axes = panel_grid(rows, columns, [1.3])
+    highest = [float(column.to_numpy().max(initial=0)) for column in (lines[value], lines["level"].drop_nulls())]
+    kl_axis(axes[0, 0, 0], max(highest))
+    axes[0, 0, 0].set_xlim(0, medians["stop"].max())
+    for (each,), title, panel in panels_on(rows, axes):
+        each.set_title(title)
+        each.spines[["left", "bottom"]].set_position(("outward", 5))
+        _draw_lines(each, panel, value, rasterized=len(lines) > MOST_VECTORS)
+        for height in panel["level"].drop_nulls().unique():
+            each.axhline(height, color="black", linestyle=":", linewidth=1.2)
+        middle = medians.join(panel.head(1), on=[*CELL, "method", "alpha"], how="semi")
+        middle = middle.filter((pl.col("left") >= fewest) & pl.col("p50").is_not_null())
+        each.plot(middle["stop"], middle["p50"], color="black", linewidth=1, clip_on=False, path_effects=HALO, zorder=3)
+    quantity += f", centred mean of {smoothing} tokens" if smoothing else ""
+    black: Style = {"color": "black", "linewidth": 1.2}
+    handles = [
+        Line2D([], [], color=ALIVE, label="can still answer"),
+        Line2D([], [], color=DEAD, label="no longer can"),
+        Line2D([], [], label=f"median, while {fewest}\nor more are left", **black),
+        Line2D([], [], label=level, linestyle=":", **black),
+        Line2D([], [], label="ended by itself", **END),
+    ]
+    grid_labels(figure, "tokens generated", quantity, handles)
+    return figure
+
+
+def _note(panel: pl.DataFrame) -> str:
+    shown, n = panel.select("shown", "n").row(0)
+    return f"\n{shown} of {n} shown" if shown < n else ""
+
+
+def _draw_lines(axes: Axes, panel: pl.DataFrame, value: str, rasterized: bool) -> None:
+    alive, dead, ends = [], [], []
+    for points, duration, died, ended in _trajectories(panel, value):
+        alive.append(points[points[:, 0] <= duration] if died else points)
+        dead.append(points[points[:, 0] >= duration] if died else points[:0])
+        ends += [points[-1]] if ended else []
+    survivors = sum(not len(part) for part in dead)
+    above = 3.5 if 0 < survivors <= FEW and survivors < len(dead) else 2
+    for parts, color, order in ((dead, DEAD, 1), (alive, ALIVE, above)):
+        lines = LineCollection(parts, colors=color, linewidths=0.5, clip_on=False, zorder=order, rasterized=rasterized)
+        axes.add_collection(lines)
+    if ends:
+        axes.plot(*np.transpose(ends), clip_on=False, zorder=4, path_effects=HALO, **END)
+
+
+def _trajectories(panel: pl.DataFrame, value: str) -> Iterator[tuple[np.ndarray, int, bool, bool]]:
+    """Yield each trajectory's points (t, value), duration, died and ended; rows of one lie together."""
+    points = panel.select("t", value).to_numpy()
+    starts = np.flatnonzero(np.diff(panel["prompt_id"].rle_id(), prepend=-1))
+    lives = panel[starts].select("duration", "died", "ended").rows()
+    for part, (duration, died, ended) in zip(np.split(points, starts[1:]), lives, strict=True):
+        yield part, duration, died, ended

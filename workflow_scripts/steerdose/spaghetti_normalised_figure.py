@@ -1,0 +1,17 @@
+"""KL of every trajectory over its own beginning: which ones grow, whatever level they started from."""
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from .kl_history import HEAD
+from .spaghetti_figure import draw_spaghetti
+
+
+def spaghetti_normalised_figure(lines: pl.DataFrame, medians: pl.DataFrame, smoothing: int, fewest: int) -> Figure:
+    """Draw the column of `normalised_kl` against t as `draw_spaghetti` does, with one axis for all panels.
+
+    Trajectories without a scale, and so the panels of alpha 0, are left out.
+    """
+    quantity, level = f"KL over the p95 of its first {HEAD} tokens", "level of its beginning"
+    lines = lines.with_columns(level=pl.lit(1.0))
+    return draw_spaghetti(lines, medians, "normalised", quantity, level, smoothing, fewest)
