@@ -11,13 +11,19 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from .dose_response import LETHAL
-from .figures import CELL, HALO, SIGNS, STYLE, Style
-from .figures import _arrange as arrange
-from .figures import _panels as panels_on
-from .figures import _prompt_handles as prompt_handles
-from .figures import _prompt_looks as prompt_looks
-from .figures import _prompt_methods as prompt_methods
-from .figures import _sparse as sparse
+from .figures import (
+    CELL,
+    HALO,
+    SIGNS,
+    STYLE,
+    Style,
+    arrange,
+    panels_on,
+    prompt_handles,
+    prompt_looks,
+    sparse,
+    split_prompts,
+)
 
 LINES = {"positive": "-", "negative": "--"}
 BESIDE = {"positive": -1, "negative": 1}  # both signs of one dose stand side by side
@@ -35,8 +41,8 @@ def dose_response_figure(shares: pl.DataFrame, table: pl.DataFrame) -> Figure:
     lethal dose outside the doses tried only the arrow is drawn. Prompts and the unsteered model are horizontal lines in
     every panel of their cell.
     """
-    prompts = shares.filter(pl.col("method").is_in(prompt_methods(shares)), pl.col("alpha") != 0)
-    steered = shares.join(prompts, on="method", how="anti", maintain_order="left")
+    steered, prompts = split_prompts(shares)
+    prompts = prompts.filter(pl.col("alpha") != 0)
     looks = prompt_looks(prompts)
     doses = steered.filter(pl.col("alpha") != 0)["dose"].unique().sort().to_list() or [1.0]
     columns, rows = arrange(steered, CELL, "method", most=4)
@@ -87,7 +93,7 @@ def dose_axis(axes: Axes, doses: list[float]) -> None:
     """Make x a logarithmic axis with ticks at doses that were tried, as many as have room."""
     axes.set(xscale="log", xlim=(doses[0] / ROOM, doses[-1] * ROOM) if len(doses) > 1 else (doses[0] / 2, doses[0] * 2))
     axes.xaxis.set(minor_locator=NullLocator(), minor_formatter=NullFormatter())
-    ticks = sparse(axes, doses)  # type: ignore[arg-type]
+    ticks = sparse(axes, doses)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
@@ -33,6 +33,7 @@ PROMPT_MARKERS = ("x", "1", "2", "3", "4")  # no "+": on a line it looks like al
 PROMPT_SIGNS = {"positive": ("black", ""), "negative": ("0.5", ", negative")}
 KL_TICKS = (0, 0.01, 0.1, 1, 10, 100, 1000)  # nats; linear below the first, so that exactly 0 has a place
 Panel = tuple[str, pl.DataFrame]  # its title, its rows
+Tick = TypeVar("Tick", int, float)
 Style = dict[str, Any]  # Line2D properties
 END: Style = {"color": "black", "linestyle": "", "marker": "|", "markersize": 8, "markeredgewidth": 1.2}
 
@@ -85,7 +86,7 @@ def fork_axis(axes: Axes, times: Sequence[int], labels: float = 8.5) -> list[int
     """Set the logarithmic axis of tokens, with a place for 0; return its ticks: about `labels` of the fork `times`."""
     axes.set_xscale("symlog", linthresh=1, linscale=0.3)
     axes.set_xlim(0, times[-1])
-    ticks = _sparse(axes, times, labels)
+    ticks = sparse(axes, times, labels)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     return ticks
 
@@ -97,11 +98,11 @@ def kl_axis(axes: Axes, highest: float) -> None:
     axes.set_ylim(0, 1.3 * max(highest, KL_TICKS[1]))
 
 
-def _sparse(axes: Axes, times: Sequence[int], labels: float) -> list[int]:
-    """Choose fork times whose labels fit side by side: first and last, and between them those far enough apart."""
+def sparse(axes: Axes, times: Sequence[Tick], labels: float = 8.5) -> list[Tick]:
+    """Choose places (forks, doses) whose labels fit side by side: first, last, and between them those far apart."""
     place = axes.xaxis.get_transform().transform(np.asarray(times, dtype=float))
     gap = (place[-1] - place[0]) / labels
-    kept = [len(times) - 1]
+    kept: list[int] = [len(times) - 1]
     for i in range(len(times) - 2, 0, -1):
         if place[kept[-1]] - place[i] >= gap and place[i] - place[0] >= gap:
             kept.append(i)

@@ -11,9 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import CARETDOWN
 from matplotlib.patches import Rectangle
 
-from .figures import CELL, HALO, SIGNS, STYLE, Style
-from .figures import _arrange as arrange
-from .figures import _panels as panels_on
+from .figures import CELL, HALO, SIGNS, STYLE, Style, arrange, panels_on
 
 SHADES = "Greys"
 LINE: Style = {"linewidth": 1.4, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
