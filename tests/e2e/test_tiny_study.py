@@ -59,7 +59,8 @@ def test_the_tables_have_the_documented_columns(table):
         assert [*KEYS[:4], "coefficient"] == calibration.columns[:5]
         assert set(calibration.columns[5:]) == {"sign", "split", "step", "target", *statistics}
         curve = table(f"survival/{method}.curve.parquet")
-        assert curve.columns == [*KEYS[:6], "t", "at_risk", "events", "censored", "survival", "ci_low", "ci_high"]
+        bounds = ["ci_low", "ci_high", "turnbull_low", "turnbull_high"]
+        assert curve.columns == [*KEYS[:6], "t", "at_risk", "events", "censored", "survival", *bounds]
 
 
 def test_at_alpha_0_the_kl_is_exactly_0_and_methods_agree(table):
