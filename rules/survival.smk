@@ -27,6 +27,29 @@ rule kaplan_meier:
         "../workflow_scripts/kaplan_meier.py"
 
 
+rule tabulate_logrank:
+    input:
+        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+    output:
+        csv="results/tables/logrank.csv",
+        html=report(
+            "results/tables/logrank.html",
+            caption="../report/logrank.rst",
+            category="Tables",
+            labels={"table": "logrank"},
+        ),
+    log:
+        "results/logs/tabulate_logrank.log",
+    conda:
+        ENV
+    params:
+        code=code("tabulate_logrank"),
+    message:
+        "Compare the survival of doses and methods"
+    script:
+        "../workflow_scripts/tabulate_logrank.py"
+
+
 rule tabulate_survival:
     input:
         summaries=study_methods(f"{CELL}/survival/{{method}}.summary.parquet"),

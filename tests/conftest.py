@@ -17,7 +17,17 @@ settings.register_profile("steerdose", deadline=None, derandomize=True)  # no ti
 settings.load_profile("steerdose")
 
 ROOT = Path(__file__).parent.parent
-PARTS = ["Snakefile", "config.yaml", "rules", "workflow_scripts", "profiles", "envs", "data", "requirements.txt"]
+PARTS = [
+    "Snakefile",
+    "config.yaml",
+    "rules",
+    "workflow_scripts",
+    "profiles",
+    "envs",
+    "data",
+    "report",
+    "requirements.txt",
+]
 
 
 @dataclass
