@@ -178,6 +178,6 @@ def study_results():
     pictures = expand("results/figs/{figure}.{ext}", figure=figures, ext=["png", "svg"])
     return pictures + expand(
         "results/tables/{table}.{ext}",
-        table=["methods", "seeds", "survival", "geometry", "aggregation", "logrank"],
+        table=["methods", "seeds", "survival", "geometry", "aggregation", "logrank", "hazards"],
         ext=["csv", "html"],
     )

@@ -50,6 +50,34 @@ rule tabulate_logrank:
         "../workflow_scripts/tabulate_logrank.py"
 
 
+rule tabulate_hazards:
+    input:
+        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+    output:
+        csv="results/tables/hazards.csv",
+        html=report(
+            "results/tables/hazards.html",
+            caption="../report/hazards.rst",
+            category="Tables",
+            labels={"table": "hazards"},
+        ),
+    log:
+        "results/logs/tabulate_hazards.log",
+    conda:
+        ENV
+    params:
+        settings=settings(
+            window=config["rollout"]["window"],
+            forks=config["rollout"]["forks"],
+            confidence=config["survival"]["confidence"],
+        ),
+        code=code("tabulate_hazards"),
+    message:
+        "Fit the hazard of death on dose and method"
+    script:
+        "../workflow_scripts/tabulate_hazards.py"
+
+
 rule tabulate_survival:
     input:
         summaries=study_methods(f"{CELL}/survival/{{method}}.summary.parquet"),

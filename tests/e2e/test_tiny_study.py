@@ -39,6 +39,9 @@ def test_every_declared_result_is_there(finished_study):
     assert aggregation["deaths"][0] >= aggregation["matched_deaths"][0]
     assert geometry["norm_delta"].to_list()[0] > 0
     logrank = pl.read_csv(finished_study.root / "results/tables/logrank.csv")
+    hazards = pl.read_csv(finished_study.root / "results/tables/hazards.csv")
+    assert set(hazards["methods"]) == {*METHODS, "all"}
+    assert hazards.filter(pl.col("estimate").is_null() == pl.col("note").is_null()).is_empty()
     assert logrank["comparison"].to_list() == ["unsteered"] * 4 + ["neighbours"] * 4 + ["methods"] * 2
     methods = pl.read_csv(finished_study.root / "results/tables/methods.csv")
     assert methods.select("method", "sign").rows() == [(m, s) for m in METHODS for s in ("positive", "negative")]

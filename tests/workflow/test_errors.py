@@ -108,7 +108,7 @@ def test_dry_runs_of_every_shipped_config(fresh):
             "merge_diff": 1, "fit_repe": 1, "calibrate_alpha": 2, "rollout_trajectories": 2, "kaplan_meier": 2,
             "tabulate_survival": 1, "tabulate_methods": 1, "tabulate_geometry": 1, "plot_survival": 1,
             "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1,
-            "tabulate_aggregation": 1, "plot_aggregation": 1,
+            "tabulate_aggregation": 1, "plot_aggregation": 1, "tabulate_logrank": 1, "tabulate_hazards": 1,
         }  # fmt: skip
 
 

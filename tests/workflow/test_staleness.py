@@ -11,7 +11,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
-TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION}
+COMPARISONS = {"tabulate_logrank": 1, "tabulate_hazards": 1}
+TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **COMPARISONS}
 FIGURES = {"plot_survival": 1, "plot_spaghetti": 1, **TABLES}
 LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **FIGURES, "plot_calibration": 1}
 STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
@@ -57,6 +58,8 @@ def test_the_threshold_reruns_survival_and_no_model(study):
         ("report_tables", {"tabulate_geometry": 1, **TABLES}),
         ("aggregation", AGGREGATION),
         ("geometry_table", {"tabulate_geometry": 1}),
+        ("comparisons", {"tabulate_logrank": 1}),
+        ("hazard_models", {"tabulate_hazards": 1}),
         ("repe", {"fit_repe": 1, **STEERING_CHAIN}),
         ("delta", {"merge_diff": 1, **STEERING_CHAIN}),
         ("calibrate", {**LORA_CHAIN, "calibrate_alpha": 2, "rollout_trajectories": 2, "kaplan_meier": 2}),
