@@ -36,11 +36,11 @@ CAPTION = (
     "ratio changes along the trajectory, so that one number does not describe it. Cox allows for prompts that recur at "
     "every dose; AFT takes all trajectories as independent, but knows that a death came somewhere between two forks. "
     "Of Weibull and log-logistic AFT the one with the lower AIC is shown. Empty: the data do not bound the ratio, see "
-    "the note."
+    "the note; complete separation: deaths and survivors share too few doses or methods for a finite ratio to fit best."
 )
 NO_DEATHS = "nobody died"
 ONE_DOSE = "one dose only"
-SEPARATED = "no finite ratio fits best: deaths and survivors share too few doses or methods (complete separation)"
+SEPARATED = "complete separation"
 FAILED = "the fit did not converge"
 NO_FIT = (ConvergenceError, ConvergenceWarning)  # the warnings are raised, see `_estimate`
 Rows = list[dict[str, Any]]
