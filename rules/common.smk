@@ -32,7 +32,6 @@ FIGURES = [
     "calibration",
     "training",
     "aggregation",
-    "probes",
 ]
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
 GPU = {"gpu": 1, "mem_mb": 4000, "runtime": 60}
@@ -202,7 +201,7 @@ def study_results():
     pages = expand(f"{CELL}/reading.html", model=STUDY["models"], behavior=STUDY["behaviors"], seed=STUDY["seeds"])
     return [*pictures, *pages] + expand(
         "results/tables/{table}.{ext}",
-        table=["methods", "seeds", "survival", "geometry", "aggregation", "dose_response", "threshold_sweep"]
-        + ["deaths", "death_events", "death_agreement", "texts", "probes"],
+        table=["methods", "seeds", "survival", "logrank", "hazards", "dose_response", "threshold_sweep", "probes"]
+        + ["deaths", "death_events", "death_agreement", "texts", "geometry", "aggregation"],
         ext=["csv", "html"],
     )

@@ -28,6 +28,57 @@ rule kaplan_meier:
         "../workflow_scripts/kaplan_meier.py"
 
 
+rule tabulate_logrank:
+    input:
+        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+    output:
+        csv="results/tables/logrank.csv",
+        html=report(
+            "results/tables/logrank.html",
+            caption="../report/logrank.rst",
+            category="Tables",
+            labels={"table": "logrank"},
+        ),
+    log:
+        "results/logs/tabulate_logrank.log",
+    conda:
+        ENV
+    params:
+        code=code("tabulate_logrank"),
+    message:
+        "Compare the survival of doses and methods"
+    script:
+        "../workflow_scripts/tabulate_logrank.py"
+
+
+rule tabulate_hazards:
+    input:
+        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+    output:
+        csv="results/tables/hazards.csv",
+        html=report(
+            "results/tables/hazards.html",
+            caption="../report/hazards.rst",
+            category="Tables",
+            labels={"table": "hazards"},
+        ),
+    log:
+        "results/logs/tabulate_hazards.log",
+    conda:
+        ENV
+    params:
+        settings=settings(
+            window=config["rollout"]["window"],
+            forks=config["rollout"]["forks"],
+            confidence=config["survival"]["confidence"],
+        ),
+        code=code("tabulate_hazards"),
+    message:
+        "Fit the hazard of death on dose and method"
+    script:
+        "../workflow_scripts/tabulate_hazards.py"
+
+
 rule tabulate_survival:
     input:
         summaries=study_methods(f"{CELL}/survival/{{method}}.summary.parquet"),

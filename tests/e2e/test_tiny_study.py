@@ -45,6 +45,11 @@ def test_every_declared_result_is_there(finished_study):
     assert aggregation["statistic"].to_list() == ["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
     assert aggregation["deaths"][0] >= aggregation["matched_deaths"][0]
     assert geometry["norm_delta"].to_list()[0] > 0
+    logrank = pl.read_csv(finished_study.root / "results/tables/logrank.csv")
+    hazards = pl.read_csv(finished_study.root / "results/tables/hazards.csv")
+    assert set(hazards["methods"]) == {*METHODS, "all"}
+    assert hazards.filter(pl.col("estimate").is_null() == pl.col("note").is_null()).is_empty()
+    assert logrank["comparison"].to_list() == ["unsteered"] * 4 + ["neighbours"] * 4 + ["methods"] * 2
     methods = pl.read_csv(finished_study.root / "results/tables/methods.csv")
     assert methods.select("method", "sign").rows() == [(m, s) for m in METHODS for s in ("positive", "negative")]
     assert methods["norm"].min() > 0
@@ -78,7 +83,8 @@ def test_the_tables_have_the_documented_columns(table):
         assert [*KEYS[:4], "coefficient"] == calibration.columns[:5]
         assert set(calibration.columns[5:]) == {"sign", "split", "step", "target", *statistics}
         curve = table(f"survival/{method}.curve.parquet")
-        assert curve.columns == [*KEYS[:6], "t", "at_risk", "events", "censored", "survival", "ci_low", "ci_high"]
+        bounds = ["ci_low", "ci_high", "turnbull_low", "turnbull_high"]
+        assert curve.columns == [*KEYS[:6], "t", "at_risk", "events", "censored", "survival", *bounds]
         prefixes, forks = (
             table(f"{path}.parquet") for path in (f"deaths/{method}.prefixes", f"rollouts/{method}.forks")
         )

@@ -1,6 +1,8 @@
-"""Kaplan-Meier as the textbook's table computes it, exact in fractions, one time after the other."""
+"""Kaplan-Meier as the textbook's table computes it, exact in fractions; and Turnbull's estimate by plain EM."""
 
 from fractions import Fraction
+
+import numpy as np
 
 
 def product_limit(durations, died, times):
@@ -22,3 +24,18 @@ def restricted_mean(durations, died, times):
         area += survival * (time - before)
         before, survival = time, row[2]
     return area
+
+
+def turnbull(intervals, times, steps=5000):
+    """Return a list of (low, high) at `times`: Turnbull's estimate from intervals (after, until], by plain EM.
+
+    low: the mass that surely lies after the time; high: the mass that may lie at it or after it.
+    """
+    ends = sorted({end for interval in intervals for end in interval})
+    after, until = np.array(ends[:-1]), np.array(ends[1:])  # the cells between neighbouring ends
+    within = np.array([(after >= low) & (until <= high) for low, high in intervals], dtype=float)
+    mass = np.full(len(after), 1 / len(after))
+    for _ in range(steps):
+        shares = within * mass
+        mass = (shares / shares.sum(axis=1, keepdims=True)).mean(axis=0)
+    return [(mass[after >= t].sum(), mass[until >= t].sum()) for t in times]

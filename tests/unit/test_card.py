@@ -8,7 +8,12 @@ from steerdose.edits import Ablate
 from steerdose.steering import Steering
 from steerdose.tables import write_json, write_table
 
-SUMMARY = pl.DataFrame({"alpha": [0.0, 1.0, 2.0], "n": [8, 8, 8], "died": [0, 2, 8], "censored": [8, 6, 0]})
+SUMMARY = pl.DataFrame(
+    {
+        **{"alpha": [0.0, 1.0, 2.0], "n": [8, 8, 8], "died": [0, 2, 8], "censored": [8, 6, 0]},
+        **{"rmst": [64.0, 48.0, 0.0], "rmst_low": [40.4, 30.0, 0.0], "rmst_high": [64.0, 60.26, 23.6]},
+    }
+)
 CURVE = pl.DataFrame(
     {
         "alpha": [0.0, 0.0, 1.0, 1.0, 2.0, 2.0],
@@ -25,7 +30,8 @@ MET = {"c_star": 2.0, "target": 1.0, "statistic": 1.01, "audit": 0.97, "converge
 def test_survival_is_read_at_the_window_beside_the_unsteered_model():
     text = survival_text(survived(SUMMARY, CURVE, 1.0), 1.0, [0, 1, 2], 0.9)
     assert (
-        "| unsteered | 8 | 0 | 8 | 1.000 | 0.610 to 1.000 |\n| alpha 1 | 8 | 2 | 6 | 0.750 | 0.350 to 0.970 |" in text
+        "| unsteered | 8 | 0 | 8 | 1.000 | 0.610 to 1.000 | 64.0 | 40.4 to 64.0 |\n"
+        "| alpha 1 | 8 | 2 | 6 | 0.750 | 0.350 to 0.970 | 48.0 | 30.0 to 60.3 |" in text
     )
     assert "90% interval" in text
     assert "end: 64 generated tokens" in text
@@ -75,7 +81,7 @@ def test_the_card_of_edits_that_no_format_holds(tmp_path):
     assert "Coefficient 4, which is 2 times 2" in card
     assert "comes closest to its target (positive sign" in card
     assert "| target, achieved at alpha 1 | 1 (the KL of engineered_prompt), 0.4 (not converged) |" in card
-    assert "| alpha 2 | 8 | 8 | 0 | 0.000 | 0.000 to 0.370 |" in card
+    assert "| alpha 2 | 8 | 8 | 0 | 0.000 | 0.000 to 0.370 | 0.0 | 0.0 to 23.6 |" in card
     assert "No exchange format holds these edits" in card
     assert 'from_pretrained("../../models/tiny")' in card
     assert 'Steering.load("../../ablate.safetensors"), 4):' in card

@@ -4,11 +4,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter
-from reference.survival import product_limit, restricted_mean
+from lifelines.datasets import load_waltons
+from lifelines.utils import median_survival_times
+from reference.survival import product_limit, restricted_mean, turnbull
 from scipy.stats import beta
 from steerdose.errors import SteerdoseError
 from steerdose.report_tables import survival_texts, write_csv, write_html
-from steerdose.survival import kaplan_meier, lifetimes, set_thresholds
+from steerdose.survival import death_intervals, kaplan_meier, lifetimes, set_thresholds
 
 GRID = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 128]
 CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "lora", "alpha": 2.0, "coefficient": 2.4}
@@ -246,6 +248,198 @@ def test_research_table(counts, expected):
     curve, summary = estimate([(t, True) for t, count in zip(times, counts, strict=True) for _ in range(count)], times)
     assert curve["survival"].to_list() == pytest.approx(expected, abs=1e-12)
     assert summary["median_t"] == 64  # exactly one half: rounding must not postpone it
+
+
+def test_the_published_table_is_reproduced_and_corrected():
+    """8 doses, 8 trajectories each, 14 forks to token 512; at alpha 2 all died, yet the table says S(end) = 0.321.
+
+    Its rule divides by all trajectories long enough for the fork, the dead among them. 0.586 and 0.321 are (7/8)^4 and
+    (7/8)^5 (5/8), so at alpha 2 four died at four forks up to the middle one (token 23; which four is not known), one
+    at 38 and three at 64, where the table has its median.
+    """
+    forks = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 108, 181, 304, 512]
+    deaths = {alpha: {} for alpha in (0, 0.25, 0.5, 0.75, 1, 1.5)} | {
+        2: {3: 1, 5: 1, 8: 1, 23: 1, 38: 1, 64: 3},
+        4: {0: 8},
+    }
+    lives = []
+    for alpha, events in deaths.items():
+        dead = [(t, True) for t, count in events.items() for _ in range(count)]
+        lives.append(cohort(dead + [(512, False)] * (8 - len(dead)), alpha=float(alpha)))
+    curve, summary = kaplan_meier(pl.concat(lives), forks)
+    for alpha, events in deaths.items():
+        defective = np.cumprod([1 - events.get(t, 0) / 8 for t in forks])
+        true = curve.filter(alpha=float(alpha))["survival"].to_list()
+        row = summary.row(by_predicate=pl.col("alpha") == alpha, named=True)
+        if alpha < 2:
+            assert true == defective.tolist() == [1.0] * 14
+            assert (row["died"], row["median_t"]) == (0, None)
+        if alpha == 2:
+            assert defective[[7, 13]].round(3).tolist() == [0.586, 0.321]
+            assert next(t for t, s in zip(forks, defective, strict=True) if s <= 0.5) == 64
+            assert (true[7], true[13], row["median_t"]) == (pytest.approx(0.5), 0, 23)
+        if alpha == 4:
+            assert true == defective.tolist() == [0.0] * 14
+            assert (row["median_t"], row["rmst"]) == (0, 0)
+
+
+def test_waltons_fruit_flies_have_their_documented_median():
+    flies = load_waltons().astype(int, errors="ignore")
+    observations = list(zip(flies["T"].astype(int).tolist(), (flies["E"] == 1).tolist(), strict=True))
+    times = list(range(int(flies["T"].max()) + 1))
+    curve, summary = estimate(observations, times)
+    fit = KaplanMeierFitter().fit(flies["T"], flies["E"])
+    assert summary["median_t"] == fit.median_survival_time_ == 56
+    assert curve["survival"].to_list() == pytest.approx(fit.survival_function_at_times(times).to_list(), abs=1e-9)
+
+
+def test_deaths_lie_between_two_forks():
+    lives = cohort([(0, True), (1, True), (8, True), (0, False), (11, False), (128, False)])
+    found = death_intervals(lives, GRID).select("after", "until").rows()
+    inf = float("inf")
+    assert found == [(-1, 0), (0, 1), (5, 8), (0, inf), (8, inf), (128, inf)]
+
+
+@settings(deadline=None, max_examples=30)
+@given(cohorts)
+def test_turnbull_equals_the_slow_em(observations):
+    curve, _ = estimate(observations)
+    intervals = death_intervals(cohort(observations), GRID).select("after", "until").rows()
+    expected = turnbull(intervals, GRID)
+    assert curve["turnbull_low"].to_list() == pytest.approx([low for low, _ in expected], abs=1e-3)
+    assert curve["turnbull_high"].to_list() == pytest.approx([high for _, high in expected], abs=1e-3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(cohorts)
+@pytest.mark.filterwarnings("ignore:Exceeded max iterations")
+def test_turnbull_equals_lifelines(observations):
+    curve, _ = estimate(observations)
+    lives = death_intervals(cohort(observations), GRID)
+    # lifelines takes closed intervals, so the lower end goes where no token is
+    lower, upper = lives["after"].to_numpy() + 0.5, lives["until"].to_numpy()
+    fit = KaplanMeierFitter().fit_interval_censoring(lower, upper, timeline=GRID, tol=1e-10, max_iter=2000)
+    high, low = fit.survival_function_.to_numpy().T
+    assert curve["turnbull_low"].to_list() == pytest.approx(low.tolist(), abs=1e-3)
+    assert curve["turnbull_high"].to_list() == pytest.approx(high.tolist(), abs=1e-3)
+
+
+def test_turnbull_leaves_open_what_no_fork_has_seen():
+    curve, _ = estimate([(8, True), (8, True), (64, False), (64, False)])
+    columns = ["survival", "turnbull_low", "turnbull_high"]
+    assert curve.filter(pl.col("t").is_in([5, 8, 13, 128])).select(columns).rows() == [
+        (1.0, 1.0, 1.0), (0.5, 0.5, 1.0), (0.5, 0.5, 0.5), (0.5, 0.0, 0.5),
+    ]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(deaths.filter(lambda death: death[0] > 0), min_size=8, max_size=20), st.integers(1, 9))
+def test_median_and_its_interval_equal_lifelines_after_a_censoring(dead, survivors):
+    observations = [(0, False), *dead, *[(GRID[-1], False)] * survivors]  # so that no interval is exact, and S > 0
+    _, summary = estimate(observations)
+    fit = KaplanMeierFitter().fit(*zip(*observations, strict=True))
+    assume(np.abs(fit.survival_function_.to_numpy() - 0.5).min() > 1e-9)  # at 1/2 lifelines' rounding decides
+    low, high = sorted(median_survival_times(fit.confidence_interval_).iloc[0])
+    found = [summary[name] for name in ("median_low", "median_t", "median_high")]
+    assert found == [None if t == np.inf else t for t in (low, fit.median_survival_time_, high)]
+
+
+@pytest.mark.parametrize(
+    ("observations", "expected"),
+    [
+        ([(8, True)] * 6 + [(64, True)] * 6, (8, 8, 64)),  # S = 1/2 exactly at 8, where its interval is [0.21, 0.79]
+        ([(8, True)] * 5 + [(64, True)] * 7, (64, 8, 64)),
+        ([(8, True)] * 5 + [(128, False)] * 7, (None, 8, None)),
+        ([(8, True)] * 2 + [(128, False)] * 10, (None, None, None)),  # 10 of 12: exact lower bound 0.516
+        ([(8, True)] * 3 + [(128, False)] * 9, (None, 8, None)),  # 9 of 12: 0.428
+        ([(1, True)] * 12, (1, 1, 1)),
+    ],
+)
+def test_median_and_its_interval_by_hand(observations, expected):
+    _, summary = estimate(observations)
+    assert tuple(summary[name] for name in ("median_t", "median_low", "median_high")) == expected
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(deaths, min_size=2, max_size=20), st.integers(0, 5))
+def test_without_censoring_the_error_of_the_mean_is_the_textbook_one(dead, survivors):
+    _, summary = estimate([*dead, *[(GRID[-1], False)] * survivors])
+    lives = np.array([t for t, _ in dead] + [GRID[-1]] * survivors)
+    expected = lives.std() / np.sqrt(len(lives))
+    assert summary["rmst_se"] == (pytest.approx(expected) if expected > 0 else None)
+    assert summary["rmst_low"] <= summary["rmst"] <= summary["rmst_high"]
+
+
+def test_error_of_the_mean_with_censoring_by_hand():
+    # At 8: 1 of 4 dies, area after it 0.75 x 56 + 0.375 x 64 = 66; at 64: 1 of 2 dies, area after it 0.375 x 64 = 24.
+    _, summary = estimate([(8, True), (20, False), (64, True), (128, False)])
+    assert summary["rmst"] == pytest.approx(8 + 66)
+    assert summary["rmst_se"] == pytest.approx((66**2 / (4 * 3) + 24**2 / (2 * 1)) ** 0.5)
+
+
+def test_error_of_the_mean_does_not_claim_certainty():
+    _, summary = estimate([(128, False)] * 8)
+    assert summary["rmst_se"] is None
+    assert summary["rmst_low"] == pytest.approx(128 * 0.025 ** (1 / 8))
+    assert summary["rmst_high"] == 128
+    _, summary = estimate([(0, True)] * 8)
+    assert (summary["rmst_se"], summary["rmst_low"]) == (None, 0)
+    assert summary["rmst_high"] == pytest.approx(128 * (1 - 0.025 ** (1 / 8)))
+
+
+COHORTS = 150
+
+
+def simulated(cohorts, n, mean, mean_end, generator):
+    """Lifetimes with a constant hazard, read at the forks; and an independent end, exponential too, or none."""
+    forks = np.array([*GRID, 10_000])[np.searchsorted(GRID, generator.exponential(mean, (cohorts, n)))]
+    end = np.floor(generator.exponential(mean_end, (cohorts, n))) if mean_end else np.full((cohorts, n), GRID[-1])
+    end = np.minimum(end, GRID[-1]).astype(int)
+    died = forks <= end
+    alpha, prompt = np.divmod(np.arange(cohorts * n), n)
+    return pl.DataFrame(
+        {"duration": np.where(died, forks, end).ravel(), "died": died.ravel(), "alpha": alpha.astype(float)}
+    ).with_columns(
+        *[pl.lit(value).alias(name) for name, value in CELL.items() if name != "alpha"],
+        prompt_id=pl.Series(prompt).cast(pl.String),
+        ended=~pl.Series(died.ravel()),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "mean", "mean_end"), [(12, 60, None), (24, 60, 200), (24, 20, None)])
+def test_intervals_hold_the_truth_as_often_as_they_say(n, mean, mean_end):
+    generator = np.random.default_rng(0)
+    curve, summary = kaplan_meier(simulated(COHORTS, n, mean, mean_end, generator), GRID)
+    truth = np.exp(-np.array(GRID) / mean)
+    rmst = float((truth[:-1] * np.diff(GRID)).sum())
+    median = next((t for t, s in zip(GRID, truth, strict=True) if s <= 0.5), None)
+    at_38 = curve.filter(t=38)
+    true_38 = float(truth[GRID.index(38)])
+    beyond = pl.lit(GRID[-1] + 1)
+    held = {
+        "survival": at_38.select((pl.col("ci_low") <= true_38) & (true_38 <= pl.col("ci_high"))),
+        "median": summary.select(
+            (pl.coalesce("median_low", beyond) <= median) & (median <= pl.coalesce("median_high", beyond))
+        ),
+        "rmst": summary.select((pl.col("rmst_low") <= rmst) & (rmst <= pl.col("rmst_high"))),
+    }
+    share = {name: float(frame.to_series().mean()) for name, frame in held.items()}
+    assert (
+        share["survival"] > 0.95 - 2 * (0.95 * 0.05 / COHORTS) ** 0.5
+    )  # 0.95 less two standard errors; exact intervals hold more
+    assert share["median"] > 0.95 - 2 * (0.95 * 0.05 / COHORTS) ** 0.5
+    assert 0.86 < share["rmst"] < 0.99
+    spread = summary["rmst"].std() / (summary["rmst_se"] ** 2).mean() ** 0.5
+    assert 0.85 < spread < 1.2
+    assert summary["rmst"].mean() == pytest.approx(rmst, abs=4 * summary["rmst"].std() / COHORTS**0.5)
+
+
+def test_thousands_of_trajectories_are_one_table():
+    _, summary = kaplan_meier(simulated(1, 20_000, 60, 200, np.random.default_rng(0)), GRID)
+    row = summary.row(0, named=True)
+    assert row["n"] == 20_000 == row["died"] + row["censored"]
+    assert row["rmst_high"] - row["rmst_low"] < 3
 
 
 def test_all_dead_at_zero():

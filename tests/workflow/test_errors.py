@@ -114,6 +114,8 @@ def test_dry_runs_of_every_shipped_config(fresh):
             "tabulate_probes": 1, "plot_probes": 1,
             "measure_prefixes": 2, "tabulate_deaths": 1, "plot_death_anatomy": 1, "tabulate_death_events": 1,
             "tabulate_texts": 1,
+            "tabulate_logrank": 1, "tabulate_hazards": 1,
+            "plot_survival_by_dose": 1, "plot_spaghetti_normalised": 1, "plot_kl_fan": 1, "plot_aggregate": 1,
         }  # fmt: skip
 
 

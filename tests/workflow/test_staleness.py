@@ -16,7 +16,9 @@ SWEEP = {"tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1}
 DEATHS = {"tabulate_deaths": 1, "plot_death_anatomy": 1, "tabulate_death_events": 1}
 TEXTS = {"measure_prefixes": 1, "tabulate_texts": 1}
 PROBES = {"tabulate_probes": 1, "plot_probes": 1}
-TABLES = {"tabulate_survival": 1, "tabulate_methods": 1, **AGGREGATION, **DOSES, **SWEEP, **PROBES}
+COMPARISONS = {"tabulate_logrank": 1, "tabulate_hazards": 1}
+TABLES = {"tabulate_survival": 1, "tabulate_methods": 1}
+TABLES |= {**AGGREGATION, **DOSES, **SWEEP, **PROBES, **COMPARISONS}
 KL_FIGURES = {"plot_spaghetti": 1, "plot_spaghetti_normalised": 1, "plot_kl_fan": 1, "plot_aggregate": 1}
 CURVES = {"plot_survival": 1, "plot_survival_by_dose": 1}
 FIGURES = {**CURVES, **KL_FIGURES, "write_reading": 1, **TABLES, **DEATHS}
@@ -86,6 +88,8 @@ def test_another_probe_that_is_only_audited_rolls_nothing_out(study):
         ("aggregation", AGGREGATION),
         ("dose_response", {**DOSES, **SWEEP}),
         ("geometry_table", {"tabulate_geometry": 1}),
+        ("comparisons", {"tabulate_logrank": 1}),
+        ("hazard_models", {"tabulate_hazards": 1}),
         ("repe", {"fit_repe": 1, **STEERING_CHAIN}),
         ("delta", {"merge_diff": 1, **STEERING_CHAIN}),
         ("calibrate", {name: 2 if name in PER_METHOD else 1 for name in LORA_CHAIN}),

@@ -47,12 +47,13 @@ with steer(model, Steering.load("{steering}"), {coefficient:.8g}):
 
 
 def survived(summary: pl.DataFrame, curve: pl.DataFrame, alpha: float) -> pl.DataFrame:
-    """Return n, died, censored, and S at the window with its interval, of the unsteered model and of this alpha.
+    """Return counts, S at the window and restricted mean with intervals, of the unsteered model and of this alpha.
 
-    A row (dose, alpha, n, died, censored, t, survival, ci_low, ci_high) each; none where that alpha was not rolled out.
+    A row (alpha, n, died, censored, rmst, rmst_low, rmst_high, t, survival, ci_low, ci_high) each; none where that
+    alpha was not rolled out.
     """
     window = curve.filter(pl.col("t") == pl.col("t").max()).select("alpha", "t", "survival", "ci_low", "ci_high")
-    rows = summary.select("alpha", "n", "died", "censored").join(window, on="alpha")
+    rows = summary.select("alpha", "n", "died", "censored", "rmst", "rmst_low", "rmst_high").join(window, on="alpha")
     return rows.filter((pl.col("alpha") == alpha) | (pl.col("alpha") == 0)).sort(pl.col("alpha") != 0)
 
 
@@ -66,16 +67,18 @@ def survival_text(rows: pl.DataFrame, alpha: float, rolled_out: list[float], con
         )
     lines = [
         "How many trajectories can still answer a question at the end of the window (Kaplan-Meier). The unsteered row",
-        "is the noise of the instrument.",
+        "is the noise of the instrument. Mean: tokens until a trajectory no longer can, at most the window (restricted",
+        "mean).",
         "",
-        f"| | n | died | censored | S(end) | {confidence:.0%} interval |",
-        "|---|---|---|---|---|---|",
+        f"| | n | died | censored | S(end) | {confidence:.0%} interval | mean | {confidence:.0%} interval |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows.iter_rows(named=True):
         name = f"alpha {row['alpha']:g}" if row["alpha"] else "unsteered"
         interval = f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
         counts = f"{row['n']} | {row['died']} | {row['censored']}"
-        lines.append(f"| {name} | {counts} | {row['survival']:.3f} | {interval} |")
+        mean = f"{row['rmst']:.1f} | {row['rmst_low']:.1f} to {row['rmst_high']:.1f}"
+        lines.append(f"| {name} | {counts} | {row['survival']:.3f} | {interval} | {mean} |")
     return "\n".join([*lines, "", f"end: {rows['t'][0]} generated tokens."])
 
 

@@ -13,7 +13,8 @@ SURVIVAL_CAPTION = (
     "1 is the positive and -1 the negative text of a prompt, which has no coefficient. "
     "n: trajectories; died: those that lost the ability to answer at some fork; censored: those still able to answer "
     "when they ended or reached the window. S(mid), S(end): Kaplan-Meier share still able to answer at half the window "
-    "and at the window. median t: generated tokens until half of them no longer can, with its confidence interval."
+    "and at the window. median t: generated tokens until half of them no longer can, with its confidence interval. "
+    "mean t: tokens until a trajectory no longer can, the window if it always can (restricted mean), with its interval."
 )
 STYLE = """\
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color: #222; }
@@ -49,15 +50,20 @@ def write_html(frame: pl.DataFrame, path: str | Path, *, title: str, caption: st
 
 
 def survival_texts(summary: pl.DataFrame) -> pl.DataFrame:
-    """Return `kaplan_meier`'s summary as readers see it: shares with three digits, the median with its interval."""
+    """Return `kaplan_meier`'s summary as readers see it: shares with three digits, median and mean with intervals."""
     low, median, high = (
         pl.col(name).cast(pl.String).fill_null("not reached") for name in ("median_low", "median_t", "median_high")
     )
     return summary.select(
         *("model", "behavior", "seed", "method", "alpha", "n", "died", "censored"),
-        *[pl.col(name).map_elements("{:.3f}".format, pl.String).alias(f"S({name[2:]})") for name in ("s_mid", "s_end")],
+        *[_fixed(name, 3).alias(f"S({name[2:]})") for name in ("s_mid", "s_end")],
         pl.format("{} [{}, {}]", median, low, high).alias("median t"),
+        pl.format("{} [{}, {}]", *[_fixed(name, 1) for name in ("rmst", "rmst_low", "rmst_high")]).alias("mean t"),
     )
+
+
+def _fixed(name: str, digits: int) -> pl.Expr:
+    return pl.col(name).map_elements(f"{{:.{digits}f}}".format, pl.String)
 
 
 def _text(value: Any) -> str:

@@ -1,5 +1,6 @@
 """How long steered trajectories can still answer: lifetimes read at forks, and Kaplan-Meier estimates of them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,9 @@ import numpy as np
 import polars as pl
 from lifelines import KaplanMeierFitter
 from lifelines.utils import restricted_mean_survival_time
+from scipy.special import expit, logit
 from scipy.stats import binomtest
+from scipy.stats import t as student_t
 
 from .errors import SteerdoseError
 from .tables import KEYS
@@ -85,6 +88,26 @@ def lifetimes(forks: pl.DataFrame, trajectories: pl.DataFrame, threshold: float,
     )
 
 
+def death_intervals(lifetimes: pl.DataFrame, times: Sequence[int]) -> pl.DataFrame:
+    """Return the lifetimes with `after` and `until` (tokens): the trajectory's death lies in (after, until].
+
+    A death is seen at a fork only, so it came after the fork before; at fork 0 it came before any token, and after is
+    -1. A censored trajectory was last read alive at its last fork, which is `after`; until is infinite. What it wrote
+    between that fork and its end was not read, so its end says nothing about when it died.
+
+    times: the fork grid in tokens. Raises SteerdoseError for a grid that does not increase, or a lifetime off the grid.
+    """
+    grid = np.asarray(times, dtype=np.int64)
+    _check_grid(lifetimes, grid)
+    duration, died = lifetimes["duration"].to_numpy(), lifetimes["died"].to_numpy()
+    last_fork = np.searchsorted(grid, duration, side="right")  # counted from 1, since -1 stands before the grid
+    after = np.concatenate([[-1], grid])[last_fork - died]
+    return lifetimes.with_columns(
+        pl.Series("after", after, dtype=pl.Float64),
+        pl.Series("until", np.where(died, duration, np.inf), dtype=pl.Float64),
+    )
+
+
 def kaplan_meier(
     lifetimes: pl.DataFrame, times: Sequence[int], confidence: float = 0.95
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -94,10 +117,12 @@ def kaplan_meier(
     At equal t deaths precede censorings, so a trajectory that ends exactly at a fork was at risk there.
 
     curve, a row a (cohort, t): the keys of `COHORT`, t, at_risk (duration >= t), events (deaths at t), censored (from t
-    on and before the next t; the last row has those at the window), survival, ci_low, ci_high (see `_interval`).
+    on and before the next t; the last row has those at the window), survival, ci_low, ci_high (see `_interval`),
+    turnbull_low, turnbull_high (see `_turnbull`: what the data leave open between the fork before and this one).
     summary, a row a cohort: the keys, n, died, censored, s_mid (S at half the window), s_end (S at the window),
     median_t (first t with S <= 0.5; null if there is none), median_low and median_high (the same for ci_low and
-    ci_high), rmst (mean lifetime restricted to the window, tokens). Past its last observation a curve is carried on.
+    ci_high: Brookmeyer and Crowley's interval), rmst (mean lifetime restricted to the window, tokens), rmst_se,
+    rmst_low and rmst_high (see `_restricted_mean`). Past its last observation a curve is carried on.
 
     Raises SteerdoseError for a grid that does not increase, or a lifetime that does not fit it.
     """
@@ -111,7 +136,7 @@ def kaplan_meier(
         curve = _curve(fit, duration, died, grid, confidence)
         curves.append(keys.join(curve, how="cross"))
         rmst = float(restricted_mean_survival_time(fit, t=int(grid[-1])))
-        summaries.append(keys.join(_summary(curve, rmst), how="cross"))
+        summaries.append(keys.join(_summary(curve, rmst, confidence), how="cross"))
     return pl.concat(curves), pl.concat(summaries)
 
 
@@ -146,6 +171,7 @@ def _curve(
     survival = fit.survival_function_.to_numpy()[row, 0].round(DECIMALS)
     uncensored = grid <= duration[~died].min(initial=grid[-1])
     low, high = _interval(at_risk, events, survival, uncensored, fit.confidence_interval_.to_numpy()[row], confidence)
+    turnbull_low, turnbull_high = _turnbull(at_risk, survival)
     return pl.DataFrame(
         {
             "t": grid,
@@ -155,6 +181,8 @@ def _curve(
             "survival": survival,
             "ci_low": low,
             "ci_high": high,
+            "turnbull_low": turnbull_low,
+            "turnbull_high": turnbull_high,
         }
     )
 
@@ -188,6 +216,23 @@ def _interval(
     return low, high
 
 
+def _turnbull(at_risk: np.ndarray, survival: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of Turnbull's (1976) estimate of S at each fork and on the tokens since the fork before it, (times,) each.
+
+    It is the nonparametric maximum likelihood estimate from intervals (after, until], see `death_intervals`. Their ends
+    are the same forks for all trajectories, so it has one probability a gap between forks and, being a life table,
+    equals Kaplan-Meier at the forks. It differs in two places, where the data leave S open:
+    * between two forks S is anywhere from turnbull_high, its value at the fork before (the deaths came late), to
+      turnbull_low, its value at this fork (they came at once); Kaplan-Meier takes the late end.
+    * where nobody is left at risk, all of those who ended alive may have died since: turnbull_low is 0 and
+      turnbull_high the last value. Kaplan-Meier carries that value on.
+
+    So no fit is needed. The EM of lifelines' `fit_interval_censoring` gives the same (see the tests), but it can
+    circle about the maximum without meeting its stopping rule and then runs for seconds a cohort.
+    """
+    return np.where(at_risk > 0, survival, 0.0), np.concatenate([[1.0], survival[:-1]])
+
+
 def _clopper_pearson(alive: int, n: int, confidence: float) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
@@ -195,7 +240,37 @@ def _clopper_pearson(alive: int, n: int, confidence: float) -> tuple[float, floa
     return float(interval.low), float(interval.high)
 
 
-def _summary(curve: pl.DataFrame, rmst: float) -> pl.DataFrame:
+def _restricted_mean(curve: pl.DataFrame, rmst: float, confidence: float) -> dict[str, float | None]:
+    """Return rmst, its standard error rmst_se, and the interval rmst_low to rmst_high, in tokens.
+
+    The variance is Greenwood's for an area: the sum over forks t of events / (at_risk (at_risk - events)), each times
+    the squared area under S from t to the window (Klein and Moeschberger, 2nd ed., 4.5.2). Without censoring it is the
+    variance of the restricted lifetimes (divisor n) over n.
+
+    The interval is symmetric for logit(rmst / window), with the t quantile of n - 1 degrees of freedom. Lifetimes on
+    log-spaced forks are skewed, and rmst +- 1.96 rmst_se of 12 trajectories held the true value in as few as 0.83 of
+    simulated cohorts (exponential lifetimes, with and without censoring), this one in 0.89 to 0.98.
+
+    Where S is 1 all along, or falls from 1 to 0 at one fork, this variance is 0 and claims certainty from a few
+    trajectories: rmst_se is then null, and the interval is the area under ci_low to the area under ci_high.
+    """
+    t, survival = curve["t"].to_numpy(), curve["survival"].to_numpy()
+    at_risk, events = curve["at_risk"].to_numpy(), curve["events"].to_numpy()
+    steps = np.diff(t)
+    area_after = np.concatenate([np.cumsum((survival[:-1] * steps)[::-1])[::-1], [0.0]])
+    falls = (events > 0) & (events < at_risk)  # where all at risk die no area is left
+    at_risk, events = at_risk[falls], events[falls]
+    se = math.sqrt((area_after[falls] ** 2 * events / (at_risk * (at_risk - events))).sum())
+    if se > 0:
+        window = float(t[-1])
+        half = student_t.ppf((1 + confidence) / 2, curve["at_risk"][0] - 1) * se * window / (rmst * (window - rmst))
+        low, high = window * expit(logit(rmst / window) + np.array([-half, half]))
+        return {"rmst": rmst, "rmst_se": se, "rmst_low": float(low), "rmst_high": float(high)}
+    low, high = (float(t[0] + (curve[bound].to_numpy()[:-1] * steps).sum()) for bound in ("ci_low", "ci_high"))
+    return {"rmst": rmst, "rmst_se": None, "rmst_low": low, "rmst_high": high}
+
+
+def _summary(curve: pl.DataFrame, rmst: float, confidence: float) -> pl.DataFrame:
     """One row: the columns of `kaplan_meier`'s summary without keys."""
     window = curve["t"][-1]
     half = pl.col("t") <= window / 2
@@ -210,5 +285,5 @@ def _summary(curve: pl.DataFrame, rmst: float) -> pl.DataFrame:
         pl.coalesce(pl.col("survival").filter(half).last(), 1.0).alias("s_mid"),
         pl.col("survival").last().alias("s_end"),
         *first_below_half,
-        pl.lit(rmst).alias("rmst"),
+        *[pl.lit(v, pl.Float64).alias(name) for name, v in _restricted_mean(curve, rmst, confidence).items()],
     )

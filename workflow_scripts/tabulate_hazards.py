@@ -1,0 +1,14 @@
+"""Fit the hazard of death on dose and method."""
+
+from steerdose.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.fork_grid import fork_times
+    from steerdose.hazard_models import CAPTION, hazard_table
+    from steerdose.report_tables import write_csv, write_html
+    from steerdose.tables import read_tables
+
+    times = fork_times(job.settings["window"], **job.settings["forks"])
+    frame = hazard_table(read_tables(job.input.lifetimes), times, job.settings["confidence"])
+    write_csv(frame, job.output.csv)
+    write_html(frame, job.output.html, title="Hazards", caption=CAPTION, n_names=8)
