@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .figures import ALIVE, CELL, DEAD, STYLE, Style, _arrange, _panels
+from .figures import ALIVE, CELL, DEAD, STYLE, Style, arrange, panels_on
 
 # From the foot of a bar upwards; every pair of neighbours differs in grey, by shade or hatching.
 HISTORIES: dict[str, Style] = {
@@ -35,10 +35,10 @@ def death_anatomy_figure(table: pl.DataFrame) -> Figure:
     """
     read = bool(table.select((pl.col("readout") + pl.col("text") > 0).any()).item())
     bars = (HISTORIES, DAMAGE) if read else (HISTORIES,)
-    columns, rows = _arrange(table, CELL, "method", most=4)
+    columns, rows = arrange(table, CELL, "method", most=4)
     figure = Figure((2.4 + (4.0 if columns == 1 else 2.8) * columns, 0.7 + 2.1 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False, sharey=True)
-    for (each,), title, panel in _panels(rows, axes[:, None]):
+    for (each,), title, panel in panels_on(rows, axes[:, None]):
         each.set(title=title, ylim=(0, 1))
         _draw_bars(each, panel, bars)
     figure.supxlabel("alpha (multiple of the calibrated dose)")
