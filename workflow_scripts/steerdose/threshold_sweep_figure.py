@@ -46,7 +46,7 @@ def threshold_sweep_figure(shares: pl.DataFrame, doses: pl.DataFrame) -> Figure:
         lethal = doses.join(panel, on=[*CELL, "method"], how="semi", maintain_order="left")
         for line in lethal.partition_by("sign", maintain_order=True):
             _draw_lethal(each, line.sort("value"), values, alphas)
-    figure.supxlabel("threshold of death")
+    figure.supxlabel("threshold of death, as survival.threshold counts it")
     figure.supylabel("alpha (multiple of\nthe calibrated coefficient)")
     shade = figure.colorbar(ScalarMappable(cmap=SHADES), ax=axes, fraction=0.04, aspect=30, shrink=min(1, 3 / sizes[1]))
     shade.set_label("share dead by the window")
