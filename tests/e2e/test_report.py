@@ -26,7 +26,7 @@ for (const [path, result] of Object.entries(results)) {{
     app.setView({{content: "img", contentPath: result.data_uri, resultPath: path}});
     await pause();
     const image = document.querySelector(".grow img");
-    await image.decode();
+    if (!image.complete) await new Promise((done) => {{ image.onload = image.onerror = done }});
     seen[path].width = image.naturalWidth;
     seen[path].shown = image.getBoundingClientRect().width;
   }} else {{
