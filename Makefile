@@ -16,7 +16,7 @@ study: .venv/stamp  ## every figure and table of the families' study, studies/fa
 
 report: .venv/stamp  ## results/report.html: every figure, table and text of the study on one page; OVERLAY="--configfile ..."
 	snakemake $(OVERLAY) --resources gpu=1 --cores $(CORES) all
-	snakemake $(OVERLAY) --cores 1 --report results/report.html --report-html-stylesheet-path report/style.css all
+	snakemake $(OVERLAY) --cores 1 --report results/report.html --report-stylesheet report/style.css all
 
 test: .venv/stamp browser lint  ## linters, types and all tests
 	python -m pytest

@@ -26,7 +26,7 @@ for (const [path, result] of Object.entries(results)) {{
     app.setView({{content: "img", contentPath: result.data_uri, resultPath: path}});
     await pause();
     const image = document.querySelector(".grow img");
-    await image.decode();
+    if (!image.complete) await new Promise((done) => {{ image.onload = image.onerror = done }});
     seen[path].width = image.naturalWidth;
     seen[path].shown = image.getBoundingClientRect().width;
   }} else {{
@@ -42,9 +42,7 @@ return seen;
 @pytest.fixture(scope="module")
 def report(finished_study):
     """The report of the finished study; nothing of the study changes with it."""
-    finished_study.snakemake(
-        "--report", "results/report.html", "--report-html-stylesheet-path", "report/style.css", "all"
-    )
+    finished_study.snakemake("--report", "results/report.html", "--report-stylesheet", "report/style.css", "all")
     return finished_study.root / "results/report.html"
 
 
@@ -85,15 +83,17 @@ def test_the_description_comes_from_the_config_and_its_links_lead_to_categories(
     script = f"""{READY}
     const link = [...document.querySelectorAll(".prose a")].find((each) => each.innerText === "Tables");
     const text = document.querySelector(".prose").innerText;
+    const top = document.querySelector(".prose h1").getBoundingClientRect().top;
     link.click();
     await pause();
     const errors = document.querySelectorAll(".system-message, .problematic").length;
-    return {{text, errors, menu: document.body.innerText}};
+    return {{text, top, errors, menu: document.body.innerText}};
     """
     seen = browser.visit(report, script).found
     for word in ("mean_diff", "alpha 0, 1, 3", "4 questions", "p95 of the KL at 0.2 nats", "censoring"):
         assert word in seen["text"]
     assert seen["errors"] == 0
+    assert seen["top"] >= 0, "what stands above the screen cannot be scrolled to"
     assert "geometry" in seen["menu"]
 
 
