@@ -508,6 +508,12 @@ def test_normalised_lines_start_at_their_own_level_and_leave_alpha_0_out():
     assert dead[:, 1] == pytest.approx(0.4 * np.arange(1, 25) / scale)
 
 
+def test_a_study_of_short_answers_has_nothing_to_normalise():
+    figure = normalised(tokens(["lora"], [1.0], length=19), lived(["lora"], [1.0]))
+    assert not figure.axes
+    assert figure.texts[0].get_text().startswith("No trajectory has 20 tokens")
+
+
 def test_the_fan_stops_where_few_are_left():
     steps = tokens(["lora"], [1.0], length=8).filter((pl.col("t") <= 4) | (pl.col("prompt_id") == "p1"))
     quantiles = kl_quantiles(steps, lived(["lora"], [1.0]), even_edges(8, 4))
