@@ -90,7 +90,7 @@ rule plot_spaghetti_normalised:
     conda:
         ENV
     params:
-        settings=settings(**config["figures"]),
+        settings=settings(**config["figures"], head=config["deaths"]["head"]),
         code=code("plot_spaghetti_normalised"),
     message:
         "Draw the KL of every trajectory over its own beginning"

@@ -8,6 +8,6 @@ with open_job(snakemake) as job:
     from steerdose.spaghetti_figure import spaghetti_figure
     from steerdose.tables import read_tables
 
-    lines, medians = read_lines(job.input.tokens, job.input.lifetimes, "kl", job.settings["smoothing"])
+    lines, medians = read_lines(job.input.tokens, job.input.lifetimes, job.settings["smoothing"])
     figure = spaghetti_figure(lines, medians, read_tables(job.input.calibrations), **job.settings)
     save(figure, job.output.png, job.output.svg)

@@ -96,10 +96,10 @@ def aggregate(tokens, lives, fewest=2):
 
 
 def normalised(tokens, lives, smoothing=0, fewest=3):
-    scaled = normalised_kl(tokens).drop_nulls("normalised")
+    scaled = normalised_kl(tokens, 20).drop_nulls("normalised")
     edges = even_edges(scaled["t"].max() or 1, 256)
     lines, medians = thinned_lines(scaled, lives, "normalised"), kl_quantiles(scaled, lives, edges, "normalised")
-    return spaghetti_normalised_figure(lines, medians, smoothing, fewest)
+    return spaghetti_normalised_figure(lines, medians, smoothing, fewest, 20)
 
 
 PROMPTS = ["simple", "engineered"]

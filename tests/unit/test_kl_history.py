@@ -31,7 +31,7 @@ def test_the_scale_is_the_p95_of_the_first_n_tokens():
 
 
 def test_twenty_tokens_are_the_default():
-    found = normalised_kl(frame(rows([2.0] * 20 + [8.0] * 5)))
+    found = normalised_kl(frame(rows([2.0] * 20 + [8.0] * 5)), 20)
     assert found["normalised"].to_list() == [1.0] * 20 + [4.0] * 5
 
 
@@ -50,7 +50,7 @@ def test_null_coefficients_are_matched():
 def test_a_spike_keeps_its_height_whatever_its_neighbours_are():
     kl = np.full(60, 0.5)
     kl[20] = 50.0  # right behind the head
-    assert normalised_kl(frame(rows(kl.tolist())))["normalised"][20] == pytest.approx(100.0)
+    assert normalised_kl(frame(rows(kl.tolist())), 20)["normalised"][20] == pytest.approx(100.0)
 
 
 def test_a_head_without_tokens_is_refused():
@@ -93,7 +93,7 @@ def test_peak_and_level_of_a_gap_are_over_the_head_before_it():
 
 
 def test_a_head_without_kl_and_no_tokens_at_all_give_no_ratio():
-    found = kl_measures([np.zeros(4), np.empty(0)], [np.array([0, 2, 4]), np.array([0])], "p95")
+    found = kl_measures([np.zeros(4), np.empty(0)], [np.array([0, 2, 4]), np.array([0])], "p95", 20)
     assert np.isnan(found["peak"]).all()
     assert found["kl"].tolist()[1:3] == [0.0, 0.0]
 

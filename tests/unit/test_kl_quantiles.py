@@ -118,9 +118,7 @@ def test_normalisation_comes_before_the_mean(tmp_path):
     )
     write_table(tokens, tmp_path / "tokens.parquet")
     write_table(lives(1), tmp_path / "lifetimes.parquet")
-    lines, medians = read_lines(
-        [str(tmp_path / "tokens.parquet")], [str(tmp_path / "lifetimes.parquet")], "normalised", 9
-    )
+    lines, medians = read_lines([str(tmp_path / "tokens.parquet")], [str(tmp_path / "lifetimes.parquet")], 9, 20)
     assert lines.filter(t=1)["normalised"].item() == pytest.approx(1.0)
     assert lines.filter(t=21)["normalised"].item() == pytest.approx(108 / 9)
     assert medians.filter(stop=21)["p50"].item() == pytest.approx(108 / 9)

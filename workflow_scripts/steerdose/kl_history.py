@@ -10,10 +10,8 @@ from .errors import SteerdoseError
 from .kl_statistics import kl_statistics
 from .tables import KEYS
 
-HEAD = 20  # tokens at a trajectory's beginning that set its own scale: enough for a p95, few against the window
 
-
-def normalised_kl(tokens: pl.DataFrame, n: int = HEAD) -> pl.DataFrame:
+def normalised_kl(tokens: pl.DataFrame, n: int) -> pl.DataFrame:
     """Return tokens with a column `normalised`: KL over the p95 of that trajectory's first n tokens; no unit.
 
     tokens: KEYS, t (from 1), kl (nats), one row a token; order, other columns and other trajectories do not matter, and
@@ -34,7 +32,7 @@ def normalised_kl(tokens: pl.DataFrame, n: int = HEAD) -> pl.DataFrame:
 
 
 def kl_measures(
-    histories: Sequence[np.ndarray], prefixes: Sequence[np.ndarray], statistic: str, n: int = HEAD
+    histories: Sequence[np.ndarray], prefixes: Sequence[np.ndarray], statistic: str, n: int
 ) -> dict[str, np.ndarray]:
     """Return measures of KL before each fork, (all forks of the first trajectory, of the second, ...).
 

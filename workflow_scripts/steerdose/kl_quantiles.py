@@ -104,16 +104,18 @@ def read_quantiles(tokens: list[str], lifetimes: list[str], edges: Sequence[int]
 
 
 def read_lines(
-    tokens: list[str], lifetimes: list[str], value: str, smoothing: int
+    tokens: list[str], lifetimes: list[str], smoothing: int, head: int | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `thinned_lines` and the quantiles of files that belong together, one pair at a time.
 
-    value: kl (nats), or `normalised` by `normalised_kl`. smoothing: tokens of the centred mean that comes after it.
+    head: None for `kl` (nats), or the tokens whose p95 is the scale of `normalised`. smoothing: tokens of the centred
+    mean that comes after it.
     """
+    value = "normalised" if head else "kl"
     lines, quantiles = [], []
     for path, lives in zip(tokens, lifetimes, strict=True):
         life, table = read_table(lives), read_table(path, TOKENS)
-        table = smoothed(normalised_kl(table) if value == "normalised" else table, value, smoothing).drop_nulls(value)
+        table = smoothed(normalised_kl(table, head) if head else table, value, smoothing).drop_nulls(value)
         window = int(table["t"].to_numpy().max(initial=1))
         quantiles.append(kl_quantiles(table, life, even_edges(window, 2 * MOST_BINS), value))
         lines.append(thinned_lines(table, life, value))
