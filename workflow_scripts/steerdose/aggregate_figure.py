@@ -29,7 +29,7 @@ def aggregate_figure(kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[
     """
     times = sorted({0, *kl["stop"].unique()})
     columns, rows = arrange(kl.sort("alpha", maintain_order=True), (*CELL, "method"), "alpha", most=6)
-    figure, axes = panel_grid(rows, columns, [0.9, 0.9])
+    figure, axes = panel_grid(rows, columns, [1.15, 0.9])
     highest = float(kl["p90"].drop_nulls().to_numpy().max(initial=0))
     kl_axis(axes[0, 0, 0], highest)
     fork_axis(axes[0, 0, 0], times, labels=4)
