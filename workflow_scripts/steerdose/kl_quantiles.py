@@ -34,15 +34,21 @@ def kl_quantiles(
     bins = pl.DataFrame({"bin": range(1, len(edges)), "start": edges[:-1], "stop": edges[1:]})
     place = np.searchsorted(edges, tokens["t"], side="left")
     last = tokens["t"].to_numpy() == np.asarray(edges)[place]
-    binned = tokens.select(*COHORT, value, bin=pl.Series(place), last=pl.Series(last))
-    found = binned.group_by(*COHORT, "bin").agg(
+    keys = _varying(lifetimes, COHORT)
+    binned = tokens.select(*keys, value, bin=pl.Series(place), last=pl.Series(last))
+    found = binned.group_by(*keys, "bin").agg(
         *[pl.col(value).quantile(q, "linear").alias(name) for name, q in QUANTILES.items()],
         left=pl.col("last").sum().cast(pl.Int64),
     )
     cohorts = lifetimes.group_by(COHORT, maintain_order=True).agg(n=pl.len().cast(pl.Int64))
     whole = cohorts.join(bins, how="cross", maintain_order="left")
-    joined = whole.join(found, on=[*COHORT, "bin"], how="left", nulls_equal=True, maintain_order="left")
+    joined = whole.join(found, on=[*keys, "bin"], how="left", nulls_equal=True, maintain_order="left")
     return joined.select(*COHORT, "start", "stop", *QUANTILES, pl.col("left").fill_null(0), "n")
+
+
+def _varying(lifetimes: pl.DataFrame, keys: Sequence[str]) -> list[str]:
+    """Return the keys that tell rows apart: to group millions of tokens by names that are all equal takes long."""
+    return [name for name in keys if lifetimes[name].n_unique() > 1]
 
 
 def fork_quantiles(forks: pl.DataFrame, probe: str) -> pl.DataFrame:
@@ -58,11 +64,11 @@ def fork_quantiles(forks: pl.DataFrame, probe: str) -> pl.DataFrame:
 def smoothed(tokens: pl.DataFrame, value: str, width: int) -> pl.DataFrame:
     """Return tokens in order of t within each trajectory, `value` replaced by its centred mean over `width` tokens.
 
-    0 changes no value. Towards its ends a trajectory has fewer neighbours: the mean is over those that there are.
+    0 changes nothing. Towards its ends a trajectory has fewer neighbours: the mean is over those that there are.
     """
-    ordered = tokens.sort("t", maintain_order=True)
     if width == 0:
-        return ordered
+        return tokens
+    ordered = tokens.sort("t", maintain_order=True)
     mean = pl.col(value).rolling_mean(width, center=True, min_samples=1).over(KEYS)
     return ordered.with_columns(mean.alias(value))
 
@@ -88,7 +94,8 @@ def thinned_lines(
     step = (rank + 1) * shown // n > rank * shown // n
     lives = lifetimes.with_row_index("line").sort("died", "duration", "line")
     chosen = lives.with_columns(shown=shown, n=n).filter(step)
-    joined = tokens.drop_nulls(value).join(chosen, on=KEYS, how="inner", nulls_equal=True)
+    keys = _varying(lifetimes, KEYS) or [KEYS[-1]]
+    joined = tokens.select(*keys, "t", value).drop_nulls(value).join(chosen, on=keys, how="inner", nulls_equal=True)
     joined = joined.sort("line", "t").with_columns(end=pl.col("t") == pl.col("t").max().over("line"))
     edges = even_edges(int(joined["t"].to_numpy().max(initial=1)), most_bins)
     joined = joined.with_columns(bin=pl.Series(np.searchsorted(edges, joined["t"], side="left")))
