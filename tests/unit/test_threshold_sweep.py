@@ -144,6 +144,7 @@ SIZES = {
         fading, [f"method_{letter}" for letter in "abcdefghijkl"], (-4, -2, -1, -0.5, 0, 0.25, 0.5, 1, 1.5, 2, 3, 4)
     ),
     "prompts": rollouts(fading, ("a", "b", "prompt"), (-1, 0, 1)),
+    "a_row_that_is_not_full": rollouts(fading, [f"method_{letter}" for letter in "abcdefg"], (0, 1)),
 }
 
 

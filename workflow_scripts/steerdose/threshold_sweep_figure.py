@@ -48,7 +48,8 @@ def threshold_sweep_figure(shares: pl.DataFrame, doses: pl.DataFrame) -> Figure:
             _draw_lethal(each, line.sort("value"), values, alphas)
     figure.supxlabel("threshold of death, as survival.threshold counts it")
     figure.supylabel("alpha (multiple of\nthe calibrated coefficient)")
-    shade = figure.colorbar(ScalarMappable(cmap=SHADES), ax=axes, fraction=0.04, aspect=30, shrink=min(1, 3 / sizes[1]))
+    shrink = min(1, 3 / sizes[1])
+    shade = figure.colorbar(ScalarMappable(cmap=SHADES), ax=figure.axes, fraction=0.04, aspect=30, shrink=shrink)
     shade.set_label("share dead by the window")
     handles = [
         Line2D([], [], color=SIGNS[sign][0], marker=SIGNS[sign][1], label=f"LD50, {sign} sign", **LINE)
