@@ -19,7 +19,7 @@ report: .venv/stamp  ## results/report.html: every figure, table and text of the
 	snakemake $(OVERLAY) --cores 1 --report results/report.html --report-stylesheet report/style.css all
 
 test: .venv/stamp browser lint  ## linters, types and all tests
-	python -m pytest -n 2 --dist loadgroup
+	python -m pytest
 
 lint: .venv/stamp
 	ruff check .

@@ -66,13 +66,6 @@ def make_workspace(root: Path, overlay: str) -> Workspace:
     return Workspace(root, overlay)
 
 
-def pytest_collection_modifyitems(items) -> None:
-    """Two workers share the files of tests between them; what needs the finished study stays in one of them."""
-    for item in items:
-        group = "study" if "finished_study" in item.fixturenames else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def finished_study(tmp_path_factory) -> Workspace:
     """The whole default study, run to the end on a random tiny Llama. Do not change it: use `study`."""
