@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from steerdose.data import SCHEMAS
 from steerdose.edits import Add
 from steerdose.errors import SteerdoseError
-from steerdose.imports import FORMATS, architecture, import_steering, model_name
+from steerdose.import_target import architecture, model_name
+from steerdose.imports import FORMATS, import_steering
 from steerdose.models import find_blocks
 from steerdose.steering import Steering, steer
 from steerdose.tables import read_json, write_json
