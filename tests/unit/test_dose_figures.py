@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from figure_examples import assert_legend_is_beside, legend_texts, overlaps, panel, render
 from matplotlib.colors import to_hex
 from steerdose.dose_response import dose_response
 from steerdose.dose_response_figure import dose_response_figure
@@ -10,7 +11,6 @@ from steerdose.figures import SIGNS
 from steerdose.lethal_dose_figure import lethal_dose_figure
 from steerdose.survival import kaplan_meier
 from test_dose_response import GRID, cohort
-from test_figures import assert_legend_is_beside, legend_texts, overlaps, panel, render
 
 pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
 ALPHAS = (-4.0, -2.0, -1.0, -0.5, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
