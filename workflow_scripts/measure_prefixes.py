@@ -1,11 +1,12 @@
-"""Measure the texts of a method's trajectories, and their KL up to every fork."""
+"""Measure a method's trajectories, their texts and their KL: up to every fork, and as a whole."""
 
 from steerdose.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.prefixes import measure_prefixes, measure_texts
+    from steerdose.prefixes import measure_trajectories
     from steerdose.tables import read_table, write_table
 
-    tokens = read_table(job.input.tokens)
-    write_table(measure_prefixes(tokens, read_table(job.input.forks), **job.settings), job.output.prefixes)
-    write_table(measure_texts(tokens, read_table(job.input.trajectories)), job.output.texts)
+    names = ("tokens", "forks", "trajectories")
+    prefixes, texts = measure_trajectories(*[read_table(job.input[name]) for name in names], **job.settings)
+    write_table(prefixes, job.output.prefixes)
+    write_table(texts, job.output.texts)

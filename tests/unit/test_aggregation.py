@@ -10,12 +10,11 @@ from reference.aggregation import textbook_auc
 from steerdose.aggregation import CALIPER, aggregation_table, separation, simulated_students
 from steerdose.aggregation_figure import aggregation_figure
 from steerdose.kl_statistics import STATISTICS
-
-KEYS = ("model", "behavior", "seed", "method", "alpha", "coefficient", "prompt_id")
+from steerdose.tables import KEYS, sequences
 
 
 def study(kl_of, duration_of, alphas=(0.0, 1.0, 2.0), prompts=8, methods=("a", "b"), models=("m",), window=32):
-    """Tokens and lifetimes; kl_of(generator, dies) gives a trajectory's KL, duration_of(generator, dies) its life."""
+    """Histories and lifetimes; kl_of(generator, dies) gives the KL of a trajectory, duration_of its life."""
     generator = np.random.default_rng(0)
     tokens, lives = [], []
     for model, method, alpha, prompt in itertools.product(models, methods, alphas, range(prompts)):
@@ -25,7 +24,7 @@ def study(kl_of, duration_of, alphas=(0.0, 1.0, 2.0), prompts=8, methods=("a", "
         tokens += [{**key, "t": t, "token_id": 0, "kl": float(value)} for t, value in enumerate(kl, start=1)]
         duration = duration_of(generator, dies, window)
         lives.append({**key, "duration": duration, "died": dies, "ended": False})
-    return pl.DataFrame(tokens), pl.DataFrame(lives)
+    return sequences(pl.DataFrame(tokens), "kl"), pl.DataFrame(lives)
 
 
 def spiky(generator, dies, window):
@@ -73,9 +72,10 @@ def test_a_broad_shift_is_everywhere_and_a_loop_at_four_positions():
 
 @pytest.mark.parametrize("models", [("m",), ("m", "n")])
 def test_auc_is_the_share_of_pairs_counted_one_by_one(models):
-    tokens, lives = study(noisy, anywhere, models=models)
-    found = separation(tokens, lives)
-    kl = {key: part["kl"].to_list() for key, part in tokens.group_by("model", "method", "alpha", "prompt_id")}
+    histories, lives = study(noisy, anywhere, models=models)
+    found = separation(histories, lives)
+    names = ("model", "method", "alpha", "prompt_id")
+    kl = {tuple(row[name] for name in names): row["kl"] for row in histories.iter_rows(named=True)}
     for statistic in STATISTICS:
         auc, pairs = textbook_auc(lives.to_dicts(), kl, statistic, CALIPER)
         assert value(found, statistic, "auc") == pytest.approx(auc)
@@ -98,8 +98,8 @@ def test_kl_that_says_nothing_has_half_in_its_intervals():
 
 
 def test_deaths_before_any_token_are_counted_and_leave_no_estimate():
-    tokens, lives = study(spiky, lambda generator, dies, window: 0 if dies else window)
-    found = separation(tokens, lives)
+    histories, lives = study(spiky, lambda generator, dies, window: 0 if dies else window)
+    found = separation(histories, lives)
     dead = int(lives["died"].sum())
     assert found.select("auc", "auc_low", "auc_high", "share_best").null_count().row(0) == (7, 7, 7, 7)
     assert found.select("deaths", "deaths_at_0", "matched_deaths", "pairs").row(0) == (dead, dead, 0, 0)
@@ -110,8 +110,8 @@ def test_deaths_before_any_token_are_counted_and_leave_no_estimate():
 
 
 def test_nobody_dead_is_no_error():
-    tokens, lives = study(spiky, at_the_end, alphas=(0.0,))
-    assert separation(tokens, lives)["deaths"].to_list() == [0] * len(STATISTICS)
+    histories, lives = study(spiky, at_the_end, alphas=(0.0,))
+    assert separation(histories, lives)["deaths"].to_list() == [0] * len(STATISTICS)
 
 
 @pytest.mark.filterwarnings("error")

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from reference.deaths import history
 from steerdose.death_anatomy import death_histories, deaths_table, texts_table
-from steerdose.prefixes import measure_prefixes, measure_texts
+from steerdose.prefixes import measure_trajectories
 from steerdose.tables import KEYS
 
 GRID = [0, 1, 2, 4, 8, 16, 32, 64]
@@ -48,8 +48,12 @@ def rise(kl, gap):
     kl[gap] *= 100
 
 
+def measures(tokens, forks, lives):
+    return measure_trajectories(tokens, forks, lives.with_columns(n_tokens=pl.lit(GRID[-1])), "p95", 20)
+
+
 def histories(tokens, forks, lives, significance=0.05):
-    return death_histories(lives, measure_prefixes(tokens, forks, "p95", 20), significance)
+    return death_histories(lives, measures(tokens, forks, lives)[0], significance)
 
 
 ALIVE = [(GRID[-1], False, nothing)] * 60
@@ -130,7 +134,7 @@ def test_it_equals_the_slow_twin():
             lives.append((duration, dies, happens if dies and duration > 1 else nothing))
         parts.append(cohort(lives, seed=i, alpha=alpha, method=method))
     tokens, forks, lives = [pl.concat(each) for each in zip(*parts, strict=True)]
-    prefixes = measure_prefixes(tokens, forks, "p95", 20)
+    prefixes, _ = measures(tokens, forks, lives)
     found = death_histories(lives, prefixes, 0.05)
     trajectories = [
         life
@@ -165,8 +169,8 @@ def test_the_table_counts_by_hand():
 
 
 def test_texts_are_tabulated_by_dose():
-    tokens, _, lives = cohort([(64, False, nothing)] * 3)
-    trajectories = lives.select(*KEYS, n_tokens=pl.lit(64), ended=pl.Series([True, False, False]))
-    table = texts_table(measure_texts(tokens, trajectories)).row(0, named=True)
+    tokens, forks, lives = cohort([(64, False, nothing)] * 3)
+    _, texts = measures(tokens, forks, lives.with_columns(ended=pl.Series([True, False, False])))
+    table = texts_table(texts).row(0, named=True)
     assert (table["n"], table["tokens"], table["loop"]) == (3, 64, 64)
     assert table["ended"] == pytest.approx(1 / 3)

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from reference.kl_history import ratios
 from reference.text_measures import measures
-from steerdose.prefixes import measure_prefixes, measure_texts
+from steerdose.prefixes import measure_trajectories
 from steerdose.tables import KEYS
 from steerdose.text_measures import MEASURES
 
@@ -36,8 +36,9 @@ def study(coefficient=2.0):
 
 @pytest.mark.parametrize("coefficient", [2.0, None])
 def test_a_row_a_fork_whatever_was_read_there(coefficient):
-    tokens, forks, _ = study(coefficient)
-    found = measure_prefixes(tokens.sample(fraction=1, shuffle=True, seed=1), forks, "max", n=20)
+    tokens, forks, trajectories = study(coefficient)
+    shuffled = tokens.sample(fraction=1, shuffle=True, seed=1)
+    found, _ = measure_trajectories(shuffled, forks, trajectories, "max", n=20)
     assert found.columns == [*KEYS, "t", *MEASURES, "kl", "peak", "level"]
     expected = [(prompt, t) for prompt, text in TEXTS.items() for t in GRID if t <= len(text)]
     assert found.select("prompt_id", "t").rows() == expected
@@ -50,8 +51,7 @@ def test_a_row_a_fork_whatever_was_read_there(coefficient):
 
 
 def test_a_row_a_trajectory():
-    tokens, _, trajectories = study()
-    found = measure_texts(tokens, trajectories)
+    _, found = measure_trajectories(*study(), "max", n=20)
     assert found.columns == [*KEYS, "n_tokens", "ended", *MEASURES]
     for row in found.iter_rows(named=True):
         text = TEXTS[row["prompt_id"]]

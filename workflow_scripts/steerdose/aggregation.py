@@ -11,7 +11,8 @@ import polars as pl
 from scipy.special import expit, rel_entr, softmax
 from scipy.stats import norm
 
-from .kl_statistics import STATISTICS, kl_statistics
+from .kl_history import padded
+from .kl_statistics import STATISTICS, kl_statistics, statistics_along
 from .seeds import seed_from
 from .tables import KEYS
 
@@ -66,10 +67,11 @@ def _kl(student: np.ndarray, base: np.ndarray) -> np.ndarray:
     return rel_entr(softmax(student, axis=-1), softmax(base, axis=-1)).sum(axis=-1)
 
 
-def aggregation_table(tokens: pl.DataFrame, lifetimes: pl.DataFrame, confidence: float) -> pl.DataFrame:
+def aggregation_table(histories: pl.DataFrame, lifetimes: pl.DataFrame, confidence: float) -> pl.DataFrame:
     """Return a row a statistic: broad, loop and ratio of the simulated students, and what `separation` returns.
 
-    tokens: keys, t, kl. lifetimes: as `survival.lifetimes` returns them, of any number of cells and methods.
+    histories: keys, and kl as the list of each trajectory. lifetimes: as `survival.lifetimes` returns them, of any
+    number of cells and methods.
     """
     students = simulated_students()
     broad, loop = (kl_statistics(students.filter(student=name)["kl"].to_numpy()) for name in ("broad", "loop"))
@@ -77,10 +79,10 @@ def aggregation_table(tokens: pl.DataFrame, lifetimes: pl.DataFrame, confidence:
         {"statistic": name, "broad": broad[name], "loop": loop[name], "ratio": loop[name] / broad[name]}
         for name in STATISTICS
     ]
-    return pl.DataFrame(rows).join(separation(tokens, lifetimes, confidence), on="statistic", maintain_order="left")
+    return pl.DataFrame(rows).join(separation(histories, lifetimes, confidence), on="statistic", maintain_order="left")
 
 
-def separation(tokens: pl.DataFrame, lifetimes: pl.DataFrame, confidence: float = 0.95) -> pl.DataFrame:
+def separation(histories: pl.DataFrame, lifetimes: pl.DataFrame, confidence: float = 0.95) -> pl.DataFrame:
     """Return how well each statistic of a trajectory's KL tells those that die from those that live, at equal mean KL.
 
     Every death at fork t > 0 is compared with the trajectories of its cell (all methods and steered doses) that were
@@ -99,10 +101,13 @@ def separation(tokens: pl.DataFrame, lifetimes: pl.DataFrame, confidence: float 
     wins = np.zeros((len(STATISTICS), len(prompts), len(prompts)))  # of a case's prompt against a control's
     pairs = np.zeros((len(prompts), len(prompts)))
     matched: list[int] = []  # the prompt of each death with a match
-    kl = tokens.sort("t").group_by(KEYS, maintain_order=True).agg("kl")
-    for cell in steered.join(kl, on=KEYS, nulls_equal=True, maintain_order="left").partition_by(CELL):
+    # Trajectories without tokens have no history, and are at risk at fork 0 alone.
+    at_risk = steered.join(histories, on=KEYS, nulls_equal=True, maintain_order="left")
+    for cell in at_risk.partition_by(CELL):
+        kl = padded([each.to_numpy() for each in cell["kl"]])
         for t in sorted(set(cell.filter(pl.col("died") & (pl.col("duration") > 0))["duration"])):
-            _compare(cell.filter(pl.col("duration") >= t), t, prompts, wins, pairs, matched)
+            here = (cell["duration"] >= t).to_numpy()
+            _compare(cell.filter(here), kl[here, :t], t, prompts, wins, pairs, matched)
     estimates: dict[str, Any] = dict.fromkeys(("auc", "auc_low", "auc_high", "share_best"))
     enough = len(matched) >= MIN_DEATHS and len(set(matched)) >= MIN_PROMPTS
     if enough:
@@ -120,15 +125,18 @@ def separation(tokens: pl.DataFrame, lifetimes: pl.DataFrame, confidence: float 
 
 def _compare(
     at_risk: pl.DataFrame,
+    kl: np.ndarray,
     t: int,
     prompts: dict[str, int],
     wins: np.ndarray,
     pairs: np.ndarray,
     matched: list[int],
 ) -> None:
-    """Add the pairs of the deaths at t to `wins` (statistics, prompts, prompts), `pairs` and `matched`."""
-    found = [kl_statistics(np.asarray(kl[:t])) for kl in at_risk["kl"].to_list()]
-    values = np.array([[each[name] for name in STATISTICS] for each in found]).T
+    """Add the pairs of the deaths at t to `wins` (statistics, prompts, prompts), `pairs` and `matched`.
+
+    kl: up to t, (at risk, t).
+    """
+    values = statistics_along(kl)
     prompt = np.array([prompts[each] for each in at_risk["prompt_id"]])
     dies = (at_risk["died"] & (at_risk["duration"] == t)).to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):

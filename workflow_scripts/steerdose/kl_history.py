@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from .errors import SteerdoseError
-from .kl_statistics import kl_statistics
+from .kl_statistics import STATISTICS, statistics_along
 from .tables import KEYS
 
 
@@ -45,13 +45,26 @@ def kl_measures(
     NaN where there are no tokens to measure: for kl at t = 0, for peak and level also at the first fork behind it (no
     tokens before) and where the p95 is 0.
     """
-    measures: dict[str, list[float]] = {"kl": [], "peak": [], "level": []}
-    for history, forks in zip(histories, prefixes, strict=True):
-        for before, t in pairwise([0, *forks.tolist()]):
-            gap = history[before:t]
-            scale = np.percentile(history[: min(n, before)], 95) if before else 0.0
-            known = scale > 0 and len(gap) > 0
-            measures["kl"].append(kl_statistics(history[:t])[statistic] if t else np.nan)
-            measures["peak"].append(gap.max() / scale if known else np.nan)
-            measures["level"].append(np.median(gap) / scale if known else np.nan)
-    return {name: np.array(values, dtype=np.float64) for name, values in measures.items()}
+    kl = padded(histories)
+    gaps = [(row, *gap) for row, forks in enumerate(prefixes) for gap in pairwise([0, *forks.tolist()])]
+    row, start, stop = np.array(gaps, dtype=np.int64).reshape(-1, 3).T
+    found = np.full((3, len(gaps)), np.nan)
+    for before, t in sorted({gap[1:] for gap in gaps}):  # few: trajectories share their forks
+        here = (start == before) & (stop == t)
+        history = kl[row[here]]
+        if t:
+            found[0, here] = statistics_along(history[:, :t])[STATISTICS.index(statistic)]
+        if 0 < before < t:
+            scale = np.percentile(history[:, : min(n, before)], 95, axis=1)
+            gap = history[:, before:t]
+            ends = np.stack([gap.max(axis=1), np.median(gap, axis=1)])
+            found[1:, here] = np.divide(ends, scale, out=np.full_like(ends, np.nan), where=scale > 0)
+    return dict(zip(("kl", "peak", "level"), found, strict=True))
+
+
+def padded(histories: Sequence[np.ndarray]) -> np.ndarray:
+    """Return histories of several lengths as one array, (trajectories, longest), NaN behind the end of each."""
+    array = np.full((len(histories), max(map(len, histories), default=0)), np.nan)
+    for row, history in zip(array, histories, strict=True):
+        row[: len(history)] = history
+    return array

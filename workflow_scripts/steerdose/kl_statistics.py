@@ -14,23 +14,29 @@ STATISTICS = ("mean", "p50", "rmse", "p90", "p95", "p99", "max")
 
 
 def kl_statistics(kl: Sequence[float] | np.ndarray) -> dict[str, float]:
-    """Return `STATISTICS` of KL values (nats), over all prompts x tokens or along one trajectory, and n_tokens.
-
-    Percentiles interpolate linearly; rmse = sqrt(mean of squares).
-    """
-    values = np.asarray(kl, dtype=np.float64)
-    if not len(values):
+    """Return `STATISTICS` of KL values (nats), over all prompts x tokens or along one trajectory, and n_tokens."""
+    if not len(kl):
         raise NoTokensError(
             "every rollout ended at its first token, so there is no KL to take a statistic of; "
             "check models.<name>.chat_template and the prompts"
         )
+    found = statistics_along(np.asarray(kl)).tolist()
+    return {**dict(zip(STATISTICS, found, strict=True)), "n_tokens": len(kl)}
+
+
+def statistics_along(kl: np.ndarray) -> np.ndarray:
+    """Return `STATISTICS` over the last axis, (..., tokens) to (statistics, ...), in double precision.
+
+    Percentiles interpolate linearly; rmse = sqrt(mean of squares).
+    """
+    values = np.asarray(kl, dtype=np.float64)
     found = {
-        "mean": values.mean(),
-        "rmse": np.sqrt(np.square(values).mean()),
-        "max": values.max(),
-        **dict(zip(PERCENTILES, np.percentile(values, list(PERCENTILES.values())), strict=True)),
+        "mean": values.mean(-1),
+        "rmse": np.sqrt(np.square(values).mean(-1)),
+        "max": values.max(-1),
+        **dict(zip(PERCENTILES, np.percentile(values, list(PERCENTILES.values()), axis=-1), strict=True)),
     }
-    return {**{name: float(found[name]) for name in STATISTICS}, "n_tokens": len(values)}
+    return np.stack([found[name] for name in STATISTICS])
 
 
 def write_evaluations(

@@ -1,4 +1,4 @@
-"""What can be known of a trajectory at each fork without asking the model: measures of its text and its KL so far."""
+"""What can be known of a trajectory without asking the model: measures of its text and KL, at forks and at its end."""
 
 from collections.abc import Sequence
 
@@ -6,40 +6,40 @@ import numpy as np
 import polars as pl
 
 from .kl_history import kl_measures
-from .tables import KEYS
+from .tables import KEYS, sequences
 from .text_measures import text_measures
 
 
-def measure_prefixes(tokens: pl.DataFrame, forks: pl.DataFrame, statistic: str, n: int) -> pl.DataFrame:
-    """Return a row a trajectory and fork: KEYS, t, the measures of `text_measures` and those of `kl_measures`.
+def measure_trajectories(
+    tokens: pl.DataFrame, forks: pl.DataFrame, trajectories: pl.DataFrame, statistic: str, n: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return prefixes, a row a trajectory and fork, and texts, a row a trajectory.
 
-    tokens: KEYS, t, token_id, kl (nats). forks: KEYS, t; several readings of a fork are one row here. A measure is null
-    where the prefix is too short for it.
+    prefixes: KEYS, t, the measures of `text_measures` over tokens 1 to t, and those of `kl_measures`. texts: KEYS,
+    n_tokens, ended, and the measures of `text_measures` over the whole text. A measure is null where there are too few
+    tokens for it.
+
+    tokens: KEYS, t, token_id, kl (nats). forks: KEYS, t; several readings of a fork are one row here. trajectories:
+    KEYS, n_tokens, ended. statistic: the one of `kl_measures`, with n tokens as the head.
     """
-    grids = forks.select(*KEYS, "t").unique().sort("t").group_by(KEYS).agg("t").sort(KEYS)
-    rows = _with_sequences(grids, tokens)
-    prefixes = [np.array(each) for each in rows["t"].to_list()]
-    measures = text_measures(_arrays(rows, "token_id"), prefixes)
-    measures |= kl_measures(_arrays(rows, "kl"), prefixes, statistic, n)
-    return _with_measures(rows.select(*KEYS, "t").explode("t"), measures)
+    grids = forks.select(*KEYS, "t").unique().group_by(KEYS).agg(pl.col("t").sort())
+    rows = trajectories.select(*KEYS, "n_tokens", "ended")
+    for lists in (grids, sequences(tokens, "token_id", "kl")):
+        rows = rows.join(lists, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
+    texts, histories, grid = (_arrays(rows[name]) for name in ("token_id", "kl", "t"))
+    measures = text_measures(texts, [np.r_[t, len(text)].astype(int) for t, text in zip(grid, texts, strict=True)])
+    whole = np.cumsum([len(t) + 1 for t in grid]) - 1  # of each trajectory the last is its whole text
+    at_forks = {name: np.delete(values, whole) for name, values in measures.items()}
+    at_forks |= kl_measures(histories, grid, statistic, n)
+    return (
+        _with_measures(rows.select(*KEYS, "t").explode("t", empty_as_null=False), at_forks),
+        _with_measures(rows.select(*KEYS, "n_tokens", "ended"), {name: v[whole] for name, v in measures.items()}),
+    )
 
 
-def measure_texts(tokens: pl.DataFrame, trajectories: pl.DataFrame) -> pl.DataFrame:
-    """Return a row a trajectory: its keys, n_tokens, ended, and the measures of `text_measures` over its whole text."""
-    rows = _with_sequences(trajectories.select(*KEYS, "n_tokens", "ended"), tokens)
-    texts = _arrays(rows, "token_id")
-    measures = text_measures(texts, [np.array([len(text)]) for text in texts])
-    return _with_measures(rows.select(*KEYS, "n_tokens", "ended"), measures)
-
-
-def _with_sequences(rows: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
-    sequences = tokens.sort("t").group_by(KEYS, maintain_order=True).agg("token_id", "kl")
-    return rows.join(sequences, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
-
-
-def _arrays(rows: pl.DataFrame, column: str) -> Sequence[np.ndarray]:
-    """Return a column of lists as arrays; a trajectory without tokens has an empty one."""
-    return [np.empty(0) if each is None else each.to_numpy() for each in rows[column]]
+def _arrays(lists: pl.Series) -> Sequence[np.ndarray]:
+    """Return a column of lists as arrays; where there is no list the array is empty."""
+    return [np.empty(0, dtype=int) if each is None else each.to_numpy() for each in lists]
 
 
 def _with_measures(rows: pl.DataFrame, measures: dict[str, np.ndarray]) -> pl.DataFrame:

@@ -66,14 +66,14 @@ def _distinct(
 def _loop(ids: np.ndarray, place: np.ndarray, prefixes: Sequence[np.ndarray], starts: np.ndarray) -> np.ndarray:
     """Return the longest loop of each prefix, in tokens: a run of tokens equal to those one period earlier."""
     ids, place = ids.astype(np.int32), place.astype(np.int32)  # half the memory to pass through for every period
-    index = np.arange(len(ids), dtype=np.int32)
-    longest = np.zeros(len(ids), dtype=np.int32)
+    longest = np.zeros(len(ids), dtype=np.int64)
     for period in range(1, min(MAX_PERIOD, len(ids) - 1) + 1):
-        differs = np.ones(len(ids), dtype=bool)
-        differs[period:] = (ids[period:] != ids[:-period]) | (place[period:] < period)
-        run = index - np.maximum.accumulate(index * differs)
-        looped = np.flatnonzero(run >= period)
-        longest[looped] = np.maximum(longest[looped], run[looped] + period)
+        equal = period + np.flatnonzero((ids[period:] == ids[:-period]) & (place[period:] >= period))
+        index = np.arange(len(equal))
+        starts_run = np.diff(equal, prepend=-1) > 1
+        run = index - np.maximum.accumulate(index * starts_run) + 1
+        looped = equal[run >= period]
+        longest[looped] = np.maximum(longest[looped], run[run >= period] + period)
     ends = zip(starts, prefixes, strict=True)
     found = [np.r_[0, np.maximum.accumulate(longest[i : i + max(t, default=0)])][t] for i, t in ends]
     return np.concatenate([np.empty(0), *found])
