@@ -12,9 +12,9 @@ import tiny
 from steerdose.data import Question
 from steerdose.reading import (
     LEVELS,
-    breaking_dose,
     doses_to_read,
     excerpt,
+    first_dying_dose,
     method_section,
     prompts_to_read,
     render,
@@ -51,22 +51,22 @@ ONE, HALF = [3, None, None, None], [3, None, 5, None]
 @pytest.mark.parametrize(
     ("deaths", "sign", "dose", "word"),
     [
-        ({0: ALL, 1: ONE, 2: HALF, 3: ALL}, 1, 2.0, "weakest"),
+        ({0: ALL, 1: NONE, 2: ONE, 3: ALL}, 1, 2.0, "weakest"),
         ({0: NONE, 1: HALF, 2: NONE}, 1, 1.0, "weakest"),
-        ({0: NONE, 1: ONE, 2: ONE}, 1, 2.0, "strongest"),
+        ({0: ALL, 1: NONE, 2: NONE}, 1, 2.0, "strongest"),
         ({-3: ALL, -1: HALF, -0.5: NONE, 0: NONE, 1: ALL}, -1, -1.0, "weakest"),
         ({-2: NONE, -1: NONE, 0: NONE}, -1, -2.0, "strongest"),
     ],
 )
-def test_the_breaking_dose_is_the_weakest_that_kills_half_or_else_the_strongest(deaths, sign, dose, word):
-    found, reason = breaking_dose(lives(deaths), sign)
+def test_the_first_dying_dose_is_the_weakest_at_which_any_died_or_else_the_strongest(deaths, sign, dose, word):
+    found, reason = first_dying_dose(lives(deaths), sign)
     assert found == dose
     assert word in reason
-    assert breaking_dose(lives(deaths).reverse(), sign) == (found, reason)
+    assert first_dying_dose(lives(deaths).reverse(), sign) == (found, reason)
 
 
-def test_without_a_dose_of_a_sign_nothing_breaks():
-    assert breaking_dose(lives({0: ALL, 1: ALL}), -1) is None
+def test_without_a_dose_of_a_sign_none_is_the_first():
+    assert first_dying_dose(lives({0: ALL, 1: ALL}), -1) is None
 
 
 def test_doses_to_read_are_unsteered_then_each_sign_from_the_weakest():
@@ -75,7 +75,7 @@ def test_doses_to_read_are_unsteered_then_each_sign_from_the_weakest():
     assert found[1] == "the calibrated dose"
     assert list(doses_to_read(lives({0: NONE}))) == [0]
     both = doses_to_read(lives({0: NONE, 1: ALL}))
-    assert both[1] == "the calibrated dose; the weakest dose that kills at least half"
+    assert both[1] == "the calibrated dose; the weakest dose at which any died"
 
 
 def test_a_prompt_shows_its_texts_and_no_dose():

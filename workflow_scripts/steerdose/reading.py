@@ -1,4 +1,4 @@
-"""Trajectories to read: one question unsteered, at dose 1 and at the dose that breaks the method, side by side."""
+"""Trajectories to read: one question unsteered, at dose 1 and at the first dying dose, side by side."""
 
 from collections.abc import Sequence
 from itertools import groupby, pairwise
@@ -21,23 +21,23 @@ MARKS = [0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
 VISIBLE = {code: f"⟨U+{code:04X}⟩" for code in (*CONTROLS, *MARKS)}
 
 
-def breaking_dose(lifetimes: pl.DataFrame, sign: float) -> tuple[float, str] | None:
-    """Return the weakest alpha of a sign (1 or -1) at which at least half of the trajectories died, and that in words.
+def first_dying_dose(lifetimes: pl.DataFrame, sign: float) -> tuple[float, str] | None:
+    """Return the weakest alpha of a sign (1 or -1) at which a trajectory died, and that in words.
 
-    Where no dose kills half it is the strongest; None without any dose of that sign. lifetimes: of one method.
+    Where nobody died at any dose it is the strongest; None without any dose of that sign. lifetimes: of one method.
     """
     strength = pl.col("alpha") * sign
-    doses = lifetimes.filter(strength > 0).group_by("alpha").agg(pl.col("died").mean()).sort(strength)
-    deadly = doses.filter(pl.col("died") >= 0.5)
+    doses = lifetimes.filter(strength > 0).group_by("alpha").agg(pl.col("died").any()).sort(strength)
+    deadly = doses.filter("died")
     if deadly.height:
-        return deadly["alpha"][0], "the weakest dose that kills at least half"
-    return (doses["alpha"][-1], "the strongest dose; no dose kills half") if doses.height else None
+        return deadly["alpha"][0], "the weakest dose at which any died"
+    return (doses["alpha"][-1], "the strongest dose; nobody died at any") if doses.height else None
 
 
 def doses_to_read(lifetimes: pl.DataFrame) -> dict[float, str]:
     """Return the alphas whose texts are shown, 0 first and then from the weakest of each sign, each with the reason.
 
-    They are 0 and, of each sign that was rolled out, the calibrated dose and the breaking one. A prompt has no
+    They are 0 and, of each sign that was rolled out, the calibrated dose and the first dying one. A prompt has no
     coefficient and so no doses: its two texts are shown.
     """
     reasons: dict[float, list[str]] = {0.0: []}
@@ -45,7 +45,7 @@ def doses_to_read(lifetimes: pl.DataFrame) -> dict[float, str]:
     for sign, text in ((1.0, "positive"), (-1.0, "negative")):
         if sign in lifetimes["alpha"]:
             reasons.setdefault(sign, []).append(f"the {text} text" if is_prompt else "the calibrated dose")
-        found = None if is_prompt else breaking_dose(lifetimes, sign)
+        found = None if is_prompt else first_dying_dose(lifetimes, sign)
         if found:
             reasons.setdefault(found[0], []).append(found[1])
     return {alpha: "; ".join(reasons[alpha]) for alpha in sorted(reasons, key=lambda alpha: (alpha < 0, abs(alpha)))}
@@ -54,10 +54,10 @@ def doses_to_read(lifetimes: pl.DataFrame) -> dict[float, str]:
 def prompts_to_read(lifetimes: pl.DataFrame, count: int) -> list[str]:
     """Return `count` prompts evenly spread from the first to die to the last to live, both included, at one dose.
 
-    The dose is the breaking one of the positive sign, or of the negative one where there is no positive dose. Ties are
-    broken by id, so equal lifetimes give equal prompts.
+    The dose is the first dying one of the positive sign, or of the negative one where there is no positive dose. Ties
+    are broken by id, so equal lifetimes give equal prompts.
     """
-    dose = breaking_dose(lifetimes, 1) or breaking_dose(lifetimes, -1) or (0.0, "")
+    dose = first_dying_dose(lifetimes, 1) or first_dying_dose(lifetimes, -1) or (0.0, "")
     order = lifetimes.filter(alpha=dose[0]).sort(~pl.col("died"), "duration", "prompt_id")["prompt_id"]
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
     return order.gather(places).to_list()
