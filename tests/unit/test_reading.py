@@ -9,12 +9,17 @@ import browser
 import polars as pl
 import pytest
 import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import reading as twin
 from steerdose.data import Question
 from steerdose.reading import (
     LEVELS,
+    STEP,
     doses_to_read,
     excerpt,
     first_dying_dose,
+    load_decoder,
     method_section,
     prompts_to_read,
     render,
@@ -22,6 +27,7 @@ from steerdose.reading import (
     split_text,
     with_pmass,
 )
+from transformers import ByT5Tokenizer
 
 TEMPLATE = Path(__file__).parents[2] / "workflow_scripts/templates/reading.html"
 KEYS = {"model": "m", "behavior": "b", "seed": 0, "method": "lora"}
@@ -128,6 +134,36 @@ def test_bytes_that_are_no_character_are_shown_as_such():
     assert "".join(split_text(tokenizer, ids, 0, len(ids))) == tokenizer.decode(ids)
 
 
+TOKENIZER = tiny.tokenizer()
+WORDS = [TOKENIZER(text).input_ids for text in ("a", " b", "日", "👩‍👩‍👧", "�", "<|end|>")]
+words = st.lists(st.one_of(st.sampled_from(WORDS), st.lists(st.integers(0, len(TOKENIZER) - 1), max_size=20)))
+
+
+@given(words, st.data())
+def test_texts_of_tokens_are_those_of_the_whole_decoded_up_to_each(parts, data):
+    ids = [token for part in parts for token in part]
+    last = data.draw(st.integers(0, len(ids)))
+    first = data.draw(st.integers(0, last))
+    assert split_text(TOKENIZER, ids, first, last) == twin.split_text(TOKENIZER, ids, first, last)
+
+
+def test_a_character_of_many_bytes_and_many_that_are_none_stand_whole_at_every_border():
+    ids = [*TOKENIZER("日" * STEP).input_ids, *TOKENIZER("日").input_ids[1:2] * 3 * STEP, *TOKENIZER("ab").input_ids]
+    for first in range(len(ids)):
+        assert split_text(TOKENIZER, ids, first, len(ids)) == twin.split_text(TOKENIZER, ids, first, len(ids))
+
+
+@pytest.mark.parametrize("kind", [tiny.tokenizer, ByT5Tokenizer])
+def test_the_decoder_of_a_model_is_that_of_its_tokenizer(kind, tmp_path):
+    tokenizer = kind()
+    tokenizer.save_pretrained(tmp_path)
+    assert (tmp_path / "tokenizer.json").exists() == (kind is tiny.tokenizer)
+    ids = [*tokenizer("naïve 日本").input_ids, tokenizer.eos_token_id]
+    decoder = load_decoder(tmp_path)
+    assert "".join(split_text(decoder, ids, 0, len(ids))) == tokenizer.decode(ids)
+    assert tokenizer.eos_token in tokenizer.decode(ids)
+
+
 def test_shades_join_neighbours_of_one_level():
     low, high = LEVELS[0], LEVELS[-1]
     kl = [0.0, low - 0.01, low, low, high, 0.0]
@@ -160,7 +196,7 @@ def page(texts, deaths, n_tokens=1000):
         for alpha, tokens in ids.items()
         for t, token in enumerate(tokens, start=1)
     ]  # fmt: skip
-    section = method_section(tokenizer, pl.DataFrame(rows), cohort, 1, n_tokens)
+    section = method_section(tokenizer, pl.LazyFrame(rows), cohort, 1, n_tokens)
     questions = {"q0": Question("q0", "topic", f"Is this safe? {HOSTILE[:60]}", True)}
     cell = {"model": "m", "behavior": "b", "seed": 0}
     return render(TEMPLATE, cell=cell, sections=[section], questions=questions, threshold=0.7, levels=LEVELS)
