@@ -13,8 +13,9 @@ import yaml
 from reference.effective_weights import effective_deltas
 from reference.rollout import steered_copy
 from steerdose.adapters import target_modules, train, training_examples
-from steerdose.delta import MODES, adapter_delta, matrix, merge_diff
+from steerdose.delta import MODES, adapter_delta, merge_diff
 from steerdose.dose import calibrate_alpha
+from steerdose.edits import matrix
 from steerdose.models import LoadedModel
 from steerdose.steering import Steering, steer
 from steerdose.tables import read_json, read_table, write_json

@@ -16,7 +16,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from .edits import Dense, Edit, LowRank
+from .edits import Dense, Edit, LowRank, matrix
 from .errors import SteerdoseError
 from .models import load_model
 from .steering import Steering
@@ -90,15 +90,6 @@ def factorise(dW: Tensor, tolerance: float = RANK_TOLERANCE) -> Edit:
                 return LowRank(A=Vh[:rank].float().contiguous(), B=(Q @ U[:, :rank] * s[:rank]).float().contiguous())
             break
     return Dense(dW.float())
-
-
-def matrix(edit: Edit) -> Tensor:
-    """Return the delta that a stored weight edit stands for, (out, in) in float64."""
-    if isinstance(edit, LowRank):
-        return edit.B.double() @ edit.A.double()
-    if isinstance(edit, Dense):
-        return edit.dW.double()
-    raise SteerdoseError(f"{type(edit).__name__} edits an output, not a weight; give LowRank or Dense")
 
 
 def norm(deltas: Deltas) -> float:

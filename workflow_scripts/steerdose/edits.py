@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from .errors import SteerdoseError
+
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -93,6 +95,15 @@ class Dense(Edit):
 
     def norm(self) -> float:
         return float(self.dW.double().norm())
+
+
+def matrix(edit: Edit) -> Tensor:
+    """Return the delta that a stored weight edit stands for, (out, in) in float64."""
+    if isinstance(edit, LowRank):
+        return edit.B.double() @ edit.A.double()
+    if isinstance(edit, Dense):
+        return edit.dW.double()
+    raise SteerdoseError(f"{type(edit).__name__} edits an output, not a weight; give LowRank or Dense")
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from .delta import matrix
-from .edits import Add, Dense, Edit, LowRank
+from .edits import Add, Dense, Edit, LowRank, matrix
 from .errors import SteerdoseError
 from .models import find_blocks, load_model, text_config
 from .steering import Steering
