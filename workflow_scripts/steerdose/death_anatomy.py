@@ -87,7 +87,10 @@ def _judge(dying: pl.DataFrame, at_risk: pl.DataFrame, significance: float) -> I
     """Yield a row a death that has a history: its keys, ratios, scope, number of survivors, and p of both ratios."""
     enough = math.ceil(round(1 / significance, 9)) - 1
     pools = {
-        scope: {key: part.select("peak", "level").to_numpy() for key, part in at_risk.group_by(*columns, "t")}
+        scope: {
+            tuple(key): np.stack([peak, level], axis=1)
+            for *key, peak, level in at_risk.group_by(*columns, "t").agg("peak", "level").iter_rows()
+        }
         for scope, columns in SCOPES.items()
     }
     nobody = np.empty((0, 2))
