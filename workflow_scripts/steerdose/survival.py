@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 from lifelines import KaplanMeierFitter
 from lifelines.utils import restricted_mean_survival_time
-from scipy.special import expit, logit
-from scipy.stats import binomtest
+from scipy.special import betaincinv, expit, logit
 from scipy.stats import t as student_t
 
 from .errors import SteerdoseError
@@ -234,10 +233,11 @@ def _turnbull(at_risk: np.ndarray, survival: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _clopper_pearson(alive: int, n: int, confidence: float) -> tuple[float, float]:
-    if n == 0:
-        return 0.0, 1.0
-    interval = binomtest(int(alive), int(n)).proportion_ci(confidence, method="exact")
-    return float(interval.low), float(interval.high)
+    """Return the exact bounds of a share of which `alive` of n were counted, as quantiles of beta distributions."""
+    dead, tail = n - alive, (1 - confidence) / 2
+    low = betaincinv(alive, dead + 1, tail) if alive else 0.0
+    high = betaincinv(alive + 1, dead, 1 - tail) if dead else 1.0
+    return float(low), float(high)
 
 
 def _restricted_mean(curve: pl.DataFrame, rmst: float, confidence: float) -> dict[str, float | None]:
