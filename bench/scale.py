@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--alphas", type=int, default=12)
     parser.add_argument("--prompts", type=int, default=24)
     parser.add_argument("--window", type=int, default=4096)
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
     parser.add_argument("--folder", type=Path, help="keep the study there; an existing one is used again")
     parser.add_argument("targets", nargs="*", default=["all"])
     given = parser.parse_args()
@@ -180,8 +181,8 @@ def main() -> None:
     watch = Watch()
     watch.start()
     start = time.time()
-    command = ["snakemake", "--configfile", "scale.yaml", "--cores", "1", "--rerun-triggers", "mtime", "--keep-going",
-               "--quiet", "all", "--", *given.targets]  # fmt: skip
+    command = ["snakemake", "--configfile", "scale.yaml", "--cores", str(given.cores), "--rerun-triggers", "mtime",
+               "--keep-going", "--quiet", "all", "--", *given.targets]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": ""}
     done = subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, check=False)
     wall = time.time() - start
@@ -195,7 +196,7 @@ def main() -> None:
     for rule, count, seconds, processor, peak in by_rule.sort("processor", descending=True).iter_rows():
         print(f"{rule:<32}{count:>5}{seconds:>10.1f}{processor:>10.1f}{peak:>10.0f}")
     print(f"{'sum':<37}{jobs['seconds'].sum():>10.1f}{jobs['processor'].sum():>10.1f}{jobs['peak'].max():>10.0f}")
-    print(f"{'all, on one core, with snakemake':<37}{wall:>10.1f}   exit status {done.returncode}")
+    print(f"{f'all, on {given.cores} cores, with snakemake':<37}{wall:>10.1f}   exit status {done.returncode}")
 
 
 if __name__ == "__main__":
