@@ -3,6 +3,7 @@
 import itertools
 
 import matplotlib
+import numpy as np
 import polars as pl
 import pytest
 from figure_examples import (
@@ -22,7 +23,7 @@ from figure_examples import (
     with_prompts,
 )
 from steerdose.calibration_figure import calibration_figure
-from steerdose.figures import save
+from steerdose.figures import fork_axis, grid_labels, kl_axis, panel_grid, save
 from steerdose.kl_fan_figure import kl_fan_figure
 from steerdose.kl_quantiles import even_edges, kl_quantiles
 from steerdose.survival_by_dose_figure import survival_by_dose_figure
@@ -75,6 +76,29 @@ def test_no_text_lies_on_another_or_outside(study):
             assert not box.overlaps(other), (name, a, b)
         for text, box in seen:
             assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, (name, text)
+
+
+def test_axes_without_labels_are_drawn_where_matplotlib_has_them():
+    figure, axes = panel_grid([[("one", pl.DataFrame()), ("two", pl.DataFrame())]], 2, [1, 0.5])
+    for each in axes.flat:
+        kl_axis(each, 9)
+        fork_axis(each, [0, 1, 10, 100])
+        each.spines[["left", "bottom"]].set_position(("outward", 5))
+    render(figure)
+    upper = axes[0, 0, 1]  # no labels at the left, none below
+    expected = []
+    sides = (upper.xaxis, upper.spines.bottom, (0, 1)), (upper.yaxis, upper.spines.left, (1, 0))
+    for axis, spine, out in sides:
+        expected.append(spine.get_transform().transform(spine.get_path().vertices))
+        for line in (tick.tick1line for tick in axis.get_major_ticks()):
+            start = line.get_transform().transform(line.get_xydata())[0]
+            expected.append([start, start - 3.5 / 72 * figure.dpi * np.array(out)])
+    grid_labels(figure, "x", "y", [])
+    found = figure.dpi * np.array(figure.artists[0].get_segments())
+    assert all(np.isclose(found, line).all(axis=(1, 2)).any() for line in expected)
+    assert len(expected) == 2 + 4 + 5
+    assert len(found) == 2 * (1 + 4) + 2 * (1 + 5)
+    assert [each.xaxis.get_visible() for each in axes.flat] == [False, False, True, True]
 
 
 def test_saved_bytes_depend_on_the_figure_only(tmp_path):

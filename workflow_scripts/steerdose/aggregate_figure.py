@@ -28,18 +28,20 @@ def aggregate_figure(kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[
     drawn where at least `fewest` trajectories are left.
     """
     times = sorted({0, *kl["stop"].unique()})
+    keys = [*CELL, "method", "alpha"]
+    forks = pmass.filter(pl.col("left") >= fewest).partition_by(keys, as_dict=True)
     columns, rows = arrange(kl.sort("alpha", maintain_order=True), (*CELL, "method"), "alpha", most=6)
     figure, axes = panel_grid(rows, columns, [1.15, 0.9])
     highest = float(kl["p90"].drop_nulls().to_numpy().max(initial=0))
-    kl_axis(axes[0, 0, 0], highest)
-    fork_axis(axes[0, 0, 0], times, labels=4)
-    axes[0, 1, 0].set(ylim=(0, 1), yticks=[0, 0.5, 1])
     for (upper, lower), title, panel in panels_on(rows, axes):
+        kl_axis(upper, highest)
+        fork_axis(upper, times, labels=4)
+        fork_axis(lower, times, labels=4)
+        lower.set(ylim=(0, 1), yticks=[0, 0.5, 1])
         upper.set_title(title)
         draw_fan(upper, panel, fewest)
         lower.spines[["left", "bottom"]].set_position(("outward", 4))  # points at 0 stay clear of the axis line
-        here = pmass.join(panel.head(1), on=[*CELL, "method", "alpha"], how="semi", maintain_order="left")
-        _draw_pmass(lower, here.filter(pl.col("left") >= fewest))
+        _draw_pmass(lower, forks.get(panel.select(keys).row(0), pmass.clear()))
         lower.axhline(thresholds[panel["model"][0]], **THRESHOLD)
     handles = [
         *fan_handles(),

@@ -10,9 +10,12 @@ import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from .tables import replacing
 
@@ -20,7 +23,7 @@ CELL = ("model", "behavior", "seed")
 STYLE = {
     **{"font.size": 10, "figure.labelsize": 10, "axes.titlesize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9},
     **{"axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False},
-    **{"xtick.minor.size": 0, "ytick.minor.size": 0},
+    **{"xtick.minor.size": 0, "ytick.minor.size": 0, "axes.titley": 1},  # else every title's place is searched for
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 ALIVE, DEAD = "#8CC8F0", "#A83C0A"  # light and dark: they differ in grey too
@@ -87,15 +90,22 @@ def fork_axis(axes: Axes, times: Sequence[int], labels: float = 8.5) -> list[int
     axes.set_xscale("symlog", linthresh=1, linscale=0.3)
     axes.set_xlim(0, times[-1])
     ticks = sparse(axes, times, labels)
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    _set_ticks(axes.xaxis, ticks)
     return ticks
 
 
 def kl_axis(axes: Axes, highest: float) -> None:
     """Set an axis of KL from 0, logarithmic above its first tick; `highest` is the largest value on it."""
+    top = 1.3 * max(highest, KL_TICKS[1])
     axes.set_yscale("symlog", linthresh=KL_TICKS[1], linscale=0.5)
-    axes.set_yticks(KL_TICKS, [f"{tick:g}" for tick in KL_TICKS])
-    axes.set_ylim(0, 1.3 * max(highest, KL_TICKS[1]))
+    axes.set_ylim(0, top)
+    _set_ticks(axes.yaxis, [tick for tick in KL_TICKS if tick <= top])
+
+
+def _set_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    """Set where ticks are; unlike those of `set_ticks` they are made when drawn, and inner axes of a grid need none."""
+    axis.set(major_locator=FixedLocator(ticks), major_formatter=StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def sparse(axes: Axes, times: Sequence[Tick], labels: float = 8.5) -> list[Tick]:
@@ -176,7 +186,8 @@ def panel_grid(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure with axes (rows, heights, columns) of fixed sizes (inches), and room for a legend at the right.
 
-    All axes share x, those of one height y. Constrained layout takes minutes for the hundreds of axes of a grid.
+    The caller sets scales, limits and ticks of each. Shared axes and constrained layout take much longer, with the
+    square of the hundreds of axes of a grid.
     """
     left, right, below, beside, inner = 0.95, 2.15, 0.75, 0.28, 0.14
     if len(rows) == 1:
@@ -193,7 +204,9 @@ def panel_grid(
         for column in range(columns):
             place = (left + (width + beside) * column, top, width, heights[part])
             box = (place[0] / size[0], place[1] / size[1], place[2] / size[0], place[3] / size[1])
-            each = figure.add_axes(box, sharex=axes[0, 0, 0], sharey=axes[0, part, 0])
+            each = figure.add_axes(box)
+            for axis in (each.xaxis, each.yaxis):
+                axis.set_label_coords(0, 0)  # there is none: no place is searched for it
             lowest = row == len(rows) - 1 or column >= len(rows[row + 1])
             each.tick_params(labelleft=column == 0, labelbottom=lowest and part == len(heights) - 1)
             axes[row, part, column] = each
@@ -201,8 +214,30 @@ def panel_grid(
 
 
 def grid_labels(figure: Figure, x: str, y: str, handles: list[Any], title: str = "") -> None:
-    """Write the labels of a `panel_grid` and its legend."""
+    """Write the labels of a `panel_grid` and its legend, and draw its inner axes."""
     width, height = figure.get_size_inches()
     figure.supxlabel(x, y=0.12 / height, va="bottom", x=0.5 * (1 - 1.2 / width))
     figure.supylabel(fill(y, int(13 * height)), x=0.08 / width, ha="left")
     figure.legend(handles=handles, loc="center left", bbox_to_anchor=(1 - 2.05 / width, 0.5), title=title or None)
+    lines = [line for axes in figure.axes for line in _inner_lines(axes)]
+    look = {"colors": "black", "linewidths": matplotlib.rcParams["axes.linewidth"], "zorder": 1}
+    figure.add_artist(LineCollection(lines, transform=figure.dpi_scale_trans, **look))
+
+
+def _inner_lines(axes: Axes) -> Iterator[np.ndarray]:
+    """Yield spine and tick marks (inches) of every axis without labels, and hide it: each tick is five artists."""
+    sides = (axes.xaxis, "bottom", axes.get_xaxis_transform), (axes.yaxis, "left", axes.get_yaxis_transform)
+    for along, (axis, side, transform) in enumerate(sides):
+        if axis.get_tick_params()[f"label{side}"]:
+            continue
+        axis.set_visible(False)
+        axes.spines[side].set_visible(False)
+        low, high = axis.get_view_interval()
+        places = [low, high, *(tick for tick in axis.get_majorticklocs() if low <= tick <= high)]
+        points = np.zeros((len(places), 2))
+        points[:, along] = places
+        starts = transform("tick1").transform(points) / axes.figure.dpi
+        ends = starts.copy()
+        ends[:, 1 - along] -= matplotlib.rcParams["xtick.major.size"] / 72
+        yield starts[:2]
+        yield from np.stack([starts, ends], axis=1)[2:]

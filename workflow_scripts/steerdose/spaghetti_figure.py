@@ -74,9 +74,9 @@ def draw_spaghetti(
     rows = [[(title + _note(panel), panel) for title, panel in row] for row in rows]
     figure, axes = panel_grid(rows, columns, [1.3])
     highest = [float(column.to_numpy().max(initial=0)) for column in (lines[value], lines["level"].drop_nulls())]
-    kl_axis(axes[0, 0, 0], max(highest))
-    axes[0, 0, 0].set_xlim(0, medians["stop"].max())
     for (each,), title, panel in panels_on(rows, axes):
+        kl_axis(each, max(highest))
+        each.set_xlim(0, medians["stop"].max())
         each.set_title(title)
         each.spines[["left", "bottom"]].set_position(("outward", 5))
         _draw_lines(each, panel, value, rasterized=len(lines) > MOST_VECTORS)
