@@ -25,7 +25,7 @@ from figure_examples import (
 from steerdose.calibration_figure import calibration_figure
 from steerdose.figures import fork_axis, grid_labels, kl_axis, panel_grid, save
 from steerdose.kl_fan_figure import kl_fan_figure
-from steerdose.kl_quantiles import even_edges, kl_quantiles
+from steerdose.kl_quantiles import even_edges, kl_quantiles, numbered
 from steerdose.survival_by_dose_figure import survival_by_dose_figure
 from steerdose.survival_figure import survival_figure
 from steerdose.training_figure import training_figure
@@ -51,7 +51,7 @@ def every_figure(methods, alphas, models=("m",), prompts=()):
     yield "spaghetti", spaghetti(steps, lives, calibrations, smoothing=5)
     yield "spaghetti_normalised", normalised(steps, lives)
     yield "aggregate", aggregate(steps, lives)
-    yield "kl_fan", kl_fan_figure(kl_quantiles(steps, lives, even_edges(24, 8)), 2)
+    yield "kl_fan", kl_fan_figure(kl_quantiles(numbered(steps, lives), lives, even_edges(24, 8)), 2)
 
 
 @pytest.mark.parametrize(
