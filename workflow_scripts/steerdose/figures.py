@@ -42,7 +42,13 @@ END: Style = {"color": "black", "linestyle": "", "marker": "|", "markersize": 8,
 
 
 def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
-    """Write both files; equal figures give equal bytes, since ids are salted and dates and versions left out."""
+    """Write both files; equal figures give equal bytes, since ids are salted and dates and versions left out.
+
+    The layout is made once, for both files: matplotlib would make it, and draw the figure for it, once for each.
+    """
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     with matplotlib.rc_context({"svg.hashsalt": "steerdose"}), replacing(png) as pixels, replacing(svg) as vectors:
         figure.savefig(pixels, dpi=160, metadata={"Software": None})
         figure.savefig(vectors, metadata={"Date": None, "Creator": None})
