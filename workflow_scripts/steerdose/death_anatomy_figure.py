@@ -59,8 +59,11 @@ def _draw_bars(axes: Axes, panel: pl.DataFrame, bars: tuple[dict[str, Style], ..
         foot = np.zeros(len(panel))
         for column, look in looks.items():
             share = (panel[column] / panel["n"]).to_numpy()
-            line = {"linewidth": EDGE["linewidth"] * (share > 0)}
-            axes.bar(places + left, share, width, foot, align="edge", **(look | EDGE | line))
+            seen = {
+                "linewidth": EDGE["linewidth"] * (share > 0),
+                "hatch": np.where(share > 0, look.get("hatch"), None),  # an unseen one takes its time too
+            }
+            axes.bar(places + left, share, width, foot, align="edge", **(look | EDGE | seen))
             foot += share
     labels = [f"{alpha:g}" for alpha in panel["alpha"]]
     axes.set_xticks(places, labels, rotation=90 if sum(map(len, labels)) > 20 else 0)
