@@ -1,5 +1,6 @@
 """What holds for every figure: no text lies on another, equal figures are equal files."""
 
+import gc
 import itertools
 
 import matplotlib
@@ -115,3 +116,4 @@ def test_drawing_leaves_global_settings_alone(tmp_path):
     before = dict(matplotlib.rcParams)
     save(training_figure(training(["lora"])), tmp_path / "one.png", tmp_path / "one.svg")
     assert dict(matplotlib.rcParams) == before
+    assert gc.isenabled()

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-import matplotlib
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .figures import CELL, STYLE, Style, arrange, fork_axis, grid_labels, kl_axis, panel_grid, panels_on
+from .figures import CELL, Style, arrange, drawing, fork_axis, grid_labels, kl_axis, panel_grid, panels_on
 from .kl_fan_figure import draw_fan, fan_handles
 
 READINGS: dict[str, Style] = {  # the steered points are smaller and lie on top
@@ -19,7 +19,7 @@ SPREAD: Style = {"color": "black", "linewidth": 1}
 THRESHOLD: Style = {"color": "black", "linestyle": ":", "linewidth": 1.2}
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def aggregate_figure(kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[str, float], fewest: int) -> Figure:
     """Draw KL (nats) above and pmass below, a pair of panels a dose, against tokens generated.
 
@@ -59,7 +59,8 @@ def aggregate_figure(kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[
 
 def _draw_pmass(axes: Axes, pmass: pl.DataFrame) -> None:
     steered = pmass.filter(reading="steered")
-    axes.vlines(steered["t"], steered["p10"], steered["p90"], clip_on=False, **SPREAD)
+    spans = [[(t, low), (t, high)] for t, low, high in steered.select("t", "p10", "p90").iter_rows()]
+    axes.add_collection(LineCollection(spans, clip_on=False, **SPREAD), autolim=False)
     for reading, look in READINGS.items():
         points = pmass.filter(reading=reading)
         axes.plot(points["t"], points["p50"], clip_on=False, **look)

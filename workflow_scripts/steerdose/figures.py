@@ -1,6 +1,8 @@
 """What the figures share: one style, looks of doses, methods and prompts, panels in rows; each has its own module."""
 
+import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from textwrap import fill
@@ -15,7 +17,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from .tables import replacing
 
@@ -41,6 +43,25 @@ Style = dict[str, Any]  # Line2D properties
 END: Style = {"color": "black", "linestyle": "", "marker": "|", "markersize": 8, "markeredgewidth": 1.2}
 
 
+@contextmanager
+def _no_search() -> Iterator[None]:
+    """Pause the search for unused cycles: the hundreds of thousands of parts of a figure all stay in use."""
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
+
+
+@contextmanager
+def drawing(style: Style | None = None) -> Iterator[None]:
+    """Set STYLE and `style` while a figure is built."""
+    with _no_search(), matplotlib.rc_context(STYLE | (style or {})):
+        yield
+
+
 def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
     """Write both files; equal figures give equal bytes, since ids are salted and dates and versions left out.
 
@@ -49,7 +70,8 @@ def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
     if engine := figure.get_layout_engine():
         engine.execute(figure)
         figure.set_layout_engine(None)
-    with matplotlib.rc_context({"svg.hashsalt": "steerdose"}), replacing(png) as pixels, replacing(svg) as vectors:
+    salt = {"svg.hashsalt": "steerdose"}
+    with _no_search(), matplotlib.rc_context(salt), replacing(png) as pixels, replacing(svg) as vectors:
         figure.savefig(pixels, dpi=160, metadata={"Software": None})
         figure.savefig(vectors, metadata={"Date": None, "Creator": None})
 
@@ -89,6 +111,12 @@ def method_styles(methods: Sequence[str]) -> dict[str, Style]:
         }
         for i, method in enumerate(methods)
     }
+
+
+def token_axis(axes: Axes, window: int) -> None:
+    """Set the linear axis of tokens, with ticks that follow from the window: axes with and without labels agree."""
+    axes.set_xlim(0, window)
+    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]))
 
 
 def fork_axis(axes: Axes, times: Sequence[int], labels: float = 8.5) -> list[int]:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -16,14 +15,15 @@ from .figures import (
     DEAD,
     END,
     HALO,
-    STYLE,
     Style,
     arrange,
+    drawing,
     grid_labels,
     kl_axis,
     panel_grid,
     panels_on,
     sign_of_alpha,
+    token_axis,
 )
 
 MOST_VECTORS = 100_000  # points; more are drawn as pixels in the svg too
@@ -53,7 +53,7 @@ def spaghetti_figure(
     )
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def draw_spaghetti(
     lines: pl.DataFrame,
     medians: pl.DataFrame,
@@ -74,12 +74,12 @@ def draw_spaghetti(
     rows = [[(title + _note(panel), panel) for title, panel in row] for row in rows]
     figure, axes = panel_grid(rows, columns, [1.3])
     highest = lines.select(pl.max_horizontal(pl.col(value).list.max(), "level").max()).item()
-    window, many = medians["stop"].max(), lines["t"].list.len().sum() > MOST_VECTORS
+    window, many = medians["stop"].to_numpy().max(), lines["t"].list.len().sum() > MOST_VECTORS
     panel_keys = [*CELL, "method", "alpha"]
     middles = medians.partition_by(panel_keys, as_dict=True)
     for (each,), title, panel in panels_on(rows, axes):
         kl_axis(each, highest)
-        each.set_xlim(0, window)
+        token_axis(each, window)
         each.set_title(title)
         each.spines[["left", "bottom"]].set_position(("outward", 5))
         _draw_lines(each, panel, value, rasterized=many)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -16,10 +15,10 @@ from matplotlib.transforms import ScaledTranslation
 
 from .figures import (
     CELL,
-    STYLE,
     Style,
     arrange,
     dose_styles,
+    drawing,
     fork_axis,
     panels_on,
     prompt_handles,
@@ -60,7 +59,7 @@ def survival_figure(curve: pl.DataFrame) -> Figure:
     return draw_survival(curve, "method", doses)
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def draw_survival(curve: pl.DataFrame, panel_by: str, series: Series) -> Figure:
     """Draw a panel a value of `panel_by` and a curve a value of `series`, in rows that start with each cell."""
     steered, prompts = split_prompts(curve)
