@@ -8,7 +8,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from steerdose.aggregate_figure import aggregate_figure
 from steerdose.kl_history import normalised_kl
-from steerdose.kl_quantiles import even_edges, fork_quantiles, kl_quantiles, thinned_lines
+from steerdose.kl_quantiles import even_edges, fork_quantiles, kl_quantiles, numbered, thinned_lines
 from steerdose.spaghetti_figure import spaghetti_figure
 from steerdose.spaghetti_normalised_figure import spaghetti_normalised_figure
 from steerdose.survival import kaplan_meier
@@ -69,7 +69,8 @@ def targets(methods, target=1.0):
 
 
 def spaghetti(tokens, lives, calibration, smoothing=0, fewest=3):
-    lines, medians = thinned_lines(tokens, lives), kl_quantiles(tokens, lives, even_edges(tokens["t"].max(), 256))
+    rows, edges = numbered(tokens, lives), even_edges(tokens["t"].max(), 256)
+    lines, medians = thinned_lines(rows, lives), kl_quantiles(rows, lives, edges)
     return spaghetti_figure(lines, medians, calibration, smoothing, fewest)
 
 
@@ -82,12 +83,12 @@ def forks(lives, times=(0, 2, 8, 24)):
 
 
 def aggregate(tokens, lives, fewest=2):
-    kl = kl_quantiles(tokens, lives, [0, 2, 8, 24])
+    kl = kl_quantiles(numbered(tokens, lives), lives, [0, 2, 8, 24])
     return aggregate_figure(kl, fork_quantiles(forks(lives), "first"), dict.fromkeys(lives["model"], 0.6), fewest)
 
 
 def normalised(tokens, lives, smoothing=0, fewest=3):
-    scaled = normalised_kl(tokens, 20).drop_nulls("normalised")
+    scaled = normalised_kl(numbered(tokens, lives), 20).drop_nulls("normalised")
     edges = even_edges(scaled["t"].max() or 1, 256)
     lines, medians = thinned_lines(scaled, lives, "normalised"), kl_quantiles(scaled, lives, edges, "normalised")
     return spaghetti_normalised_figure(lines, medians, smoothing, fewest, 20)
@@ -122,6 +123,12 @@ def render(figure):
 def panel(figure, title):
     """The axes whose title's last line is `title`."""
     return next(axes for axes in figure.axes if axes.get_title(loc="left").split("\n")[-1] == title)
+
+
+def drawn_lines(figure, axes):
+    """The collections of lines of a panel: below the median, which belong to the figure, and above it."""
+    behind = [lines for lines in figure.artists if lines.get_transform() is axes.transData]
+    return [*behind, *axes.collections]
 
 
 def legend_texts(figure):

@@ -1,8 +1,10 @@
 """What holds for every figure: no text lies on another, equal figures are equal files."""
 
+import gc
 import itertools
 
 import matplotlib
+import numpy as np
 import polars as pl
 import pytest
 from figure_examples import (
@@ -22,9 +24,9 @@ from figure_examples import (
     with_prompts,
 )
 from steerdose.calibration_figure import calibration_figure
-from steerdose.figures import save
+from steerdose.figures import fork_axis, grid_labels, kl_axis, panel_grid, save
 from steerdose.kl_fan_figure import kl_fan_figure
-from steerdose.kl_quantiles import even_edges, kl_quantiles
+from steerdose.kl_quantiles import even_edges, kl_quantiles, numbered
 from steerdose.survival_by_dose_figure import survival_by_dose_figure
 from steerdose.survival_figure import survival_figure
 from steerdose.training_figure import training_figure
@@ -50,7 +52,7 @@ def every_figure(methods, alphas, models=("m",), prompts=()):
     yield "spaghetti", spaghetti(steps, lives, calibrations, smoothing=5)
     yield "spaghetti_normalised", normalised(steps, lives)
     yield "aggregate", aggregate(steps, lives)
-    yield "kl_fan", kl_fan_figure(kl_quantiles(steps, lives, even_edges(24, 8)), 2)
+    yield "kl_fan", kl_fan_figure(kl_quantiles(numbered(steps, lives), lives, even_edges(24, 8)), 2)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,29 @@ def test_no_text_lies_on_another_or_outside(study):
             assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, (name, text)
 
 
+def test_axes_without_labels_are_drawn_where_matplotlib_has_them():
+    figure, axes = panel_grid([[("one", pl.DataFrame()), ("two", pl.DataFrame())]], 2, [1, 0.5])
+    for each in axes.flat:
+        kl_axis(each, 9)
+        fork_axis(each, [0, 1, 10, 100])
+        each.spines[["left", "bottom"]].set_position(("outward", 5))
+    render(figure)
+    upper = axes[0, 0, 1]  # no labels at the left, none below
+    expected = []
+    sides = (upper.xaxis, upper.spines.bottom, (0, 1)), (upper.yaxis, upper.spines.left, (1, 0))
+    for axis, spine, out in sides:
+        expected.append(spine.get_transform().transform(spine.get_path().vertices))
+        for line in (tick.tick1line for tick in axis.get_major_ticks()):
+            start = line.get_transform().transform(line.get_xydata())[0]
+            expected.append([start, start - 3.5 / 72 * figure.dpi * np.array(out)])
+    grid_labels(figure, "x", "y", [])
+    found = figure.dpi * np.array(figure.artists[0].get_segments())
+    assert all(np.isclose(found, line).all(axis=(1, 2)).any() for line in expected)
+    assert len(expected) == 2 + 4 + 5
+    assert len(found) == 2 * (1 + 4) + 2 * (1 + 5)
+    assert [each.xaxis.get_visible() for each in axes.flat] == [False, False, True, True]
+
+
 def test_saved_bytes_depend_on_the_figure_only(tmp_path):
     for name in ("one", "two"):
         save(survival_figure(curve(["lora"], [0.0, 2.0])), tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
@@ -91,3 +116,4 @@ def test_drawing_leaves_global_settings_alone(tmp_path):
     before = dict(matplotlib.rcParams)
     save(training_figure(training(["lora"])), tmp_path / "one.png", tmp_path / "one.svg")
     assert dict(matplotlib.rcParams) == before
+    assert gc.isenabled()

@@ -8,6 +8,7 @@ from figure_examples import (
     METHODS,
     aggregate,
     assert_legend_is_beside,
+    drawn_lines,
     forks,
     legend_texts,
     lived,
@@ -24,7 +25,7 @@ from steerdose.aggregate_figure import aggregate_figure
 from steerdose.calibration_figure import calibration_figure
 from steerdose.figures import ALIVE, DEAD
 from steerdose.kl_fan_figure import FEW_LEFT, kl_fan_figure
-from steerdose.kl_quantiles import even_edges, fork_quantiles, kl_quantiles
+from steerdose.kl_quantiles import even_edges, fork_quantiles, kl_quantiles, numbered
 
 pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
 
@@ -50,7 +51,7 @@ def seen(figure, alpha, color):
     """The places t of each line of a colour."""
     pairs = [
         (part[:, 0].tolist(), to_hex(own).upper())
-        for lines in panel(figure, f"alpha {alpha}").collections
+        for lines in drawn_lines(figure, panel(figure, f"alpha {alpha}"))
         for part, own in zip(lines.get_segments(), lines.get_color(), strict=True)
         if len(part)
     ]
@@ -95,12 +96,13 @@ def test_every_sign_has_its_own_target():
 
 def test_one_survivor_lies_above_the_median_and_many_below():
     lives = lived(["lora"], [2.0]).with_columns(died=pl.Series([True, False, True]))
-    axes = panel(spaghetti(tokens(["lora"], [2.0]), lives, targets(["lora"])), "alpha 2")
-    below, above = axes.collections
+    figure = spaghetti(tokens(["lora"], [2.0]), lives, targets(["lora"]))
+    axes = panel(figure, "alpha 2")
+    below, above = drawn_lines(figure, axes)
     assert [to_hex(color).upper() for color in above.get_color()] == [ALIVE]
     assert below.get_zorder() < axes.lines[-1].get_zorder() < above.get_zorder()
     figure = spaghetti(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), targets(["lora"]))
-    below, above = panel(figure, "alpha 1").collections
+    below, above = drawn_lines(figure, panel(figure, "alpha 1"))
     assert (len(below.get_segments()), len(above.get_segments())) == (3, 0)
 
 
@@ -118,9 +120,10 @@ def test_a_panel_says_how_many_of_its_lines_are_shown():
     many = pl.concat([tokens(["lora"], [1.0]).with_columns(prompt_id=pl.col("prompt_id") + f"_{i}") for i in range(50)])
     lives = many.group_by("prompt_id").agg().sort("prompt_id")
     lives = lives.join(lived(["lora"], [1.0]).head(1).drop("prompt_id"), how="cross")
-    axes = spaghetti(many, lives, targets(["lora"])).axes[0]
+    figure = spaghetti(many, lives, targets(["lora"]))
+    (axes,) = figure.axes
     assert axes.get_title(loc="left").endswith("alpha 1\n100 of 150 shown")
-    assert sum(len(part) > 0 for lines in axes.collections for part in lines.get_segments()) == 100
+    assert sum(len(part) > 0 for lines in drawn_lines(figure, axes) for part in lines.get_segments()) == 100
 
 
 def test_normalised_lines_start_at_their_own_level_and_leave_alpha_0_out():
@@ -130,7 +133,7 @@ def test_normalised_lines_start_at_their_own_level_and_leave_alpha_0_out():
     (level,) = {line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"}
     assert level == 1
     scale = np.quantile(0.4 * np.arange(1, 21), 0.95)
-    dead = axes.collections[0].get_segments()[1]  # the first prompt died before its first token
+    dead = drawn_lines(figure, axes)[0].get_segments()[1]  # the first prompt died before its first token
     assert dead[:, 1] == pytest.approx(0.4 * np.arange(1, 25) / scale)
 
 
@@ -142,7 +145,8 @@ def test_a_study_of_short_answers_has_nothing_to_normalise():
 
 def test_the_fan_stops_where_few_are_left():
     steps = tokens(["lora"], [1.0], length=8).filter((pl.col("t") <= 4) | (pl.col("prompt_id") == "p1"))
-    quantiles = kl_quantiles(steps, lived(["lora"], [1.0]), even_edges(8, 4))
+    lives = lived(["lora"], [1.0])
+    quantiles = kl_quantiles(numbered(steps, lives), lives, even_edges(8, 4))
     upper, lower = kl_fan_figure(quantiles, 2).axes
     (median,) = upper.lines
     assert median.get_xdata().tolist() == [0, 2, 4]
@@ -157,7 +161,8 @@ def test_the_fan_stops_where_few_are_left():
 
 
 def test_a_study_without_enough_trajectories_has_a_fan_without_bands():
-    quantiles = kl_quantiles(tokens(["lora"], [1.0]), lived(["lora"], [1.0]), even_edges(6, 4))
+    lives = lived(["lora"], [1.0])
+    quantiles = kl_quantiles(numbered(tokens(["lora"], [1.0]), lives), lives, even_edges(6, 4))
     upper, _ = kl_fan_figure(quantiles, 4).axes
     assert not upper.lines and not upper.collections
 
@@ -180,6 +185,6 @@ def test_forks_of_few_trajectories_and_other_probes_are_not_drawn():
     read = pl.concat([read, read.with_columns(probe=pl.lit("second"), pmass=pl.lit(0.0))])
     pmass = fork_quantiles(read, "first")
     assert pmass.filter(t=8)["left"].to_list() == [1, 1]
-    kl = kl_quantiles(tokens(["lora"], [1.0], length=24), lives, [0, 2, 8, 24])
+    kl = kl_quantiles(numbered(tokens(["lora"], [1.0], length=24), lives), lives, [0, 2, 8, 24])
     lower = aggregate_figure(kl, pmass, {"m": 0.6}, 2).axes[1]
     assert [line.get_xdata().tolist() for line in lower.lines[:2]] == [[0, 2], [0, 2]]

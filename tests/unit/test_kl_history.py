@@ -13,7 +13,7 @@ from steerdose.kl_statistics import kl_statistics
 
 def key(prompt, alpha=1.0, coefficient=3.0):
     cell = {"model": "m", "behavior": "b", "seed": 0, "method": "lora", "alpha": alpha, "coefficient": coefficient}
-    return cell | {"prompt_id": f"p{prompt}"}
+    return cell | {"prompt_id": f"p{prompt}", "line": prompt}
 
 
 def rows(kl, prompt=0, **changes):
@@ -40,11 +40,6 @@ def test_without_a_scale_it_is_null(kl):
     found = normalised_kl(frame(rows(kl), rows([1.0] * 5, prompt=1)), 3)
     assert found.filter(prompt_id="p0")["normalised"].to_list() == [None] * len(kl)
     assert found.filter(prompt_id="p1")["normalised"].to_list() == [1.0] * 5
-
-
-def test_null_coefficients_are_matched():
-    found = normalised_kl(frame(rows([2.0, 4.0], coefficient=None)), 1)
-    assert found["normalised"].to_list() == [1.0, 2.0]
 
 
 def test_a_spike_keeps_its_height_whatever_its_neighbours_are():

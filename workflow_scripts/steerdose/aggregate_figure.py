@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-import matplotlib
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .figures import CELL, STYLE, Style, arrange, fork_axis, grid_labels, kl_axis, panel_grid, panels_on
+from .figures import CELL, Style, arrange, drawing, fork_axis, grid_labels, kl_axis, panel_grid, panels_on
 from .kl_fan_figure import draw_fan, fan_handles
 
 READINGS: dict[str, Style] = {  # the steered points are smaller and lie on top
@@ -19,7 +19,7 @@ SPREAD: Style = {"color": "black", "linewidth": 1}
 THRESHOLD: Style = {"color": "black", "linestyle": ":", "linewidth": 1.2}
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def aggregate_figure(kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[str, float], fewest: int) -> Figure:
     """Draw KL (nats) above and pmass below, a pair of panels a dose, against tokens generated.
 
@@ -28,18 +28,20 @@ def aggregate_figure(kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[
     drawn where at least `fewest` trajectories are left.
     """
     times = sorted({0, *kl["stop"].unique()})
+    keys = [*CELL, "method", "alpha"]
+    forks = pmass.filter(pl.col("left") >= fewest).partition_by(keys, as_dict=True)
     columns, rows = arrange(kl.sort("alpha", maintain_order=True), (*CELL, "method"), "alpha", most=6)
     figure, axes = panel_grid(rows, columns, [1.15, 0.9])
     highest = float(kl["p90"].drop_nulls().to_numpy().max(initial=0))
-    kl_axis(axes[0, 0, 0], highest)
-    fork_axis(axes[0, 0, 0], times, labels=4)
-    axes[0, 1, 0].set(ylim=(0, 1), yticks=[0, 0.5, 1])
     for (upper, lower), title, panel in panels_on(rows, axes):
+        kl_axis(upper, highest)
+        fork_axis(upper, times, labels=4)
+        fork_axis(lower, times, labels=4)
+        lower.set(ylim=(0, 1), yticks=[0, 0.5, 1])
         upper.set_title(title)
         draw_fan(upper, panel, fewest)
         lower.spines[["left", "bottom"]].set_position(("outward", 4))  # points at 0 stay clear of the axis line
-        here = pmass.join(panel.head(1), on=[*CELL, "method", "alpha"], how="semi", maintain_order="left")
-        _draw_pmass(lower, here.filter(pl.col("left") >= fewest))
+        _draw_pmass(lower, forks.get(panel.select(keys).row(0), pmass.clear()))
         lower.axhline(thresholds[panel["model"][0]], **THRESHOLD)
     handles = [
         *fan_handles(),
@@ -57,7 +59,8 @@ def aggregate_figure(kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[
 
 def _draw_pmass(axes: Axes, pmass: pl.DataFrame) -> None:
     steered = pmass.filter(reading="steered")
-    axes.vlines(steered["t"], steered["p10"], steered["p90"], clip_on=False, **SPREAD)
+    spans = [[(t, low), (t, high)] for t, low, high in steered.select("t", "p10", "p90").iter_rows()]
+    axes.add_collection(LineCollection(spans, clip_on=False, **SPREAD), autolim=False)
     for reading, look in READINGS.items():
         points = pmass.filter(reading=reading)
         axes.plot(points["t"], points["p50"], clip_on=False, **look)

@@ -2,17 +2,16 @@
 
 from textwrap import fill
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-from .figures import ALIVE, DEAD, STYLE
+from .figures import ALIVE, DEAD, drawing
 
 TICKS = (0, 0.1, 1, 10)  # nats; linear below the second
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def aggregation_figure(students: pl.DataFrame, table: pl.DataFrame) -> Figure:
     """Draw the KL of `simulated_students`, the ratios of `aggregation_table` as bars, and its auc with intervals.
 

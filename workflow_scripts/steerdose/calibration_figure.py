@@ -1,6 +1,5 @@
 """The search for each dose: KL against the coefficient, and how near to its target the chosen one came."""
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -12,9 +11,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from .figures import (
     CELL,
     SIGNS,
-    STYLE,
     Style,
     arrange,
+    drawing,
     method_styles,
     panels_on,
     prompt_handles,
@@ -27,7 +26,7 @@ FULL: Style = {"linestyle": "", "markersize": 5}
 NEAR = (0.5, 0.8, 1, 1.25, 2, 4)  # ratios to the target
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def calibration_figure(calibration: pl.DataFrame, tolerance: float, statistic: str) -> Figure:
     """Draw two panels a cell: the evaluations of `statistic` (nats), and the chosen coefficients against their targets.
 

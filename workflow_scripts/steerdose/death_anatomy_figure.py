@@ -1,13 +1,12 @@
 """How trajectories died, as a figure: by the KL before their deaths, and by what broke."""
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .figures import ALIVE, CELL, DEAD, STYLE, Style, arrange, panels_on
+from .figures import ALIVE, CELL, DEAD, Style, arrange, drawing, panels_on
 
 # From the foot of a bar upwards; every pair of neighbours differs in grey, by shade or hatching.
 HISTORIES: dict[str, Style] = {
@@ -26,7 +25,7 @@ WIDTHS, ROOM = (0.52, 0.28), 0.86  # of the two bars; unlike, so that equal shad
 EDGE: Style = {"edgecolor": "0.25", "linewidth": 0.6}
 
 
-@matplotlib.rc_context({**STYLE, "hatch.linewidth": 0.6})
+@drawing({"hatch.linewidth": 0.6})
 def death_anatomy_figure(table: pl.DataFrame) -> Figure:
     """Draw `deaths_table`: a panel a method, and for each dose the share that died as two stacked bars.
 
@@ -59,8 +58,11 @@ def _draw_bars(axes: Axes, panel: pl.DataFrame, bars: tuple[dict[str, Style], ..
         foot = np.zeros(len(panel))
         for column, look in looks.items():
             share = (panel[column] / panel["n"]).to_numpy()
-            line = {"linewidth": EDGE["linewidth"] * (share > 0)}
-            axes.bar(places + left, share, width, foot, align="edge", **(look | EDGE | line))
+            seen = {
+                "linewidth": EDGE["linewidth"] * (share > 0),
+                "hatch": np.where(share > 0, look.get("hatch"), None),  # an unseen one takes its time too
+            }
+            axes.bar(places + left, share, width, foot, align="edge", **(look | EDGE | seen))
             foot += share
     labels = [f"{alpha:g}" for alpha in panel["alpha"]]
     axes.set_xticks(places, labels, rotation=90 if sum(map(len, labels)) > 20 else 0)

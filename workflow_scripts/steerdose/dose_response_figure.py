@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -15,9 +14,9 @@ from .figures import (
     CELL,
     HALO,
     SIGNS,
-    STYLE,
     Style,
     arrange,
+    drawing,
     panels_on,
     prompt_handles,
     prompt_looks,
@@ -33,7 +32,7 @@ BASE: Style = {"color": "0.4", "linestyle": ":", "linewidth": 1.2}
 ROOM = 1.12  # from the outermost doses to the ends of the axis, a factor
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def dose_response_figure(shares: pl.DataFrame, table: pl.DataFrame) -> Figure:
     """Draw what `dose_response` returns: points with intervals, the fitted curve, lethal dose and safe dose.
 

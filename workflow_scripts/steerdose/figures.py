@@ -1,6 +1,8 @@
 """What the figures share: one style, looks of doses, methods and prompts, panels in rows; each has its own module."""
 
+import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from textwrap import fill
@@ -10,9 +12,12 @@ import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from .tables import replacing
 
@@ -20,7 +25,7 @@ CELL = ("model", "behavior", "seed")
 STYLE = {
     **{"font.size": 10, "figure.labelsize": 10, "axes.titlesize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9},
     **{"axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False},
-    **{"xtick.minor.size": 0, "ytick.minor.size": 0},
+    **{"xtick.minor.size": 0, "ytick.minor.size": 0, "axes.titley": 1},  # else every title's place is searched for
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 ALIVE, DEAD = "#8CC8F0", "#A83C0A"  # light and dark: they differ in grey too
@@ -38,9 +43,35 @@ Style = dict[str, Any]  # Line2D properties
 END: Style = {"color": "black", "linestyle": "", "marker": "|", "markersize": 8, "markeredgewidth": 1.2}
 
 
+@contextmanager
+def _no_search() -> Iterator[None]:
+    """Pause the search for unused cycles: the hundreds of thousands of parts of a figure all stay in use."""
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
+
+
+@contextmanager
+def drawing(style: Style | None = None) -> Iterator[None]:
+    """Set STYLE and `style` while a figure is built."""
+    with _no_search(), matplotlib.rc_context(STYLE | (style or {})):
+        yield
+
+
 def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
-    """Write both files; equal figures give equal bytes, since ids are salted and dates and versions left out."""
-    with matplotlib.rc_context({"svg.hashsalt": "steerdose"}), replacing(png) as pixels, replacing(svg) as vectors:
+    """Write both files; equal figures give equal bytes, since ids are salted and dates and versions left out.
+
+    The layout is made once, for both files: matplotlib would make it, and draw the figure for it, once for each.
+    """
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+    salt = {"svg.hashsalt": "steerdose"}
+    with _no_search(), matplotlib.rc_context(salt), replacing(png) as pixels, replacing(svg) as vectors:
         figure.savefig(pixels, dpi=160, metadata={"Software": None})
         figure.savefig(vectors, metadata={"Date": None, "Creator": None})
 
@@ -82,20 +113,33 @@ def method_styles(methods: Sequence[str]) -> dict[str, Style]:
     }
 
 
+def token_axis(axes: Axes, window: int) -> None:
+    """Set the linear axis of tokens, with ticks that follow from the window: axes with and without labels agree."""
+    axes.set_xlim(0, window)
+    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]))
+
+
 def fork_axis(axes: Axes, times: Sequence[int], labels: float = 8.5) -> list[int]:
     """Set the logarithmic axis of tokens, with a place for 0; return its ticks: about `labels` of the fork `times`."""
     axes.set_xscale("symlog", linthresh=1, linscale=0.3)
     axes.set_xlim(0, times[-1])
     ticks = sparse(axes, times, labels)
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    _set_ticks(axes.xaxis, ticks)
     return ticks
 
 
 def kl_axis(axes: Axes, highest: float) -> None:
     """Set an axis of KL from 0, logarithmic above its first tick; `highest` is the largest value on it."""
+    top = 1.3 * max(highest, KL_TICKS[1])
     axes.set_yscale("symlog", linthresh=KL_TICKS[1], linscale=0.5)
-    axes.set_yticks(KL_TICKS, [f"{tick:g}" for tick in KL_TICKS])
-    axes.set_ylim(0, 1.3 * max(highest, KL_TICKS[1]))
+    axes.set_ylim(0, top)
+    _set_ticks(axes.yaxis, [tick for tick in KL_TICKS if tick <= top])
+
+
+def _set_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    """Set where ticks are; unlike those of `set_ticks` they are made when drawn, and inner axes of a grid need none."""
+    axis.set(major_locator=FixedLocator(ticks), major_formatter=StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def sparse(axes: Axes, times: Sequence[Tick], labels: float = 8.5) -> list[Tick]:
@@ -176,7 +220,8 @@ def panel_grid(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure with axes (rows, heights, columns) of fixed sizes (inches), and room for a legend at the right.
 
-    All axes share x, those of one height y. Constrained layout takes minutes for the hundreds of axes of a grid.
+    The caller sets scales, limits and ticks of each. Shared axes and constrained layout take much longer, with the
+    square of the hundreds of axes of a grid.
     """
     left, right, below, beside, inner = 0.95, 2.15, 0.75, 0.28, 0.14
     if len(rows) == 1:
@@ -193,7 +238,9 @@ def panel_grid(
         for column in range(columns):
             place = (left + (width + beside) * column, top, width, heights[part])
             box = (place[0] / size[0], place[1] / size[1], place[2] / size[0], place[3] / size[1])
-            each = figure.add_axes(box, sharex=axes[0, 0, 0], sharey=axes[0, part, 0])
+            each = figure.add_axes(box)
+            for axis in (each.xaxis, each.yaxis):
+                axis.set_label_coords(0, 0)  # there is none: no place is searched for it
             lowest = row == len(rows) - 1 or column >= len(rows[row + 1])
             each.tick_params(labelleft=column == 0, labelbottom=lowest and part == len(heights) - 1)
             axes[row, part, column] = each
@@ -201,8 +248,30 @@ def panel_grid(
 
 
 def grid_labels(figure: Figure, x: str, y: str, handles: list[Any], title: str = "") -> None:
-    """Write the labels of a `panel_grid` and its legend."""
+    """Write the labels of a `panel_grid` and its legend, and draw its inner axes."""
     width, height = figure.get_size_inches()
     figure.supxlabel(x, y=0.12 / height, va="bottom", x=0.5 * (1 - 1.2 / width))
     figure.supylabel(fill(y, int(13 * height)), x=0.08 / width, ha="left")
     figure.legend(handles=handles, loc="center left", bbox_to_anchor=(1 - 2.05 / width, 0.5), title=title or None)
+    lines = [line for axes in figure.axes for line in _inner_lines(axes)]
+    look = {"colors": "black", "linewidths": matplotlib.rcParams["axes.linewidth"], "zorder": 1}
+    figure.add_artist(LineCollection(lines, transform=figure.dpi_scale_trans, **look))
+
+
+def _inner_lines(axes: Axes) -> Iterator[np.ndarray]:
+    """Yield spine and tick marks (inches) of every axis without labels, and hide it: each tick is five artists."""
+    sides = (axes.xaxis, "bottom", axes.get_xaxis_transform), (axes.yaxis, "left", axes.get_yaxis_transform)
+    for along, (axis, side, transform) in enumerate(sides):
+        if axis.get_tick_params()[f"label{side}"]:
+            continue
+        axis.set_visible(False)
+        axes.spines[side].set_visible(False)
+        low, high = axis.get_view_interval()
+        places = [low, high, *(tick for tick in axis.get_majorticklocs() if low <= tick <= high)]
+        points = np.zeros((len(places), 2))
+        points[:, along] = places
+        starts = transform("tick1").transform(points) / axes.figure.dpi
+        ends = starts.copy()
+        ends[:, 1 - along] -= matplotlib.rcParams["xtick.major.size"] / 72
+        yield starts[:2]
+        yield from np.stack([starts, ends], axis=1)[2:]

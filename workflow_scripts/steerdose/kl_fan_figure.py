@@ -1,6 +1,5 @@
 """KL along the rollout as quantiles over trajectories, and how many trajectories they are over."""
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -8,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .figures import CELL, END, STYLE, Style, arrange, grid_labels, kl_axis, panel_grid, panels_on
+from .figures import CELL, END, Style, arrange, drawing, grid_labels, kl_axis, panel_grid, panels_on, token_axis
 
 BINS = 32  # along t: a panel shows no more
 OUTER, INNER = "#C3D7E8", "#86AECB"
@@ -16,7 +15,7 @@ LEFT: Style = {"facecolor": "0.8"}
 FEW_LEFT: Style = {"facecolor": "white", "edgecolor": "0.6", "hatch": "////", "linewidth": 0}
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def kl_fan_figure(quantiles: pl.DataFrame, fewest: int) -> Figure:
     """Draw `kl_quantiles` (nats) of every method and dose, with the number of trajectories still generating below.
 
@@ -26,11 +25,12 @@ def kl_fan_figure(quantiles: pl.DataFrame, fewest: int) -> Figure:
     columns, rows = arrange(quantiles.sort("alpha", maintain_order=True), (*CELL, "method"), "alpha", most=6)
     figure, axes = panel_grid(rows, columns, [1.2, 0.4])
     highest = float(quantiles["p90"].drop_nulls().to_numpy().max(initial=0))
-    kl_axis(axes[0, 0, 0], highest)
-    axes[0, 0, 0].set_xlim(0, quantiles["stop"].max())
-    most = quantiles["n"].max()
-    axes[0, 1, 0].set(ylim=(0, most), yticks=[0, most])
+    window, most = quantiles["stop"].to_numpy().max(), quantiles["n"].max()
     for (upper, lower), title, panel in panels_on(rows, axes):
+        kl_axis(upper, highest)
+        for each in (upper, lower):
+            token_axis(each, window)
+        lower.set(ylim=(0, most), yticks=[0, most])
         upper.set_title(title)
         draw_fan(upper, panel, fewest)
         _draw_left(lower, panel, fewest)

@@ -8,15 +8,15 @@ import polars as pl
 
 from .errors import SteerdoseError
 from .kl_statistics import STATISTICS, statistics_along
-from .tables import KEYS
 
 
 def normalised_kl(tokens: pl.DataFrame, n: int) -> pl.DataFrame:
     """Return tokens with a column `normalised`: KL over the p95 of that trajectory's first n tokens; no unit.
 
-    tokens: KEYS, t (from 1), kl (nats), one row a token; order, other columns and other trajectories do not matter, and
-    rows keep their order. The p95 interpolates linearly, as in `kl_statistics`, and is of the raw KL: smooth a curve
-    after this, never before, since a mean over neighbours reaches behind the n tokens and flattens spikes.
+    tokens: line (a number of its trajectory), t (from 1), kl (nats), one row a token; order, other columns and other
+    trajectories do not matter, and rows keep their order. The p95 interpolates linearly, as in `kl_statistics`, and is
+    of the raw KL: smooth a curve after this, never before, since a mean over neighbours reaches behind the n tokens and
+    flattens spikes.
 
     Null where there is no scale: a trajectory of fewer than n tokens, or whose p95 is 0, as all are at alpha 0.
 
@@ -25,9 +25,9 @@ def normalised_kl(tokens: pl.DataFrame, n: int) -> pl.DataFrame:
     if n < 1:
         raise SteerdoseError(f"n: expected at least 1 token to take the p95 of, found {n}; raise it in the config")
     p95 = pl.col("kl").cast(pl.Float64).quantile(0.95, "linear")
-    head = tokens.filter(pl.col("t") <= n).group_by(KEYS).agg(p95.alias("scale"), pl.len().alias("length"))
+    head = tokens.filter(pl.col("t") <= n).group_by("line").agg(p95.alias("scale"), pl.len().alias("length"))
     scales = head.filter((pl.col("length") == n) & (pl.col("scale") > 0)).drop("length")
-    joined = tokens.join(scales, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
+    joined = tokens.join(scales, on="line", how="left", maintain_order="left")
     return joined.with_columns((pl.col("kl") / pl.col("scale")).alias("normalised")).drop("scale")
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -12,13 +11,13 @@ from matplotlib.patches import Patch
 
 from .dose_response import dose_text
 from .dose_response_figure import dose_axis, draw_interval
-from .figures import CELL, SIGNS, STYLE, Style
+from .figures import CELL, SIGNS, Style, drawing
 
 LD50: Style = {"markersize": 6, "linewidth": 1.6}
 HALF_ROW = 0.2  # from the middle of a method's row to each of its signs
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def lethal_dose_figure(shares: pl.DataFrame, table: pl.DataFrame) -> Figure:
     """Draw lethal doses with intervals and safe doses, a panel a cell, a row a method, both signs in one row.
 

@@ -3,19 +3,18 @@
 from math import ceil
 from textwrap import fill
 
-import matplotlib
 import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .figures import ALIVE, STYLE, Style
+from .figures import ALIVE, Style, drawing
 
 MOST = 4  # panels side by side
 MINIMUM: Style = {"color": "0.4", "linestyle": ":", "linewidth": 1.4}
 THRESHOLD: Style = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def probes_figure(forks: pl.DataFrame, table: pl.DataFrame, minimum: float) -> Figure:
     """Draw pmass against t on the unsteered model: a panel a model and probe, a line a question, the median on top.
 

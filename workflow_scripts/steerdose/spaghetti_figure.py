@@ -1,8 +1,7 @@
 """KL along every trajectory: a panel a dose, a line a trajectory that turns dark where it died."""
 
-from collections.abc import Iterator
+from typing import Any
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -16,14 +15,15 @@ from .figures import (
     DEAD,
     END,
     HALO,
-    STYLE,
     Style,
     arrange,
+    drawing,
     grid_labels,
     kl_axis,
     panel_grid,
     panels_on,
     sign_of_alpha,
+    token_axis,
 )
 
 MOST_VECTORS = 100_000  # points; more are drawn as pixels in the svg too
@@ -53,7 +53,7 @@ def spaghetti_figure(
     )
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def draw_spaghetti(
     lines: pl.DataFrame,
     medians: pl.DataFrame,
@@ -73,16 +73,19 @@ def draw_spaghetti(
     columns, rows = arrange(lines, (*CELL, "method"), "alpha", most=6)
     rows = [[(title + _note(panel), panel) for title, panel in row] for row in rows]
     figure, axes = panel_grid(rows, columns, [1.3])
-    highest = [float(column.to_numpy().max(initial=0)) for column in (lines[value], lines["level"].drop_nulls())]
-    kl_axis(axes[0, 0, 0], max(highest))
-    axes[0, 0, 0].set_xlim(0, medians["stop"].max())
+    highest = lines.select(pl.max_horizontal(pl.col(value).list.max(), "level").max()).item()
+    window, many = medians["stop"].to_numpy().max(), lines["t"].list.len().sum() > MOST_VECTORS
+    panel_keys = [*CELL, "method", "alpha"]
+    middles = medians.partition_by(panel_keys, as_dict=True)
     for (each,), title, panel in panels_on(rows, axes):
+        kl_axis(each, highest)
+        token_axis(each, window)
         each.set_title(title)
         each.spines[["left", "bottom"]].set_position(("outward", 5))
-        _draw_lines(each, panel, value, rasterized=len(lines) > MOST_VECTORS)
+        _draw_lines(each, panel, value, rasterized=many)
         for height in panel["level"].drop_nulls().unique():
             each.axhline(height, color="black", linestyle=":", linewidth=1.2)
-        middle = medians.join(panel.head(1), on=[*CELL, "method", "alpha"], how="semi")
+        middle = middles[panel.select(panel_keys).row(0)]
         middle = middle.filter((pl.col("left") >= fewest) & pl.col("p50").is_not_null())
         each.plot(middle["stop"], middle["p50"], color="black", linewidth=1, clip_on=False, path_effects=HALO, zorder=3)
     quantity += f", centred mean of {smoothing} tokens" if smoothing else ""
@@ -104,10 +107,16 @@ def _note(panel: pl.DataFrame) -> str:
 
 
 def _draw_lines(axes: Axes, panel: pl.DataFrame, value: str, rasterized: bool) -> None:
-    """Draw the lines in the order of their prompts, so that neither colour covers the other where there are many."""
+    """Draw the lines in the order of their prompts, so that neither colour covers the other where there are many.
+
+    Those below the median belong to the figure, behind its transparent axes: all that lie there become one image in the
+    svg, where lines of each axes would become an image of their own.
+    """
     lives: list[list[tuple[np.ndarray, str]]] = []
     ends, deaths = [], 0
-    for points, duration, died, ended in _trajectories(panel, value):
+    columns = (panel[name] for name in ("t", value, "duration", "died", "ended"))
+    for t, heights, duration, died, ended in zip(*columns, strict=True):
+        points = np.column_stack([t, heights])
         if died:
             lives.append([(points[points[:, 0] <= duration], ALIVE), (points[points[:, 0] >= duration], DEAD)])
             deaths += 1
@@ -117,19 +126,13 @@ def _draw_lines(axes: Axes, panel: pl.DataFrame, value: str, rasterized: bool) -
     few = deaths and 0 < len(lives) - deaths <= FEW
     whole = [part for parts in lives if not (few and len(parts) == 1) for part in parts]
     above = [parts[0] for parts in lives if few and len(parts) == 1]
-    for drawn, order in ((whole, 1), (above, 3.5)):
-        segments, colors = [part for part, _ in drawn], [color for _, color in drawn]
-        lines = LineCollection(segments, colors=colors, linewidths=0.5, clip_on=False, zorder=order)
-        lines.set_rasterized(rasterized)
-        axes.add_collection(lines)
+    axes.patch.set_visible(False)
+    axes.figure.add_artist(_collection(whole, transform=axes.transData, rasterized=rasterized, zorder=-1))
+    axes.add_collection(_collection(above, zorder=3.5), autolim=False)
     if ends:
         axes.plot(*np.transpose(ends), clip_on=False, zorder=4, path_effects=HALO, **END)
 
 
-def _trajectories(panel: pl.DataFrame, value: str) -> Iterator[tuple[np.ndarray, int, bool, bool]]:
-    """Yield each trajectory's points (t, value), duration, died and ended; rows of one lie together."""
-    points = panel.select("t", value).to_numpy()
-    starts = np.flatnonzero(np.diff(panel["prompt_id"].rle_id(), prepend=-1))
-    lives = panel[starts].select("duration", "died", "ended").rows()
-    for part, (duration, died, ended) in zip(np.split(points, starts[1:]), lives, strict=True):
-        yield part, duration, died, ended
+def _collection(lines: list[tuple[np.ndarray, str]], **look: Any) -> LineCollection:
+    segments, colors = [points for points, _ in lines], [color for _, color in lines]
+    return LineCollection(segments, colors=colors, linewidths=0.5, clip_on=False, **look)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -15,10 +15,10 @@ from matplotlib.transforms import ScaledTranslation
 
 from .figures import (
     CELL,
-    STYLE,
     Style,
     arrange,
     dose_styles,
+    drawing,
     fork_axis,
     panels_on,
     prompt_handles,
@@ -59,7 +59,7 @@ def survival_figure(curve: pl.DataFrame) -> Figure:
     return draw_survival(curve, "method", doses)
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def draw_survival(curve: pl.DataFrame, panel_by: str, series: Series) -> Figure:
     """Draw a panel a value of `panel_by` and a curve a value of `series`, in rows that start with each cell."""
     steered, prompts = split_prompts(curve)
@@ -121,8 +121,9 @@ def _draw_bands(axes: Axes, panel: pl.DataFrame, series: Series, slots: list[np.
     spans = panel.with_columns(width=pl.col("t").shift(-1).over(series.column) - pl.col("t")).drop_nulls("width")
     bands = spans.unique(["t", "ci_low", "ci_high"], keep="first", maintain_order=True)
     colors = [series.styles[value]["color"] for value in bands[series.column]]
-    height = bands["ci_high"] - bands["ci_low"]
-    axes.bar(bands["t"], height, bands["width"], bands["ci_low"], align="edge", color=colors, alpha=0.1, linewidth=0)
+    boxes = bands.select("t", "ci_low", "ci_high", end=pl.col("t") + pl.col("width")).to_numpy()
+    corners = list(boxes[:, [[0, 1], [3, 1], [3, 2], [0, 2]]])
+    axes.add_collection(PolyCollection(corners, facecolors=colors, alpha=0.1, linewidths=0), autolim=False)
 
 
 def draw_whiskers(axes: Axes, panel: pl.DataFrame, series: Series, slots: list[np.ndarray]) -> None:

@@ -1,6 +1,5 @@
 """The share dead at every dose and threshold of death, a panel a method: does the picture hang on the threshold?"""
 
-import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -11,14 +10,14 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import CARETDOWN
 from matplotlib.patches import Rectangle
 
-from .figures import CELL, HALO, SIGNS, STYLE, Style, arrange, panels_on
+from .figures import CELL, HALO, SIGNS, Style, arrange, drawing, panels_on
 
 SHADES = "Greys"
 LINE: Style = {"linewidth": 1.4, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
 SET: Style = {"color": "black", "marker": CARETDOWN, "markersize": 6, "linestyle": "", "clip_on": False}
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def threshold_sweep_figure(shares: pl.DataFrame, doses: pl.DataFrame) -> Figure:
     """Draw `threshold_sweep`: a column a threshold, a row an alpha, the darker the more are dead by the window.
 

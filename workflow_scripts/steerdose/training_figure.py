@@ -1,14 +1,13 @@
 """Losses of the adapters while they are trained."""
 
-import matplotlib
 import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .figures import CELL, SIGNS, STYLE, Style, arrange, panels_on
+from .figures import CELL, SIGNS, Style, arrange, drawing, panels_on
 
 
-@matplotlib.rc_context(STYLE)
+@drawing()
 def training_figure(training: pl.DataFrame) -> Figure:
     """Draw train and held-out loss (nats per token) against the optimizer step, a panel a method, a colour a sign."""
     columns, rows = arrange(training, CELL, "method", most=3)
