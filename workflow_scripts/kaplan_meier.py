@@ -4,7 +4,8 @@ from steerdose.jobs import open_job
 
 with open_job(snakemake) as job:
     from steerdose.fork_grid import fork_times
-    from steerdose.survival import kaplan_meier, lifetimes
+    from steerdose.lifetimes import lifetimes
+    from steerdose.survival import kaplan_meier
     from steerdose.tables import read_json, read_table, write_table
 
     window, probe = job.settings["window"], job.settings["probe"]

@@ -4,11 +4,11 @@ import pytest
 import tiny
 import torch
 from steerdose.edits import Add, Gated
+from steerdose.lifetimes import lifetimes
 from steerdose.models import find_blocks
 from steerdose.probe import ForkPlan, Probe
 from steerdose.rollout import Request, roll_out
 from steerdose.steering import Steering
-from steerdose.survival import lifetimes
 from steerdose.trajectories import to_tables
 
 ASK, GARBAGE, WINDOW, END = 200, 150, 12, frozenset([0])

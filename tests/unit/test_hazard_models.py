@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lifelines import CoxPHFitter, LogLogisticAFTFitter, WeibullAFTFitter
 from lifelines.datasets import load_rossi
 from steerdose.hazard_models import COLUMNS, DOSE, STEP, aft, cox, hazard_table, unbounded
-from steerdose.survival import death_intervals
+from steerdose.lifetimes import death_intervals
 
 GRID = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 128]
 INF = float("inf")

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from cohort_examples import CELL, key
 from steerdose.errors import SteerdoseError
-from steerdose.survival import lifetimes, set_thresholds
+from steerdose.lifetimes import lifetimes, set_thresholds
 
 
 def rollout(pmass, n_tokens=128, ended=False, prompt=0, **changes):

@@ -12,7 +12,8 @@ from lifelines.utils import median_survival_times
 from reference.survival import product_limit, restricted_mean, turnbull
 from scipy.stats import beta
 from steerdose.errors import SteerdoseError
-from steerdose.survival import death_intervals, kaplan_meier
+from steerdose.lifetimes import death_intervals
+from steerdose.survival import kaplan_meier
 
 
 def estimate(observations, times=GRID, **options):

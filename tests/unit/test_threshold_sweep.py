@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 from figure_examples import assert_legend_is_beside, overlaps, panel, render
 from steerdose.dose_response import dose_shares, lethal_doses
-from steerdose.survival import kaplan_meier, lifetimes
+from steerdose.lifetimes import lifetimes
+from steerdose.survival import kaplan_meier
 from steerdose.threshold_sweep import CELL, ORDER, UNSTEERED, sweep_texts, threshold_sweep
 from steerdose.threshold_sweep_figure import threshold_sweep_figure
 

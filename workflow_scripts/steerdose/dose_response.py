@@ -11,9 +11,9 @@ from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, log_expit
 
 from .errors import SteerdoseError
+from .lifetimes import DECIMALS
 from .seeds import seed_from
-from .survival import COHORT, DECIMALS
-from .tables import KEYS
+from .tables import COHORT, KEYS
 
 METHOD = KEYS[:4]
 CURVE = (*METHOD, "sign")
@@ -105,7 +105,7 @@ def dose_response(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `dose_shares` of the curve, and `lethal_doses` with interval, slope, raw coefficient and a note in words.
 
-    curve, lifetimes: as `kaplan_meier` and `lifetimes` of survival.py give them, of any number of cells and methods.
+    curve, lifetimes: as `kaplan_meier` and `lifetimes` give them, of any number of cells and methods.
     ld50_low, ld50_high: percentiles of the ld50 in a bootstrap over prompts, each with all its doses, since one prompt
     is one cluster; all methods share the same resamples. Where the doses separate, all resamples agree and their spread
     would be 0, though the truth may lie anywhere in the gap: so the interval is widened to the bracket of the estimate.

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from .survival import lifetimes
+from .lifetimes import lifetimes
 from .tables import KEYS, read_json, read_tables
 
 PROBES_CAPTION = (

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 KEYS = ("model", "behavior", "seed", "method", "alpha", "coefficient", "prompt_id")
+COHORT = KEYS[:-1]  # the trajectories of one method and dose differ in their prompt only
 
 
 @contextmanager

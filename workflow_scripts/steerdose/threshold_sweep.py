@@ -6,8 +6,9 @@ import polars as pl
 from scipy.stats import kendalltau
 
 from .dose_response import CURVE, METHOD, dose_shares, dose_text, lethal_doses
-from .survival import COHORT, kaplan_meier, lifetimes
-from .tables import KEYS
+from .lifetimes import lifetimes
+from .survival import kaplan_meier
+from .tables import COHORT, KEYS
 
 CELL = KEYS[:3]
 UNSTEERED, ORDER = "unsteered, share dead", "order against the set threshold, Kendall's tau"
