@@ -145,7 +145,7 @@ class Watch(threading.Thread):
         self.stop = threading.Event()
 
     def run(self) -> None:
-        while not self.stop.wait(0.05):
+        while not self.stop.wait(0.1):
             for process in psutil.Process().children(recursive=True):
                 try:
                     script = next((word for word in process.cmdline() if "/scripts/tmp" in word), None)
