@@ -19,7 +19,7 @@ report: .venv/stamp  ## results/report.html: every figure, table and text of the
 	snakemake $(OVERLAY) --cores 1 --report results/report.html --report-stylesheet report/style.css all
 
 test: .venv/stamp browser lint  ## linters, types and all tests, in two processes of one thread each
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/stamp
 	ruff check .

@@ -22,14 +22,6 @@ PARTS = [
 ]  # fmt: skip
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares a fixture: every test on the finished study, and otherwise each file."""
-    for item in items:
-        shares_study = "finished_study" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("study" if shares_study else item.path.name))
-
-
 @dataclass
 class Workspace:
     """A copy of the project; `overlay` is laid over its config."""
