@@ -93,7 +93,8 @@ def test_another_probe_that_is_only_audited_rolls_nothing_out(study):
         ("repe", {"fit_repe": 1, **STEERING_CHAIN}),
         ("delta", {"merge_diff": 1, **STEERING_CHAIN}),
         ("calibrate", {name: 2 if name in PER_METHOD else 1 for name in LORA_CHAIN}),
-        ("survival", {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}),
+        ("lifetimes", {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}),
+        ("survival", {"kaplan_meier": 2, **{rule: 1 for rule in FIGURES if rule not in PROBES}}),
     ],
 )
 def test_a_library_module_reruns_the_stages_that_use_it(study, module, stale):
