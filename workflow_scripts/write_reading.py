@@ -3,10 +3,11 @@
 from steerdose.jobs import open_job
 
 with open_job(snakemake) as job:
+    from steerdose.models import load_tokenizer
     from steerdose.reading import write_reading
 
     write_reading(
-        model=job.input.model,
+        tokenizer=load_tokenizer(job.input.model),
         tokens=job.input.tokens,
         forks=job.input.forks,
         lifetimes=job.input.lifetimes,

@@ -19,7 +19,6 @@ from steerdose.reading import (
     doses_to_read,
     excerpt,
     first_dying_dose,
-    load_decoder,
     method_section,
     prompts_to_read,
     render,
@@ -27,7 +26,6 @@ from steerdose.reading import (
     split_text,
     with_pmass,
 )
-from transformers import ByT5Tokenizer
 
 TEMPLATE = Path(__file__).parents[2] / "workflow_scripts/templates/reading.html"
 KEYS = {"model": "m", "behavior": "b", "seed": 0, "method": "lora"}
@@ -151,17 +149,6 @@ def test_a_character_of_many_bytes_and_many_that_are_none_stand_whole_at_every_b
     ids = [*TOKENIZER("日" * STEP).input_ids, *TOKENIZER("日").input_ids[1:2] * 3 * STEP, *TOKENIZER("ab").input_ids]
     for first in range(len(ids)):
         assert split_text(TOKENIZER, ids, first, len(ids)) == twin.split_text(TOKENIZER, ids, first, len(ids))
-
-
-@pytest.mark.parametrize("kind", [tiny.tokenizer, ByT5Tokenizer])
-def test_the_decoder_of_a_model_is_that_of_its_tokenizer(kind, tmp_path):
-    tokenizer = kind()
-    tokenizer.save_pretrained(tmp_path)
-    assert (tmp_path / "tokenizer.json").exists() == (kind is tiny.tokenizer)
-    ids = [*tokenizer("naïve 日本").input_ids, tokenizer.eos_token_id]
-    decoder = load_decoder(tmp_path)
-    assert "".join(split_text(decoder, ids, 0, len(ids))) == tokenizer.decode(ids)
-    assert tokenizer.eos_token in tokenizer.decode(ids)
 
 
 def test_shades_join_neighbours_of_one_level():

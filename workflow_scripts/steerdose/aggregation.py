@@ -70,7 +70,7 @@ def _kl(student: np.ndarray, base: np.ndarray) -> np.ndarray:
 def aggregation_table(histories: pl.DataFrame, lifetimes: pl.DataFrame, confidence: float) -> pl.DataFrame:
     """Return a row a statistic: broad, loop and ratio of the simulated students, and what `separation` returns.
 
-    histories: keys, and kl as the list of each trajectory. lifetimes: as `lifetimes.lifetimes` returns them, of any
+    histories: keys, and kl as the list of each trajectory. lifetimes: as `lifetimes` returns them, of any
     number of cells and methods.
     """
     students = simulated_students()

@@ -38,7 +38,7 @@ CAPTION = (
 
 
 def logrank_table(lifetimes: pl.DataFrame) -> pl.DataFrame:
-    """Compare doses and methods; lifetimes: as `lifetimes.lifetimes` returns them, of any number of cells.
+    """Compare doses and methods; lifetimes: as `lifetimes` returns them, of any number of cells.
 
     A row a comparison of groups a and b, a group being one method at one alpha of a cell:
     * unsteered: alpha 0 of a method with each of its other alphas.

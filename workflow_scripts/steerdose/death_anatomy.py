@@ -34,7 +34,7 @@ TEXTS_CAPTION = (
 def death_histories(lifetimes: pl.DataFrame, prefixes: pl.DataFrame, significance: float) -> pl.DataFrame:
     """Return lifetimes (all trajectories) with history, of `HISTORIES`, of those that died; null for those that lived.
 
-    lifetimes: as `lifetimes.lifetimes` returns them, of any number of cells and methods. prefixes: as
+    lifetimes: as `lifetimes` returns them, of any number of cells and methods. prefixes: as
     `measure_prefixes` returns them for the same trajectories.
 
     A death at fork t is compared with the steered trajectories (alpha not 0) that were read alive at t: sampling from

@@ -48,7 +48,7 @@ Rows = list[dict[str, Any]]
 
 
 def hazard_table(lifetimes: pl.DataFrame, times: Sequence[int], confidence: float = 0.95) -> pl.DataFrame:
-    """Fit deaths on log |alpha| and method; lifetimes: as `lifetimes.lifetimes` returns them; times: the fork grid.
+    """Fit deaths on log |alpha| and method; lifetimes: as `lifetimes` returns them; times: the fork grid.
 
     Of each cell and sign of alpha: a Cox and an AFT fit of each method alone, and of all together where there are
     several. alpha 0 is left out: it has no logarithm, and it is the same model under every method. In the logarithm the

@@ -92,7 +92,7 @@ def thinned_lines(
 ) -> pl.DataFrame:
     """Return at most `most_lines` trajectories of each cohort, and of each the points that a panel can show.
 
-    tokens: `numbered`, with `value`. lifetimes: as `lifetimes.lifetimes` returns them. Lines are taken evenly spaced in
+    tokens: `numbered`, with `value`. lifetimes: as `lifetimes` returns them. Lines are taken evenly spaced in
     order of their lifetimes, so that the share that dies, and when, is that of the cohort to 1 line. Of each line, each
     of at most `most_bins` bins of tokens keeps its lowest and its highest point (the envelope; of equal points the
     first), and the points at its death and at its end stay. A row a line that has a point: keys, t and `value` (lists),

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from tokenizers import Tokenizer
 
 from .data import Question, load_questions
 from .tables import KEYS, read_json, read_table, replacing
@@ -71,36 +70,23 @@ def excerpt(n_tokens: int, death: int | None, most: int) -> tuple[int, int]:
     return first, min(first + most, n_tokens)
 
 
-def load_decoder(model: str | Path) -> Any:
-    """Return what turns the tokens of a model's directory into text: an object with `decode`.
-
-    The tokenizers library alone, since transformers loads torch with it; but that knows tokenizers of other kinds, too.
-    """
-    path = Path(model) / "tokenizer.json"
-    if path.exists():
-        return Tokenizer.from_file(str(path))
-    from .models import load_tokenizer
-
-    return load_tokenizer(model)
-
-
-def split_text(decoder: Any, token_ids: Sequence[int], first: int, last: int) -> list[str]:
+def split_text(tokenizer: Any, token_ids: Sequence[int], first: int, last: int) -> list[str]:
     """Return the texts of tokens `first` to `last` (excluded); joined they are that part of the decoded whole.
 
     A character that takes several tokens stands whole with the last of them. Bytes that are no character are �.
     """
     starts = range(first, last, STEP)
-    return [text for i in starts for text in _split_few(decoder, token_ids, i, min(i + STEP, last))]
+    return [text for i in starts for text in _split_few(tokenizer, token_ids, i, min(i + STEP, last))]
 
 
-def _split_few(decoder: Any, token_ids: Sequence[int], first: int, last: int) -> list[str]:
+def _split_few(tokenizer: Any, token_ids: Sequence[int], first: int, last: int) -> list[str]:
     """Return what `split_text` does, from prefixes that begin a few tokens before `first`, behind which a text stands.
 
     That text may begin with a part of a character; what follows it decodes as in the whole.
     """
 
     def text(start: int, end: int) -> str:
-        return str(decoder.decode(token_ids[start:end], skip_special_tokens=False))
+        return str(tokenizer.decode(token_ids[start:end]))
 
     start = max(0, first - STEP)
     while start and not text(start, first).strip("�"):
@@ -121,7 +107,7 @@ def shaded(texts: Sequence[str], kl: Sequence[float]) -> list[tuple[str, int]]:
     ]
 
 
-def passage(decoder: Any, tokens: pl.DataFrame, life: dict[str, Any], most: int) -> dict[str, Any]:
+def passage(tokenizer: Any, tokens: pl.DataFrame, life: dict[str, Any], most: int) -> dict[str, Any]:
     """Return what the template shows of one trajectory.
 
     tokens: its rows of the tokens table, by t. life: its row of `with_pmass`. most: the number of tokens shown.
@@ -129,7 +115,7 @@ def passage(decoder: Any, tokens: pl.DataFrame, life: dict[str, Any], most: int)
     token_ids, kl = tokens["token_id"].to_list(), tokens["kl"].to_list()
     death = life["duration"] if life["died"] else None
     first, last = excerpt(len(token_ids), death, most)
-    texts = split_text(decoder, token_ids, first, last) if token_ids else []
+    texts = split_text(tokenizer, token_ids, first, last) if token_ids else []
     cut = last - first if death is None else death - first
     return {
         "alive": shaded(texts[:cut], kl[first : first + cut]),
@@ -153,7 +139,7 @@ def with_pmass(forks: pl.DataFrame, lifetimes: pl.DataFrame) -> pl.DataFrame:
 
 
 def method_section(
-    decoder: Any, tokens: pl.LazyFrame, lives: pl.DataFrame, n_prompts: int, n_tokens: int
+    tokenizer: Any, tokens: pl.LazyFrame, lives: pl.DataFrame, n_prompts: int, n_tokens: int
 ) -> dict[str, Any]:
     """Return what the template shows of one method. tokens: its table. lives: as `with_pmass` returns them."""
     doses, prompts = doses_to_read(lives), prompts_to_read(lives, n_prompts)
@@ -173,7 +159,7 @@ def method_section(
                 "died": cohort["died"].sum(),
                 "passages": {
                     prompt: passage(
-                        decoder,
+                        tokenizer,
                         of_trajectory.get((alpha, prompt), shown.clear()),
                         rows[prompt],
                         n_tokens,
@@ -200,7 +186,7 @@ def render(template: str | Path, **content: Any) -> str:
 
 def write_reading(
     *,
-    model: str,
+    tokenizer: Any,
     tokens: Sequence[str],
     forks: Sequence[str],
     lifetimes: Sequence[str],
@@ -214,11 +200,11 @@ def write_reading(
 
     settings: n_prompts and n_tokens, as in the config, and the probe that decides death.
     """
-    decoder, sections = load_decoder(model), []
+    sections = []
     for token_path, fork_path, life_path in zip(tokens, forks, lifetimes, strict=True):
         steered = read_table(fork_path).filter(probe=settings["probe"], reading="steered")
         lives, token_table = with_pmass(steered, read_table(life_path)), pl.scan_parquet(token_path)
-        sections.append(method_section(decoder, token_table, lives, settings["n_prompts"], settings["n_tokens"]))
+        sections.append(method_section(tokenizer, token_table, lives, settings["n_prompts"], settings["n_tokens"]))
     asked: dict[str, Question] = {question.id: question for question in load_questions(questions)}
     page = render(
         template,
