@@ -1,0 +1,57 @@
+"""A tiny model to import into, files to import, and the errors of what does not fit."""
+
+import pytest
+import tiny
+import torch
+from steerdose.errors import SteerdoseError
+from steerdose.imports import import_steering
+from steerdose.steering import Steering
+from steerdose.tables import read_json, write_json
+
+IDS = torch.tensor([[5, 6, 7, 8]])
+
+
+HUB = "owner/Tiny-Llama"
+
+
+def resolved(folder, kind="llama"):
+    """A model directory as resolve_model makes it."""
+    tiny.save(folder, kind)
+    write_json({"source": HUB, "revision": "1", "trust_remote_code": False, "sha256": "5"}, folder / "source.json")
+    return folder
+
+
+@pytest.fixture(scope="module", name="llama")
+def llama_fixture(tmp_path_factory):
+    return resolved(tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture(name="take")
+def take_fixture(llama, tmp_path):
+    """Import sources as method `theirs`; return the steering and geometry.json."""
+
+    def run(kind, positive, negative=None, model=llama, **settings):
+        import_steering(
+            model=str(model), cell={"model": "m", "behavior": "b", "seed": 0, "method": "theirs"},
+            settings={
+                "kind": "import", "format": kind, "positive": str(positive),
+                "negative": negative and str(negative), **settings,
+            },
+            metadata={"behavior": "b"}, output=str(tmp_path / "out/s.safetensors"), geometry=str(tmp_path / "out/g"),
+        )  # fmt: skip
+        return Steering.load(tmp_path / "out/s.safetensors"), read_json(tmp_path / "out/g")
+
+    yield run
+    leftovers = list((tmp_path / "out").glob(".*")) if (tmp_path / "out").exists() else []
+    assert leftovers == []
+
+
+def vector(seed, width=32):
+    return torch.randn(width, generator=torch.Generator().manual_seed(seed))
+
+
+def refuse(take, match, *arguments, **settings):
+    with pytest.raises(SteerdoseError, match=match) as caught:
+        take(*arguments, **settings)
+    assert str(caught.value).startswith("methods.theirs (")
+    return str(caught.value)
