@@ -154,6 +154,10 @@ def test_a_file_that_needs_full_pickle_is_explained_and_not_run(take, tmp_path):
     torch.save({"layer_activations": Payload()}, tmp_path / "v.pt")
     message = refuse(take, "does not load without running pickled code", "steering_vectors", tmp_path / "v.pt")
     assert "torch.save({'layer_activations': sv.layer_activations" in message
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "v.pt").read_bytes()[:-40])
+    (tmp_path / "empty.pt").write_bytes(b"")
+    for name in ("cut", "empty"):
+        refuse(take, "not a readable file of torch.save", "steering_vectors", tmp_path / f"{name}.pt")
     torch.save([vector(1)], tmp_path / "list.pt")
     refuse(take, "expected {layer number: tensor}", "steering_vectors", tmp_path / "list.pt")
     torch.save({"layer_activations": {0: vector(1), 5: vector(1)}, "layer_type": "attention"}, tmp_path / "type.pt")

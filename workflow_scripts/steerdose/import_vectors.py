@@ -1,6 +1,7 @@
 """Vectors made elsewhere: by llama.cpp, repeng, steering-vectors, safetensors or numpy. Pickled code never runs."""
 
 import logging
+import pickle
 import re
 import zipfile
 from collections.abc import Callable, Sequence
@@ -70,14 +71,18 @@ def read_steering_vectors(target: Target, path: Path) -> dict[str, Tensor]:
     layer_type `decoder_block` is the block; `self_attn`, `mlp` and the norms are that module inside it. The vector is
     added to the module's output at every position.
     """
-    try:
+    try:  # weights_only: tensors, numbers and containers; nothing in the file can name code to run
         with torch.serialization.safe_globals([(_SteeringVector, "steering_vectors.steering_vector.SteeringVector")]):
             found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle's errors, its own and those of zip files
+    except pickle.UnpicklingError as error:
         raise SteerdoseError(
             f"{path} does not load without running pickled code, which steerdose never does. Where the vector sv was "
             "made, save its tensors alone: torch.save({'layer_activations': sv.layer_activations, 'layer_type': "
             "sv.layer_type}, path)"
+        ) from error
+    except Exception as error:  # damaged bytes raise nearly anything
+        raise SteerdoseError(
+            f"{path} is not a readable file of torch.save (truncated or another format?): {error}"
         ) from error
     found = vars(found) if isinstance(found, _SteeringVector) else found
     wrapped = isinstance(found, dict) and "layer_activations" in found
