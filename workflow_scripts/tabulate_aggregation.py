@@ -3,9 +3,9 @@
 from steerdose.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.aggregation import CAPTION, aggregation_table
+    from steerdose.aggregation import CAPTION, aggregation_table, read_histories
     from steerdose.report_tables import write_csv, write_html
-    from steerdose.tables import read_histories, read_tables, write_table
+    from steerdose.tables import read_tables, write_table
 
     frame = aggregation_table(read_histories(job.input.tokens), read_tables(job.input.lifetimes), **job.settings)
     write_table(frame, job.output.table)

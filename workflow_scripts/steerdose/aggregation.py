@@ -14,7 +14,7 @@ from scipy.stats import norm
 from .kl_history import padded
 from .kl_statistics import STATISTICS, kl_statistics, statistics_along
 from .seeds import seed_from
-from .tables import KEYS
+from .tables import KEYS, read_table, sequences
 
 CELL = KEYS[:3]
 POSITIONS = 60
@@ -65,6 +65,11 @@ def simulated_students() -> pl.DataFrame:
 
 def _kl(student: np.ndarray, base: np.ndarray) -> np.ndarray:
     return rel_entr(softmax(student, axis=-1), softmax(base, axis=-1)).sum(axis=-1)
+
+
+def read_histories(paths: list[str]) -> pl.DataFrame:
+    """Return the `sequences` of kl of several token tables, read one after the other."""
+    return pl.concat([sequences(read_table(path, [*KEYS, "t", "kl"]), "kl") for path in paths])
 
 
 def aggregation_table(histories: pl.DataFrame, lifetimes: pl.DataFrame, confidence: float) -> pl.DataFrame:

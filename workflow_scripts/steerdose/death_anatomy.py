@@ -35,7 +35,7 @@ def death_histories(lifetimes: pl.DataFrame, prefixes: pl.DataFrame, significanc
     """Return lifetimes (all trajectories) with history, of `HISTORIES`, of those that died; null for those that lived.
 
     lifetimes: as `lifetimes` returns them, of any number of cells and methods. prefixes: as
-    `measure_prefixes` returns them for the same trajectories.
+    `measure_trajectories` returns them for the same trajectories.
 
     A death at fork t is compared with the steered trajectories (alpha not 0) that were read alive at t: sampling from
     the risk set, on as many tokens. The ratios `peak` and `level` of `kl_measures` have no unit and no dose, and only
@@ -129,7 +129,7 @@ def deaths_table(deaths: pl.DataFrame) -> pl.DataFrame:
 def texts_table(texts: pl.DataFrame) -> pl.DataFrame:
     """Return a row a method and dose: n, median length, share that ended, and medians of `text_measures`.
 
-    texts: as `measure_texts` returns them.
+    texts: as `measure_trajectories` returns them.
     """
     length, ended = pl.median("n_tokens").alias("tokens"), pl.mean("ended")
     medians = [pl.median(name) for name in MEASURES]

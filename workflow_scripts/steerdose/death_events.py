@@ -49,7 +49,7 @@ def death_events(
 ) -> pl.DataFrame:
     """Return a row a trajectory and event of `EVENTS`: KEYS, event, t, the first fork where it occurs (null: never).
 
-    prefixes: as `measure_prefixes` returns them. lifetimes: as `lifetimes` does. calibration: rows with
+    prefixes: as `measure_trajectories` returns them. lifetimes: as `lifetimes` does. calibration: rows with
     CELL, method, sign, target (nats); a null target has no event kl.
 
     A text measure is an event where it lies beyond a band around the unsteered model's (alpha 0) median over prompts at

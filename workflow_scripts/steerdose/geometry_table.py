@@ -6,7 +6,11 @@ from itertools import combinations
 from typing import Any
 
 import polars as pl
+import torch
+from torch import Tensor
 
+from .edits import Add, Dense, Edit, LowRank, matrix
+from .steering import Steering
 from .tables import read_json
 
 GEOMETRY = ("norm_delta", "cos_anti", "asymmetry", "drift_ratio", "cos_delta_drift")
@@ -39,7 +43,8 @@ def geometry_table(cells: Sequence[dict[str, Any]], paths: Sequence[str]) -> pl.
 def seed_cosines(cells: Sequence[dict[str, Any]], steerings: Sequence[str]) -> pl.Series:
     """Return for each steering its mean cosine with the same method's steerings of the other seeds; null with one seed.
 
-    Other edits than deltas and added directions have none, see `steering_cosine`.
+    Deltas are compared by their Frobenius inner product and added directions by their dot product, over all modules;
+    other edits have none.
     """
     groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for i, cell in enumerate(cells):
@@ -47,14 +52,25 @@ def seed_cosines(cells: Sequence[dict[str, Any]], steerings: Sequence[str]) -> p
     found: dict[int, list[float]] = defaultdict(list)
     for members in groups.values():
         for first, second in combinations(members, 2):
-            from .steering_cosine import steering_cosine  # loads torch, and a study of one seed has no pairs
-
-            value = steering_cosine(steerings[first], steerings[second])
+            value = _cosine(*(Steering.load(steerings[i]) for i in (first, second)))
             if value is not None:
                 found[first].append(value)
                 found[second].append(value)
     means = [sum(found[i]) / len(found[i]) if i in found else None for i in range(len(cells))]
     return pl.Series("seed_cosine", means, dtype=pl.Float64)
+
+
+def _cosine(first: Steering, second: Steering) -> float | None:
+    edits = dict(first.edits), dict(second.edits)
+    if not all(isinstance(edit, LowRank | Dense | Add) for side in edits for edit in side.values()):
+        return None
+    norms = [torch.stack([_vector(edit).square().sum() for edit in side.values()]).sum().sqrt() for side in edits]
+    shared = [(_vector(edits[0][path]) * _vector(edits[1][path])).sum() for path in edits[0].keys() & edits[1].keys()]
+    return float(sum(shared) / (norms[0] * norms[1]))
+
+
+def _vector(edit: Edit) -> Tensor:
+    return edit.v.double() if isinstance(edit, Add) else matrix(edit)
 
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:

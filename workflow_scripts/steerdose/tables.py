@@ -49,11 +49,6 @@ def read_tables(paths: list[str]) -> pl.DataFrame:
     return pl.concat([pl.read_parquet(path) for path in paths])
 
 
-def read_histories(paths: list[str]) -> pl.DataFrame:
-    """Return the `sequences` of kl of several token tables, read one after the other."""
-    return pl.concat([sequences(read_table(path, [*KEYS, "t", "kl"]), "kl") for path in paths])
-
-
 def sequences(tokens: pl.DataFrame, *columns: str) -> pl.DataFrame:
     """Return a row a trajectory: its keys, and each of the columns as a list in order of t."""
     return tokens.group_by(KEYS, maintain_order=True).agg(pl.col(columns).sort_by("t"))
