@@ -15,14 +15,14 @@ sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "tests")]
 
 import torch  # noqa: E402
 from reference.rollout import roll_out_one, steered_copy  # noqa: E402
-from steerdose import chat  # noqa: E402
-from steerdose.data import load_questions  # noqa: E402
-from steerdose.edits import Add  # noqa: E402
-from steerdose.fork_grid import fork_times  # noqa: E402
-from steerdose.models import LoadedModel, find_blocks, load_model  # noqa: E402
-from steerdose.probe import READINGS, ForkPlan, build_probe  # noqa: E402
-from steerdose.rollout import Request, Rollout, roll_out  # noqa: E402
-from steerdose.steering import Steering  # noqa: E402
+from steerdose.engine.fork_grid import fork_times  # noqa: E402
+from steerdose.engine.generate import Request, Rollout, roll_out  # noqa: E402
+from steerdose.engine.probe import READINGS, ForkPlan, build_probe  # noqa: E402
+from steerdose.model import chat  # noqa: E402
+from steerdose.model.loading import LoadedModel, find_blocks, load_model  # noqa: E402
+from steerdose.steering.edits import Add  # noqa: E402
+from steerdose.steering.steering import Steering  # noqa: E402
+from steerdose.study.texts import load_questions  # noqa: E402
 
 MODEL = ROOT / "results/models/smollm2"
 DOSE = 45.0  # about alpha 1 of a unit vector on one block of this model

@@ -19,8 +19,8 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 import polars as pl  # noqa: E402
 import yaml  # noqa: E402
-from steerdose.adapters import split_by_prompt, train, training_examples  # noqa: E402
-from steerdose.models import load_model  # noqa: E402
+from steerdose.make.adapters import split_by_prompt, train, training_examples  # noqa: E402
+from steerdose.model.loading import load_model  # noqa: E402
 from steerdose.seeds import seed_from  # noqa: E402
 
 RESULTS = ROOT / "docs/learning_rates.csv"

@@ -26,12 +26,12 @@ import tiny  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
 from conftest import make_workspace  # noqa: E402
-from steerdose.data import load_questions  # noqa: E402
-from steerdose.edits import Add  # noqa: E402
-from steerdose.fork_grid import fork_times  # noqa: E402
-from steerdose.kl_statistics import STATISTICS  # noqa: E402
-from steerdose.steering import Steering  # noqa: E402
-from steerdose.tables import write_json, write_table  # noqa: E402
+from steerdose.dose.kl_statistics import STATISTICS  # noqa: E402
+from steerdose.engine.fork_grid import fork_times  # noqa: E402
+from steerdose.files import write_json, write_table  # noqa: E402
+from steerdose.steering.edits import Add  # noqa: E402
+from steerdose.steering.steering import Steering  # noqa: E402
+from steerdose.study.texts import load_questions  # noqa: E402
 
 MODEL = {"source": "tiny_model", "revision": None, "sha256": None, "dtype": "float32", "chat_template": None}
 DOSES = [0, 1, -1, 2, 0.5, 4, 1.5, 3, 0.75, 1.25, 2.5, 0.25, 1.75, 3.5]

@@ -9,8 +9,8 @@ ROOT = Path(workflow.basedir)
 if str(ROOT / "workflow_scripts") not in sys.path:
     sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from steerdose.config_checks import check_config
-from steerdose.digests import code_digest
+from steerdose.study.checks import check_config
+from steerdose.flow.digests import code_digest
 
 check_config(config)
 

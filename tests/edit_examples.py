@@ -1,7 +1,7 @@
 """One random edit of every kind."""
 
 import torch
-from steerdose.edits import (
+from steerdose.steering.edits import (
     Ablate,
     AblateS,
     Add,

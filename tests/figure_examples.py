@@ -6,12 +6,12 @@ import polars as pl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
-from steerdose.aggregate_figure import aggregate_figure
-from steerdose.kl_history import normalised_kl
-from steerdose.kl_quantiles import even_edges, fork_quantiles, kl_quantiles, numbered, thinned_lines
-from steerdose.spaghetti_figure import spaghetti_figure
-from steerdose.spaghetti_normalised_figure import spaghetti_normalised_figure
-from steerdose.survival import kaplan_meier
+from steerdose.figures.aggregate import aggregate_figure
+from steerdose.figures.kl_quantiles import even_edges, fork_quantiles, kl_quantiles, numbered, thinned_lines
+from steerdose.figures.spaghetti import spaghetti_figure
+from steerdose.figures.spaghetti_normalised import spaghetti_normalised_figure
+from steerdose.outcomes.kl import normalised_kl
+from steerdose.survival.kaplan_meier import kaplan_meier
 
 GRID = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 128]
 METHODS = [f"method_{i}" for i in range(12)]

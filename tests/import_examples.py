@@ -4,9 +4,9 @@ import pytest
 import tiny
 import torch
 from steerdose.errors import SteerdoseError
-from steerdose.imports import import_steering
-from steerdose.steering import Steering
-from steerdose.tables import read_json, write_json
+from steerdose.exchange.read import import_steering
+from steerdose.files import read_json, write_json
+from steerdose.steering.steering import Steering
 
 IDS = torch.tensor([[5, 6, 7, 8]])
 

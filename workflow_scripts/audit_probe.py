@@ -1,9 +1,9 @@
 """Measure the probes on the unsteered model."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.audit import audit_probe
+    from steerdose.outcomes.audit import audit_probe
 
     audit_probe(
         model=job.input.model,

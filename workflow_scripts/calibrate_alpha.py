@@ -1,9 +1,9 @@
 """Find the coefficient of dose 1 for both signs."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.dose import calibrate_alpha
+    from steerdose.dose.calibrate import calibrate_alpha
 
     calibrate_alpha(
         model=job.input.model,

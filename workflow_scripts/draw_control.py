@@ -1,9 +1,9 @@
 """Draw a random control of another method's steering."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.controls import draw_control
+    from steerdose.make.controls import draw_control
 
     draw_control(
         steering=job.input.steering,

@@ -1,9 +1,9 @@
 """Write a steering at one dose as a llama.cpp control vector."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.export import export_control_vector
+    from steerdose.exchange.write import export_control_vector
 
     export_control_vector(
         model=job.input.model,

@@ -1,9 +1,9 @@
 """Merge a steering at one dose into the model."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.export import export_model
+    from steerdose.exchange.write import export_model
 
     export_model(
         model=job.input.model,

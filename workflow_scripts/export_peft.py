@@ -1,9 +1,9 @@
 """Write a steering at one dose as a PEFT adapter."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.export import export_peft
+    from steerdose.exchange.write import export_peft
 
     export_peft(
         model=job.input.model,

@@ -1,9 +1,9 @@
 """Fit an activation method to persona-conditioned prompts."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.repe import fit_repe
+    from steerdose.make.repe import fit_repe
 
     fit_repe(
         model=job.input.model,

@@ -1,9 +1,9 @@
 """Sample answers to the same prompts under opposite personas."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.pairs import generate_pairs
+    from steerdose.make.pairs import generate_pairs
 
     generate_pairs(
         model=job.input.model,

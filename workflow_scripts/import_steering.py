@@ -1,9 +1,9 @@
 """Import a steering that was made elsewhere."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.imports import import_steering
+    from steerdose.exchange.read import import_steering
 
     import_steering(
         model=job.input.model,

@@ -1,12 +1,12 @@
 """Estimate survival from the forks of a method's trajectories."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.fork_grid import fork_times
-    from steerdose.lifetimes import lifetimes
-    from steerdose.survival import kaplan_meier
-    from steerdose.tables import read_json, read_table, write_table
+    from steerdose.engine.fork_grid import fork_times
+    from steerdose.files import read_json, read_table, write_table
+    from steerdose.survival.kaplan_meier import kaplan_meier
+    from steerdose.survival.lifetimes import lifetimes
 
     window, probe = job.settings["window"], job.settings["probe"]
     threshold = read_json(job.input.threshold)[probe]["threshold"]

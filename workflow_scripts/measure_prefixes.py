@@ -1,10 +1,10 @@
 """Measure a method's trajectories, their texts and their KL: up to every fork, and as a whole."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.prefixes import measure_trajectories
-    from steerdose.tables import read_table, write_table
+    from steerdose.files import read_table, write_table
+    from steerdose.outcomes.prefixes import measure_trajectories
 
     names = ("tokens", "forks", "trajectories")
     prefixes, texts = measure_trajectories(*[read_table(job.input[name]) for name in names], **job.settings)

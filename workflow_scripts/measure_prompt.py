@@ -1,9 +1,9 @@
 """Measure how far a system prompt takes the model from itself."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.prompts import measure_prompt
+    from steerdose.dose.prompts import measure_prompt
 
     measure_prompt(
         model=job.input.model,

@@ -1,9 +1,9 @@
 """Turn a positive and a negative adapter into one steering."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.delta import merge_diff
+    from steerdose.make.delta import merge_diff
 
     merge_diff(
         model=job.input.model,

@@ -1,13 +1,13 @@
 """Draw KL above pmass, one pair of panels a method and dose."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.aggregate_figure import aggregate_figure
-    from steerdose.figures import save
-    from steerdose.fork_grid import fork_times
-    from steerdose.kl_quantiles import fork_quantiles, read_quantiles
-    from steerdose.tables import read_json, read_tables
+    from steerdose.engine.fork_grid import fork_times
+    from steerdose.figures.aggregate import aggregate_figure
+    from steerdose.figures.kl_quantiles import fork_quantiles, read_quantiles
+    from steerdose.figures.style import save
+    from steerdose.files import read_json, read_tables
 
     probe, files = job.settings["probe"], zip(job.settings["models"], job.input.thresholds, strict=True)
     thresholds = {model: read_json(file)[probe]["threshold"] for model, file in files}

@@ -1,12 +1,12 @@
 """Draw the KL of every trajectory: one panel an alpha."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.figures import save
-    from steerdose.kl_quantiles import read_lines
-    from steerdose.spaghetti_figure import spaghetti_figure
-    from steerdose.tables import read_tables
+    from steerdose.figures.kl_quantiles import read_lines
+    from steerdose.figures.spaghetti import spaghetti_figure
+    from steerdose.figures.style import save
+    from steerdose.files import read_tables
 
     lines, medians = read_lines(job.input.tokens, job.input.lifetimes, job.settings["smoothing"])
     figure = spaghetti_figure(lines, medians, read_tables(job.input.calibrations), **job.settings)

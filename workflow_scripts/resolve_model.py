@@ -1,8 +1,8 @@
 """Resolve a model's source to a local directory."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.sources import resolve_model
+    from steerdose.model.sources import resolve_model
 
     resolve_model(settings=job.settings, output=job.output[0])

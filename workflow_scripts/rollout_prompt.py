@@ -1,9 +1,9 @@
 """Roll questions out behind a system prompt, with the KL and the probe along the way."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.prompt_rollouts import rollout_prompt
+    from steerdose.outcomes.prompt_rollouts import rollout_prompt
 
     rollout_prompt(
         model=job.input.model,

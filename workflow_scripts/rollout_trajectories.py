@@ -1,9 +1,9 @@
 """Roll questions out at every dose of a method, with the KL and the probe along the way."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.trajectories import rollout_trajectories
+    from steerdose.outcomes.trajectories import rollout_trajectories
 
     rollout_trajectories(
         model=job.input.model,

@@ -1,11 +1,11 @@
 """Compare the statistics of KL, on simulated students and on the study's rollouts."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.aggregation import CAPTION, aggregation_table, read_histories
-    from steerdose.report_tables import write_csv, write_html
-    from steerdose.tables import read_tables, write_table
+    from steerdose.files import read_tables, write_table
+    from steerdose.tables.aggregation import CAPTION, aggregation_table, read_histories
+    from steerdose.tables.publish import write_csv, write_html
 
     frame = aggregation_table(read_histories(job.input.tokens), read_tables(job.input.lifetimes), **job.settings)
     write_table(frame, job.output.table)

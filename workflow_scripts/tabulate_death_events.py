@@ -1,11 +1,17 @@
 """Tabulate the death events that text and KL tell, and how far they agree with the probe's."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.death_events import AGREEMENT_CAPTION, EVENTS_CAPTION, death_events, event_agreement, event_counts
-    from steerdose.report_tables import write_csv, write_html
-    from steerdose.tables import read_tables
+    from steerdose.files import read_tables
+    from steerdose.tables.death_events import (
+        AGREEMENT_CAPTION,
+        EVENTS_CAPTION,
+        death_events,
+        event_agreement,
+        event_counts,
+    )
+    from steerdose.tables.publish import write_csv, write_html
 
     prefixes, lifetimes = read_tables(job.input.prefixes), read_tables(job.input.lifetimes)
     quantile, multiple = job.settings["quantile"], job.settings["kl_multiple"]

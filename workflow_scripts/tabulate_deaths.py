@@ -1,11 +1,11 @@
 """Tabulate deaths by what broke and by the KL before them."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.death_anatomy import DEATHS_CAPTION, death_histories, deaths_table
-    from steerdose.report_tables import write_csv, write_html
-    from steerdose.tables import read_tables, write_table
+    from steerdose.files import read_tables, write_table
+    from steerdose.tables.deaths import DEATHS_CAPTION, death_histories, deaths_table
+    from steerdose.tables.publish import write_csv, write_html
 
     deaths = death_histories(read_tables(job.input.lifetimes), read_tables(job.input.prefixes), **job.settings)
     table = deaths_table(deaths)

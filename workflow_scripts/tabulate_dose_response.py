@@ -1,11 +1,11 @@
 """Tabulate lethal dose, steepness and safe dose of every method and sign."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.dose_response import CAPTION, dose_response, dose_texts
-    from steerdose.report_tables import write_csv, write_html
-    from steerdose.tables import read_tables, write_table
+    from steerdose.files import read_tables, write_table
+    from steerdose.survival.dose_response import CAPTION, dose_response, dose_texts
+    from steerdose.tables.publish import write_csv, write_html
 
     shares, table = dose_response(read_tables(job.input.curves), read_tables(job.input.lifetimes), **job.settings)
     write_table(shares, job.output.shares)

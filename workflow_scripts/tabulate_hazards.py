@@ -1,12 +1,12 @@
 """Fit the hazard of death on dose and method."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.fork_grid import fork_times
-    from steerdose.hazard_models import CAPTION, hazard_table
-    from steerdose.report_tables import write_csv, write_html
-    from steerdose.tables import read_tables
+    from steerdose.engine.fork_grid import fork_times
+    from steerdose.files import read_tables
+    from steerdose.survival.hazards import CAPTION, hazard_table
+    from steerdose.tables.publish import write_csv, write_html
 
     times = fork_times(job.settings["window"], **job.settings["forks"])
     frame = hazard_table(read_tables(job.input.lifetimes), times, job.settings["confidence"])

@@ -1,11 +1,11 @@
 """Compare the survival of doses and methods."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.comparisons import CAPTION, logrank_table
-    from steerdose.report_tables import write_csv, write_html
-    from steerdose.tables import read_tables
+    from steerdose.files import read_tables
+    from steerdose.survival.logrank import CAPTION, logrank_table
+    from steerdose.tables.publish import write_csv, write_html
 
     frame = logrank_table(read_tables(job.input.lifetimes))
     write_csv(frame, job.output.csv)

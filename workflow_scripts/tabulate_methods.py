@@ -1,10 +1,10 @@
 """Write the table of methods and its spread over seeds, as CSV and HTML."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.methods_table import METHODS_CAPTION, SEEDS_CAPTION, methods_table, over_seeds
-    from steerdose.report_tables import write_csv, write_html
+    from steerdose.tables.methods import METHODS_CAPTION, SEEDS_CAPTION, methods_table, over_seeds
+    from steerdose.tables.publish import write_csv, write_html
 
     methods = methods_table(
         job.settings["cells"], job.input.forks, job.input.summaries, job.input.questions, job.settings["probe"]

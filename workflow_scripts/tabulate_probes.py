@@ -1,11 +1,11 @@
 """Write the table of the probes, for figures and readers."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.probes_table import PROBES_CAPTION, probes_table
-    from steerdose.report_tables import write_csv, write_html
-    from steerdose.tables import write_table
+    from steerdose.files import write_table
+    from steerdose.tables.probes import PROBES_CAPTION, probes_table
+    from steerdose.tables.publish import write_csv, write_html
 
     files = {name: list(job.input[name]) for name in ("audits", "thresholds", "forks", "trajectories")}
     table = probes_table(**files, **job.settings)

@@ -1,12 +1,12 @@
 """Tabulate lethal doses and ranks at many thresholds of death."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.fork_grid import fork_times
-    from steerdose.report_tables import write_csv, write_html
-    from steerdose.tables import read_json, read_tables, write_table
-    from steerdose.threshold_sweep import CAPTION, sweep_texts, threshold_sweep
+    from steerdose.engine.fork_grid import fork_times
+    from steerdose.files import read_json, read_tables, write_table
+    from steerdose.tables.publish import write_csv, write_html
+    from steerdose.tables.threshold_sweep import CAPTION, sweep_texts, threshold_sweep
 
     probe, models = job.settings["probe"], job.settings["models"]
     medians = {m: read_json(path)[probe]["median_pmass"] for m, path in zip(models, job.input.thresholds, strict=True)}

@@ -1,9 +1,9 @@
 """Train one sign of an adapter."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.adapters import train_adapter
+    from steerdose.make.adapters import train_adapter
 
     train_adapter(
         model=job.input.model,

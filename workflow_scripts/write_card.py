@@ -1,9 +1,9 @@
 """Write the card of an export: what dose it is, and what was measured at it."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.card import write_card
+    from steerdose.exchange.card import write_card
 
     write_card(
         model=job.input.model,

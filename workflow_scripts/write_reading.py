@@ -1,10 +1,10 @@
 """Write a page of trajectories to read: the same questions unsteered, at dose 1 and at the first dying dose."""
 
-from steerdose.jobs import open_job
+from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.models import load_tokenizer
-    from steerdose.reading import write_reading
+    from steerdose.model.loading import load_tokenizer
+    from steerdose.pages.reading import write_reading
 
     write_reading(
         tokenizer=load_tokenizer(job.input.model),

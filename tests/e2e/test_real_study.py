@@ -7,12 +7,12 @@ import pytest
 import torch
 from conftest import make_workspace
 from reference.rollout import roll_out_one, steered_copy
-from steerdose import chat
-from steerdose.models import load_model
-from steerdose.probe import ForkPlan, build_probe
-from steerdose.rollout import Request, roll_out
-from steerdose.steering import Steering
-from steerdose.tables import read_json, read_table
+from steerdose.engine.generate import Request, roll_out
+from steerdose.engine.probe import ForkPlan, build_probe
+from steerdose.files import read_json, read_table
+from steerdose.model import chat
+from steerdose.model.loading import load_model
+from steerdose.steering.steering import Steering
 
 pytestmark = pytest.mark.slow
 

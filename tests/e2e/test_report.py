@@ -6,8 +6,8 @@ from html import unescape
 
 import browser
 import pytest
-from steerdose.reading import VISIBLE
-from steerdose.tables import read_table
+from steerdose.files import read_table
+from steerdose.pages.reading import VISIBLE
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ import pytest
 import tiny
 import torch
 import yaml
-from steerdose.edits import LowRank
-from steerdose.steering import Steering
-from steerdose.tables import read_json, read_table
+from steerdose.files import read_json, read_table
+from steerdose.steering.edits import LowRank
+from steerdose.steering.steering import Steering
 
 pytestmark = pytest.mark.slow
 

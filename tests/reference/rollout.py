@@ -4,10 +4,10 @@ whole text, every fork recomputed from scratch. Slow, and easy to believe."""
 import copy
 
 import torch
-from steerdose.edits import Add, Dense, LowRank
-from steerdose.probe import Probe
-from steerdose.rollout import Rollout
-from steerdose.steering import Steering
+from steerdose.engine.generate import Rollout
+from steerdose.engine.probe import Probe
+from steerdose.steering.edits import Add, Dense, LowRank
+from steerdose.steering.steering import Steering
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 

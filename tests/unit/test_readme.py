@@ -8,9 +8,9 @@ import pytest
 import torch
 import yaml
 from snakemake.utils import update_config
-from steerdose import directions
-from steerdose.config_checks import check_config
-from steerdose.edits import Add, Edit
+from steerdose.make import estimators as directions
+from steerdose.steering.edits import Add, Edit
+from steerdose.study.checks import check_config
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

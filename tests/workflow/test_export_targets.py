@@ -7,9 +7,9 @@ import peft
 import pytest
 import torch
 import transformers
-from steerdose.edits import Add
-from steerdose.steering import Steering, steer
-from steerdose.tables import read_json, read_table
+from steerdose.files import read_json, read_table
+from steerdose.steering.edits import Add
+from steerdose.steering.steering import Steering, steer
 from transformers import AutoModelForCausalLM
 
 CELL = "results/tiny/honesty/seed0"

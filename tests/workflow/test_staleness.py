@@ -74,27 +74,27 @@ def test_another_probe_that_is_only_audited_rolls_nothing_out(study):
     ("module", "stale"),
     [
         (
-            "figures",
+            "figures/style",
             {
                 **{**CURVES, **KL_FIGURES, "plot_calibration": 1, "plot_training": 1},
                 **{"plot_aggregation": 1, "plot_dose_response": 1, "plot_lethal_dose": 1},
                 **{"plot_threshold_sweep": 1, "plot_death_anatomy": 1, "plot_probes": 1},
             },
         ),
-        ("report_tables", {"tabulate_geometry": 1, **TABLES, **DEATHS, "tabulate_texts": 1}),
-        ("text_measures", {"measure_prefixes": 2, "tabulate_texts": 1, **DEATHS}),
-        ("death_events", {"tabulate_death_events": 1}),
-        ("death_anatomy_figure", {"plot_death_anatomy": 1}),
-        ("aggregation", AGGREGATION),
-        ("dose_response", {**DOSES, **SWEEP}),
-        ("geometry_table", {"tabulate_geometry": 1}),
-        ("comparisons", {"tabulate_logrank": 1}),
-        ("hazard_models", {"tabulate_hazards": 1}),
-        ("repe", {"fit_repe": 1, **STEERING_CHAIN}),
-        ("delta", {"merge_diff": 1, **STEERING_CHAIN}),
-        ("calibrate", {name: 2 if name in PER_METHOD else 1 for name in LORA_CHAIN}),
-        ("lifetimes", {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}),
-        ("survival", {"kaplan_meier": 2, **{rule: 1 for rule in FIGURES if rule not in PROBES}}),
+        ("tables/publish", {"tabulate_geometry": 1, **TABLES, **DEATHS, "tabulate_texts": 1}),
+        ("outcomes/text", {"measure_prefixes": 2, "tabulate_texts": 1, **DEATHS}),
+        ("tables/death_events", {"tabulate_death_events": 1}),
+        ("figures/death_anatomy", {"plot_death_anatomy": 1}),
+        ("tables/aggregation", AGGREGATION),
+        ("survival/dose_response", {**DOSES, **SWEEP}),
+        ("tables/geometry", {"tabulate_geometry": 1}),
+        ("survival/logrank", {"tabulate_logrank": 1}),
+        ("survival/hazards", {"tabulate_hazards": 1}),
+        ("make/repe", {"fit_repe": 1, **STEERING_CHAIN}),
+        ("make/delta", {"merge_diff": 1, **STEERING_CHAIN}),
+        ("dose/search", {name: 2 if name in PER_METHOD else 1 for name in LORA_CHAIN}),
+        ("survival/lifetimes", {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}),
+        ("survival/kaplan_meier", {"kaplan_meier": 2, **{rule: 1 for rule in FIGURES if rule not in PROBES}}),
     ],
 )
 def test_a_library_module_reruns_the_stages_that_use_it(study, module, stale):
@@ -145,7 +145,7 @@ def test_a_target_of_its_own_recalibrates_that_method_and_refits_nothing(study):
 def test_a_random_control_adds_its_own_chain_and_follows_its_source(study):
     study.configure(study={"methods": ["lora", "mean_diff", "random_direction"]})
     assert study.stale() == {"draw_control": 1, **STEERING_CHAIN}
-    touch_module(study, "directions")
+    touch_module(study, "make/estimators")
     whole = [*FIGURES, "plot_calibration", "tabulate_geometry", "tabulate_texts"]
     twice = {name: count if name in whole else 2 * count for name, count in STEERING_CHAIN.items()}
     assert study.stale() == {"fit_repe": 1, "draw_control": 1, **twice}

@@ -1,0 +1,19 @@
+"""Lifetimes at several doses, from how many die at each."""
+
+import polars as pl
+
+GRID = [0, 1, 4, 16, 64]
+DOSES = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def cohort(dead, n=12, alphas=DOSES, method="lora", c_star=1.5):
+    """Lifetimes of n prompts at each alpha, the first dead[i] of which die at 4 tokens; beside them alpha 0."""
+    rows = []
+    for alpha, count in [(0.0, 0), *zip(alphas, dead, strict=True)]:
+        key = {"model": "m", "behavior": "b", "seed": 0, "method": method, "alpha": alpha}
+        key["coefficient"] = None if c_star is None and alpha else alpha * (c_star or 1)
+        rows += [
+            key | {"prompt_id": f"p{i:03}", "duration": 4 if i < count else 64, "died": i < count, "ended": False}
+            for i in range(n)
+        ]
+    return pl.DataFrame(rows)

@@ -1,0 +1,206 @@
+"""The probe: which tokens count, how it is read, and its audit on the unsteered model."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import tiny
+import torch
+from steerdose.engine.fork_grid import fork_times
+from steerdose.engine.probe import Probe, build_probe, spellings
+from steerdose.errors import SteerdoseError
+from steerdose.files import write_json
+from steerdose.outcomes.audit import audit_probe, audit_rows
+from steerdose.outcomes.trajectories import coefficient_of
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+PREFILL = '{"answer":'
+CELL = {"model": "m", "behavior": "b", "seed": 0}
+
+
+def merging_tokenizer(*words):
+    """The byte tokenizer, with one token for each of `words`, and for its beginnings (Ġ is a leading space)."""
+    bytewise = tiny.tokenizer()
+    state = json.loads(bytewise.backend_tokenizer.to_str())
+    vocabulary, merges = state["model"]["vocab"], state["model"]["merges"]
+    for word in words:
+        bare = word.removeprefix("Ġ")
+        steps = [(bare[:end], bare[end]) for end in range(1, len(bare))] + [("Ġ", bare)] * (word != bare)
+        for left, right in steps:
+            if left + right not in vocabulary:
+                vocabulary[left + right] = len(vocabulary)
+                merges.append([left, right])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(state)),
+        eos_token=bytewise.eos_token,
+        chat_template=tiny.CHAT_TEMPLATE,
+    )
+
+
+def tokens(tokenizer, *names):
+    return tuple(sorted(tokenizer.convert_tokens_to_ids(list(names))))
+
+
+def test_spellings_cover_case_and_leading_space():
+    tokenizer = merging_tokenizer("Ġtrue", "True", "ĠTRUE")
+    expected = tokens(tokenizer, "true", "Ġtrue", "True", "Ġ", "TRUE", "ĠTRUE")  # ' True' takes two tokens
+    assert spellings(tokenizer, PREFILL, "true") == list(expected)
+
+
+def test_a_spelling_that_swallows_the_suffix_is_left_out():
+    tokenizer = merging_tokenizer("unt")
+    assert tokenizer.tokenize("untrue") == ["unt", "r", "u", "e"]
+    assert spellings(tokenizer, "un", "true") == list(tokens(tokenizer, "T", "Ġ"))
+
+
+def test_first_tokens_that_both_answers_share_are_dropped():
+    tokenizer = merging_tokenizer("Ġtrue")
+    probe = build_probe(tokenizer, "splice", PREFILL, ["true", "false"])
+    assert probe.first == tokens(tokenizer, "true", "Ġtrue", "T")
+    assert probe.second == tokens(tokenizer, "f", "F")
+
+
+def test_answers_that_cannot_be_told_apart_are_refused():
+    message = (
+        r"probes\.tea\.answers \['true', 'tea'\] cannot be told apart by their first token after .*another prefill"
+    )
+    with pytest.raises(SteerdoseError, match=message):
+        build_probe(tiny.tokenizer(), "splice", PREFILL, ["true", "tea"], name="tea")
+    assert build_probe(merging_tokenizer("true"), "splice", PREFILL, ["true", "yea"]).second
+
+
+@pytest.mark.parametrize("kind", ["interrupt", "splice"])
+def test_white_space_behind_the_prefill_changes_nothing(kind):
+    tokenizer = merging_tokenizer("Ġtrue")
+    probes = {build_probe(tokenizer, kind, PREFILL + space, ["true", "false"], "Well?") for space in ("", " ", "\n\t")}
+    assert len(probes) == 1
+
+
+def test_the_suffix_of_each_kind():
+    tokenizer = tiny.tokenizer()
+    splice = build_probe(tokenizer, "splice", PREFILL, ["true", "false"], "Well?")
+    assert tokenizer.decode(splice.suffix) == PREFILL
+    interrupt = build_probe(tokenizer, "interrupt", PREFILL, ["true", "false"], "Well?")
+    expected = f"<|end|>\n<|start|>user\nWell?<|end|>\n<|start|>assistant\n{PREFILL}"
+    assert tokenizer.decode(interrupt.suffix) == expected
+    assert (interrupt.first, interrupt.second) == (splice.first, splice.second)
+
+
+@pytest.mark.parametrize("kind", ["interrupt", "splice"])
+def test_a_think_block_that_is_open_at_a_fork_is_closed_first(kind):
+    tokenizer = tiny.tokenizer()
+    tokenizer.add_tokens(["<think>", "</think>"])
+    probe = build_probe(tokenizer, kind, PREFILL, ["true", "false"], "Well?")
+    plain = build_probe(tiny.tokenizer(), kind, PREFILL, ["true", "false"], "Well?")
+    assert plain.is_thinking is None
+    behind = {text: probe.suffix_behind(tokenizer(text).input_ids) for text in ("a", "<think>a", "<think>a</think>b")}
+    assert behind["a"] == behind["<think>a</think>b"] == plain.suffix
+    assert tokenizer.decode(behind["<think>a"]) == "\n</think>\n\n" + tokenizer.decode(plain.suffix)
+    assert (probe.first, probe.second) == (plain.first, plain.second)
+
+
+def test_read_on_logits_by_hand():
+    shares = torch.tensor([[0.1, 0.2, 0.3, 0.15, 0.25], [0.5, 0.0, 0.0, 0.0, 0.5], [0.0, 0.5, 0.25, 0.25, 0.0]])
+    logits = (shares.log() + 7).reshape(1, 3, 5)
+    pmass, p_first, argmax = Probe(suffix=(9,), first=(1, 3), second=(2,)).read(logits)
+    torch.testing.assert_close(pmass, torch.tensor([[0.65, 0.0, 1.0]]))
+    torch.testing.assert_close(p_first, torch.tensor([[0.35 / 0.65, 0.0, 0.75]]))
+    assert argmax.tolist()[0][::2] == [2, 1]
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0, 0), (1.5, 3.0), (-2, -10.0)])
+def test_a_dose_is_a_multiple_of_its_signs_c_star(alpha, expected):
+    assert coefficient_of(alpha, {"positive": {"c_star": 2.0}, "negative": {"c_star": 5.0}}) == expected
+
+
+@pytest.fixture
+def audit(tmp_path):
+    """Audit two probes on a tiny model, of which the one of `kind` is rolled out; return the summary and the forks."""
+    folder = tiny.save(tmp_path / "model")
+    write_json({"trust_remote_code": False, "sha256": "0"}, folder / "source.json")
+    rows = [{"id": f"q{i}", "topic": "t", "question": f"Is {i} even?", "answer": i % 2 == 0} for i in range(4)]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def run(minimum, kind="interrupt"):
+        settings = {
+            "dtype": "float32", "device": "cpu", "n_questions": 3, "window": 8, "forks": {"count": 4}, "batch_size": 2,
+            "template": "{question} Explain.", "minimum_base_pmass": minimum, "rolled_out": [kind],
+            "readings": ["steered"],
+            "probes": {
+                name: {"kind": name, "question": "Well?", "prefill": PREFILL, "answers": ["true", "false"]}
+                for name in ("interrupt", "splice")
+            },
+        }  # fmt: skip
+        audit_probe(
+            model=str(folder), questions=str(tmp_path / "questions.jsonl"), cell=CELL, settings=settings,
+            summary=str(tmp_path / "out/s.json"), forks=str(tmp_path / "out/f.parquet"),
+        )  # fmt: skip
+        return json.loads((tmp_path / "out/s.json").read_text()), pl.read_parquet(tmp_path / "out/f.parquet")
+
+    return run
+
+
+def test_the_audit_measures_every_probe_over_all_forks(audit):
+    summary, forks = audit(0)
+    columns = ["probe", "reading", "t", "pmass", "p_first", "argmax", "is_answer"]
+    assert forks.columns == [*CELL, "alpha", "coefficient", "prompt_id", *columns]
+    assert set(forks["prompt_id"]) == {"q0", "q1", "q2"}
+    assert set(forks["t"]) <= set(fork_times(8, count=4))
+    assert forks["pmass"].is_between(0, 1).all()
+    assert set(forks["reading"]) == {"steered"}
+    assert list(summary) == ["interrupt", "splice"]
+    for name, found in summary.items():
+        own = forks.filter(probe=name)
+        pmass = own["pmass"]
+        assert (found["n_forks"], found["n_questions"]) == (len(own), 3)
+        assert [found["median_pmass"], found["min_pmass"]] == pytest.approx([pmass.median(), pmass.min()])
+        assert [found["q05_pmass"], found["q25_pmass"], found["q75_pmass"]] == pytest.approx(
+            np.quantile(pmass, [0.05, 0.25, 0.75]).tolist()
+        )
+        assert found["pmass_at_0"] == pytest.approx(own.filter(t=0)["pmass"].median())
+        assert (found["passes"], found["rolled_out"], found["decides"]) == (True, *[name == "interrupt"] * 2)
+    assert summary["interrupt"]["median_pmass"] != summary["splice"]["median_pmass"]
+
+
+def test_the_rows_of_an_audit_by_hand():
+    rows = [("a", "yes", 0, 0.9, 0.8, True), ("a", "no", 0, 0.7, 0.6, False), ("a", "no", 4, 0.2, 0.1, True)]
+    rows += [("b", "yes", 0, 0.5, 0.5, False)]
+    columns = ["probe", "prompt_id", "t", "pmass", "p_first", "is_answer"]
+    first, second = audit_rows(pl.DataFrame(rows, columns, orient="row"), {"no": False, "yes": True}).to_dicts()
+    assert [first[name] for name in ("probe", "n_questions", "n_forks")] == ["a", 2, 3]
+    assert [first["median_pmass"], first["min_pmass"], first["pmass_at_0"]] == pytest.approx([0.7, 0.2, 0.8])
+    assert [first["argmax_share"], first["accuracy"]] == pytest.approx([2 / 3, 2 / 3])
+    assert (second["argmax_share"], second["accuracy"]) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["interrupt", "splice"])
+def test_a_probe_that_the_unsteered_model_fails_is_refused(audit, tmp_path, kind):
+    message = (
+        rf"fails the probe {kind}: its median pmass on \['true', 'false'\] is 0\.\d{{4}}, "
+        r"survival\.minimum_base_pmass is 0\.9\. The most likely next tokens are '.+' \d+x.*"
+        r"Configured probes that pass: none\. .*rollout\.probes"
+    )
+    with pytest.raises(SteerdoseError, match=f"(?s){message}"):
+        audit(0.9, kind)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_probe_that_fails_names_those_that_pass_and_stops_only_where_it_is_read(audit):
+    medians = {name: found["median_pmass"] for name, found in audit(0)[0].items()}
+    worse, better = sorted(medians, key=medians.__getitem__)
+    between = sum(medians.values()) / 2
+    summary, _ = audit(between, better)
+    assert {name: found["passes"] for name, found in summary.items()} == {worse: False, better: True}
+    with pytest.raises(SteerdoseError, match=rf"fails the probe {worse}: .*that pass: {better} \(0\.\d{{4}}\)\. "):
+        audit(between, worse)
+
+
+def test_a_model_that_ends_at_once_is_refused(audit, tmp_path):
+    path = tmp_path / "model/generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": list(range(258))}))
+    message = r"empty answer to \['q0', 'q1', 'q2'\] \(3 of 3\).*rollout\.template.*models\.<name>\.chat_template"
+    with pytest.raises(SteerdoseError, match=message):
+        audit(0)
+    assert not (tmp_path / "out").exists()

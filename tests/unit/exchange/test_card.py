@@ -1,0 +1,87 @@
+"""What a card says when something was not measured, or not met."""
+
+import polars as pl
+import tiny
+import torch
+from steerdose.exchange.card import caveats, survival_text, survived, write_card
+from steerdose.files import write_json, write_table
+from steerdose.steering.edits import Ablate
+from steerdose.steering.steering import Steering
+
+SUMMARY = pl.DataFrame(
+    {
+        **{"alpha": [0.0, 1.0, 2.0], "n": [8, 8, 8], "died": [0, 2, 8], "censored": [8, 6, 0]},
+        **{"rmst": [64.0, 48.0, 0.0], "rmst_low": [40.4, 30.0, 0.0], "rmst_high": [64.0, 60.26, 23.6]},
+    }
+)
+CURVE = pl.DataFrame(
+    {
+        "alpha": [0.0, 0.0, 1.0, 1.0, 2.0, 2.0],
+        "t": [0, 64] * 3,
+        "survival": [1.0, 1.0, 1.0, 0.75, 0.5, 0.0],
+        "ci_low": [0.6, 0.61, 0.6, 0.35, 0.2, 0.0],
+        "ci_high": [1.0, 1.0, 1.0, 0.97, 0.8, 0.37],
+    }
+)
+FOUND = {"statistic": "p95", "target": 1.0, "tolerance": 0.05}
+MET = {"c_star": 2.0, "target": 1.0, "statistic": 1.01, "audit": 0.97, "converged": True, "reason": "within tolerance"}
+
+
+def test_survival_is_read_at_the_window_beside_the_unsteered_model():
+    text = survival_text(survived(SUMMARY, CURVE, 1.0), 1.0, [0, 1, 2], 0.9)
+    assert (
+        "| unsteered | 8 | 0 | 8 | 1.000 | 0.610 to 1.000 | 64.0 | 40.4 to 64.0 |\n"
+        "| alpha 1 | 8 | 2 | 6 | 0.750 | 0.350 to 0.970 | 48.0 | 30.0 to 60.3 |" in text
+    )
+    assert "90% interval" in text
+    assert "end: 64 generated tokens" in text
+    assert "alpha 2" not in text
+
+
+def test_an_alpha_that_was_not_rolled_out_has_no_numbers():
+    text = survival_text(survived(SUMMARY, CURVE, -1.0), -1.0, [0, 1, 2], 0.95)
+    assert "Nothing was measured at alpha -1**; rolled out were 0, 1, 2. Add -1 to `rollout.alphas`" in text
+    assert "|" not in text
+
+
+def test_caveats_follow_from_the_calibration():
+    plain = caveats(1.0, FOUND, MET)
+    assert len(plain) == 4
+    assert "only alpha 1 and -1 are calibrated" in caveats(-1.5, FOUND, MET)[0].lower()
+    missed = caveats(-1.0, FOUND, {**MET, "audit": 1.2, "converged": False, "reason": "unreachable: always below"})
+    assert "did not converge: unreachable: always below" in missed[0]
+    assert "On held-out prompts alpha -1 gives 1.2, outside the tolerance of 5%" in missed[1]
+    assert missed[2:] == plain
+
+
+def test_an_audit_that_could_not_be_measured_is_a_caveat():
+    assert "alpha 1 was too strong to measure" in caveats(1.0, FOUND, {**MET, "audit": None})[0]
+
+
+def test_the_card_of_edits_that_no_format_holds(tmp_path):
+    model = tiny.save(tmp_path / "models/tiny")
+    source = {"source": "tiny_model", "revision": None, "trust_remote_code": False, "sha256": "0123"}
+    write_json(source, model / "source.json")
+    vector = torch.zeros(32)
+    vector[3] = 1
+    steering = tmp_path / "ablate.safetensors"
+    Steering("ablate", (("model.layers.1", Ablate(vector)),), {}).save(steering)
+    missed = {**MET, "converged": False, "reason": "unreachable", "statistic": 0.4}
+    prompt = {"prompt": "engineered_prompt"}
+    write_json({**FOUND, "target": prompt, "positive": missed, "negative": MET}, tmp_path / "c.json")
+    write_table(SUMMARY, tmp_path / "summary.parquet")
+    write_table(CURVE, tmp_path / "curve.parquet")
+    write_card(
+        model=str(model), steering=str(steering), calibration=str(tmp_path / "c.json"),
+        summary=str(tmp_path / "summary.parquet"), curve=str(tmp_path / "curve.parquet"),
+        cell={"model": "tiny", "behavior": "honesty", "seed": 0, "method": "ablate"}, alpha=2.0,
+        settings={"confidence": 0.95}, output=str(tmp_path / "export/x/card.md"),
+    )  # fmt: skip
+    card = (tmp_path / "export/x/card.md").read_text()
+    assert "Coefficient 4, which is 2 times 2" in card
+    assert "comes closest to its target (positive sign" in card
+    assert "| target, achieved at alpha 1 | 1 (the KL of engineered_prompt), 0.4 (not converged) |" in card
+    assert "| alpha 2 | 8 | 8 | 0 | 0.000 | 0.000 to 0.370 | 0.0 | 0.0 to 23.6 |" in card
+    assert "No exchange format holds these edits" in card
+    assert 'from_pretrained("../../models/tiny")' in card
+    assert 'Steering.load("../../ablate.safetensors"), 4):' in card

@@ -1,0 +1,183 @@
+"""The contract of weight steering: every PEFT family of config and schema trains, reloads, merges and steers.
+
+All of it on a tiny Llama, through the functions that the rules call.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+import yaml
+from adapter_examples import IDS, METHOD, pairs
+from reference.effective_weights import effective_deltas
+from reference.rollout import steered_copy
+from steerdose.dose.calibrate import calibrate_alpha
+from steerdose.files import read_json, read_table, write_json
+from steerdose.make.adapters import target_modules, train, training_examples
+from steerdose.make.delta import MODES, adapter_delta, merge_diff
+from steerdose.model.loading import LoadedModel
+from steerdose.steering.edits import matrix
+from steerdose.steering.steering import Steering, steer
+
+ROOT = Path(__file__).parents[3]
+ENTRIES = {
+    name: entry
+    for name, entry in yaml.safe_load((ROOT / "config.yaml").read_text())["methods"].items()
+    if entry["kind"] == "adapter"
+}
+SCHEMA = yaml.safe_load((ROOT / "workflow_scripts/schemas/config.schema.yaml").read_text())
+OPTIONS = {  # of the families that config.yaml does not show; those that need none have none
+    "ADALORA": {"init_r": 4, "target_r": 2, "total_step": 4, "tinit": 1, "tfinal": 1},
+    "C3A": {"block_size": 8},
+    "FOURIERFT": {"n_frequency": 50},
+    "HRA": {"r": 2},
+    "LOHA": {"r": 2},
+    "LOKR": {"r": 2},
+    "MISS": {"r": 8},
+    "PSOFT": {"r": 4},
+    "PVERA": {"r": 8},
+    "RANDLORA": {"r": 4},
+    "ROAD": {"group_size": 8},
+    "SHIRA": {"r": 2},
+    "VBLORA": {"vector_length": 8, "num_vectors": 16, "topk": 2, "r": 2},
+    "VERA": {"r": 8},
+    "WAVEFT": {"n_frequency": 32},
+}
+SHOWN = {entry["peft_type"] for entry in ENTRIES.values()}
+FURTHER = {
+    family.lower(): {**METHOD, "peft_type": family, "options": OPTIONS.get(family, {})}
+    for family in SCHEMA["$defs"]["adapter"]["properties"]["peft_type"]["enum"]
+    if family not in SHOWN
+}
+FURTHER |= {
+    name: {**METHOD, "options": {"r": 2, "lora_alpha": 4, **options}}
+    for name, options in {
+        "olora": {"init_lora_weights": "olora"},
+        "rslora_pissa": {"init_lora_weights": "pissa", "use_rslora": True},
+    }.items()
+}
+METHODS = ENTRIES | FURTHER
+# Families that train beside a residual of the base weight: its rounding to fp32 puts the model that was trained off by
+# this share of the weight, which the delta leaves out.
+ROUNDED = {"pissa": 6e-8, "olora": 6e-8, "rslora_pissa": 6e-8, "deft": 6e-8}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two trained adapters: their entry, the model and adapter folders, and the obvious deltas of both signs."""
+
+    name: str
+    method: dict
+    folder: Path
+    twins: dict[str, dict[str, torch.Tensor]]
+
+    def merge(self, mode: str) -> tuple[Steering, dict]:
+        output, geometry = self.folder / f"{mode}.safetensors", self.folder / f"{mode}.geometry.json"
+        if not output.exists():
+            merge_diff(
+                model=str(self.folder / "model"), positive=str(self.folder / "positive"),
+                negative=str(self.folder / "negative"), method=self.name, mode=mode, metadata={},
+                output=str(output), geometry_json=str(geometry),
+            )  # fmt: skip
+        return Steering.load(output), read_json(geometry)
+
+
+@pytest.fixture(scope="module")
+def pair(request, tmp_path_factory):
+    name, folder = request.param, tmp_path_factory.mktemp(request.param)
+    tiny.save(folder / "model")
+    write_json({"sha256": "0", "trust_remote_code": False}, folder / "model/source.json")
+    method = {**METHODS[name], "training": {**METHODS[name]["training"], **METHOD["training"]}}
+    twins = {}
+    for sign in ("positive", "negative"):
+        loaded = LoadedModel(tiny.model(), tiny.tokenizer(), "0")
+        examples = training_examples(loaded.tokenizer, pairs(), sign, 64)
+        trained, _ = train(loaded, name, method, examples[:6], examples[6:], 0, folder / sign)
+        twins[sign] = effective_deltas(tiny.model(), trained)
+    return Pair(name, method, folder, twins)
+
+
+def total(deltas):
+    return torch.cat([delta.flatten() for delta in deltas.values()]).norm()
+
+
+@pytest.mark.parametrize("pair", METHODS, indirect=True)
+def test_the_saved_adapter_is_the_trained_change_of_the_untouched_weights(pair):
+    base = tiny.model()
+    paths = target_modules(base, pair.method["target_modules"], tuple(pair.method["layer_range"]))
+    for sign, twin in pair.twins.items():
+        found = adapter_delta(base, pair.folder / sign)
+        assert sorted(twin) == sorted(paths)
+        assert set(found) == {path for path in paths if twin[path].any()}, "AdaLoRA may take all rank from a module"
+        for path, delta in found.items():
+            rounding = ROUNDED.get(pair.name, 0.0) * base.get_submodule(path).weight.norm()
+            assert (delta - twin[path]).norm() <= 1e-6 * twin[path].norm() + rounding, path
+
+
+@pytest.mark.parametrize("pair", METHODS, indirect=True)
+def test_every_mode_stores_what_it_says(pair):
+    positive, negative = pair.twins["positive"], pair.twins["negative"]
+    difference = {path: positive[path] - negative[path] for path in positive}
+    shared = [path for path in positive if positive[path].any() and negative[path].any()]
+    p, n = (total({path: side[path] for path in shared}) for side in (positive, negative))
+    bisector = {path: positive[path] / p - negative[path] / n for path in positive}
+    wanted = {
+        "difference": difference,
+        "bisector": {path: delta * total(difference) / total(bisector) for path, delta in bisector.items()},
+        "positive": positive,
+        "negative": {path: -delta for path, delta in negative.items()},
+    }
+    assert sorted(wanted) == sorted(MODES)
+    for mode, deltas in wanted.items():
+        steering, found = pair.merge(mode)
+        stored = {path: matrix(edit) for path, edit in steering.edits}
+        error = {path: delta - stored.get(path, torch.zeros(())) for path, delta in deltas.items()}
+        assert total(error) <= (1e-4 if pair.name in ROUNDED else 3e-6) * total(deltas), mode
+        assert found["delta"] == mode
+        assert found["relative_error"] <= 2e-6
+        assert found["norm_delta"] == pytest.approx(float(total(difference)), rel=1e-5)
+        assert sum(m["n_parameters"] for m in found["modules"]) == sum(
+            tensor.numel() for _, edit in steering.edits for tensor in edit.tensors().values()
+        )
+
+
+@pytest.mark.parametrize("pair", METHODS, indirect=True)
+@pytest.mark.parametrize("c", [0.5, -1, 2])
+def test_steering_by_hooks_is_steering_by_weights(pair, c):
+    model, steering = tiny.model(), pair.merge("difference")[0]
+    with torch.inference_mode():
+        unsteered, merged = model(IDS).logits, steered_copy(model, steering, c)(IDS).logits
+        with steer(model, steering, c):
+            torch.testing.assert_close(model(IDS).logits, merged, atol=1e-4, rtol=0)
+        assert (merged - unsteered).abs().max() > 1e-3
+        with steer(model, steering, 0.0):
+            assert torch.equal(model(IDS).logits, unsteered)
+
+
+@pytest.mark.parametrize("pair", ENTRIES, indirect=True)
+def test_every_family_of_the_config_is_calibrated(pair):
+    pair.merge("difference")
+    settings = {
+        "dtype": "float32", "device": "cpu", "statistic": "p95", "target": 0.2, "tolerance": 0.3, "n_prompts": 4,
+        "n_audit_prompts": 2, "max_new_tokens": 4, "batch_size": 4, "max_evaluations": 5,
+    }  # fmt: skip
+    table, summary = pair.folder / "calibration.parquet", pair.folder / "calibration.json"
+    calibrate_alpha(
+        model=str(pair.folder / "model"), steering=str(pair.folder / "difference.safetensors"),
+        prompts=str(ROOT / "data/prompts.jsonl"), cell={"method": pair.name}, settings=settings,
+        table=str(table), summary=str(summary),
+    )  # fmt: skip
+    for sign in ("positive", "negative"):
+        found = read_json(summary)[sign]
+        assert found["c_star"] > 0
+        assert found["statistic"] > 1e-3
+    assert set(read_table(table)["method"]) == {pair.name}
+
+
+@pytest.mark.parametrize("pair", ["pissa", "olora", "rslora_pissa"], indirect=True)
+def test_an_adapter_that_took_over_base_weights_is_saved_as_one_that_does_not(pair):
+    saved = read_json(pair.folder / "positive/adapter_config.json")
+    assert saved["init_lora_weights"] is True, "else every reader would have to repeat the decomposition"
+    assert saved["r"] == 2 * pair.method["options"]["r"]

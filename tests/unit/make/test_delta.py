@@ -1,0 +1,150 @@
+"""Adapters to deltas: PEFT's merge, low rank, geometry, and training of one sign."""
+
+import math
+
+import peft
+import polars as pl
+import pytest
+import tiny
+import torch
+from adapter_examples import IDS, METHOD, pairs
+from steerdose.errors import SteerdoseError
+from steerdose.make.adapters import attach, split_by_prompt, target_modules, train, training_examples
+from steerdose.make.delta import adapter_delta, bisector, factorise, geometry, subtract
+from steerdose.model.loading import LoadedModel
+from steerdose.steering.edits import Dense, LowRank
+from steerdose.steering.steering import Steering, steer
+
+
+def random_adapter(folder, seed, **options):
+    """A saved LoRA with random factors, not trained."""
+    torch.manual_seed(seed)
+    model = tiny.model()
+    wrapped = attach(model, "lora", {**METHOD, "options": {**METHOD["options"], **options}})
+    torch.manual_seed(seed)
+    for name, parameter in wrapped.named_parameters():
+        if "lora_" in name:
+            parameter.data = 0.05 * torch.randn_like(parameter)
+    wrapped.save_pretrained(folder)
+    return folder
+
+
+def test_target_modules_are_full_paths_inside_the_layer_range():
+    paths = target_modules(tiny.model(), ["q_proj", "down_proj"], (0.3, 0.7))
+    assert paths == ["model.layers.1.self_attn.q_proj", "model.layers.1.mlp.down_proj"]
+    with pytest.raises(SteerdoseError, match=r"target_modules \['c_attn'\] do not exist in LlamaForCausalLM.*q_proj"):
+        target_modules(tiny.model(), ["q_proj", "c_attn"], (0.0, 1.0))
+
+
+def test_unknown_families_and_options_are_refused():
+    with pytest.raises(SteerdoseError, match=r"methods\.mine\.peft_type: 'LORAX' is unknown to PEFT.*LORA"):
+        attach(tiny.model(), "mine", {**METHOD, "peft_type": "LORAX"})
+    refused = {
+        ("LORA", "rank"): r"methods\.mine\.options: LoraConfig of PEFT .* no option \['rank'\]; it accepts .*'r'",
+        ("LORA", "target_modules"): r"methods\.mine\.options: LoraConfig .* no option \['target_modules'\]",
+        ("ADALORA", "r"): r"methods\.mine\.options: PEFT refuses them for ADALORA: .*total_step",
+        ("C3A", "block_size"): r"methods\.mine: PEFT cannot attach C3A: .*block size",
+    }
+    for (family, option), message in refused.items():
+        with pytest.raises(SteerdoseError, match=message):
+            attach(tiny.model(), "mine", {**METHOD, "peft_type": family, "options": {option: 5}})
+    both = {"init_lora_weights": "pissa", "use_dora": True}
+    with pytest.raises(SteerdoseError, match="use_dora cannot be saved as a change of the untouched weights"):
+        attach(tiny.model(), "mine", {**METHOD, "options": both})
+
+
+def test_only_the_response_is_learnt_and_the_persona_is_gone():
+    tokenizer = tiny.tokenizer()
+    frame = pairs(1).with_columns(persona_pos=pl.lit("be good"))
+    example = training_examples(tokenizer, frame, "positive", 64)[0]
+    learnt = [token for token, label in zip(example["input_ids"], example["labels"], strict=True) if label != -100]
+    assert tokenizer.decode(learnt) == "yes!<|end|>"
+    assert tokenizer.decode(example["input_ids"]) == "<|start|>user\nask 0<|end|>\n<|start|>assistant\nyes!<|end|>"
+    with pytest.raises(SteerdoseError, match="no prompt fits into training.max_tokens = 5"):
+        training_examples(tokenizer, frame, "positive", 5)
+
+
+def test_the_split_keeps_a_prompt_on_one_side_and_is_stable():
+    frame = pl.concat([pairs(), pairs()])
+    kept, held = split_by_prompt(frame, 0.25, seed=1)
+    assert len(held) == 4
+    assert not set(kept["prompt_id"]) & set(held["prompt_id"])
+    assert held.equals(split_by_prompt(frame, 0.25, seed=1)[1])
+
+
+def test_training_lowers_the_loss_and_logs_the_held_out_one(tmp_path):
+    loaded = LoadedModel(tiny.model(), tiny.tokenizer(), "0")
+    examples = training_examples(loaded.tokenizer, pairs(), "positive", 64)
+    model, losses = train(loaded, "lora", METHOD, examples[:6], examples[6:], 0, tmp_path / "adapter")
+    assert losses.filter(split="heldout")["step"].to_list() == [0, 2, 4]
+    heldout = losses.filter(split="heldout")["loss"].to_list()
+    assert heldout[-1] < heldout[0]
+    assert isinstance(model, peft.PeftModel)
+
+
+@pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"use_rslora": True}])
+def test_the_delta_is_what_peft_merges_and_steers_the_same(tmp_path, options):
+    base = tiny.model()
+    positive, negative = (adapter_delta(base, random_adapter(tmp_path / str(seed), seed, **options)) for seed in (1, 2))
+    deltas = subtract(positive, negative)
+    assert sorted(deltas) == sorted(target_modules(base, METHOD["target_modules"], (0.0, 0.7)))
+    edits = {path: factorise(delta) for path, delta in deltas.items()}
+    assert {type(edit) for edit in edits.values()} == ({Dense} if "use_dora" in options else {LowRank})
+    for path, edit in edits.items():
+        dense = edit.dW if isinstance(edit, Dense) else edit.B.double() @ edit.A.double()
+        assert (dense - deltas[path]).norm() <= 2e-6 * deltas[path].norm()
+        assert isinstance(edit, Dense) or edit.A.shape[0] == 4  # twice the rank of each adapter
+    merged = tiny.model()
+    for path, delta in deltas.items():
+        merged.get_submodule(path).weight.data += 1.5 * delta.float()
+    with torch.inference_mode(), steer(base, Steering("lora", tuple(edits.items()), {}), 1.5):
+        torch.testing.assert_close(base(IDS).logits, merged(IDS).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_an_untrained_pair_is_refused(tmp_path):
+    model = tiny.model()
+    attach(model, "lora", METHOD).save_pretrained(tmp_path / "untrained")
+    with pytest.raises(SteerdoseError, match="changes nothing; train it longer"):
+        adapter_delta(tiny.model(), tmp_path / "untrained")
+    with pytest.raises(SteerdoseError, match="cannot load the adapter"):
+        adapter_delta(tiny.model(), tmp_path / "missing")
+
+
+def test_a_family_that_cannot_be_merged_is_named(tmp_path):
+    attach(tiny.model(), "lily", {**METHOD, "peft_type": "LILY", "options": {}}).save_pretrained(tmp_path / "lily")
+    with pytest.raises(SteerdoseError, match="PEFT cannot merge the LILY adapter in .*choose another peft_type"):
+        adapter_delta(tiny.model(), tmp_path / "lily")
+
+
+def test_the_bisector_of_equal_norms_is_the_difference_and_needs_a_common_module():
+    a, b = (torch.tensor([row], dtype=torch.float64) for row in ([3.0, 4.0], [0.0, 5.0]))
+    torch.testing.assert_close(bisector({"m": a}, {"m": b}), subtract({"m": a}, {"m": b}))
+    assert not bisector({"m": a}, {"m": 2 * a})["m"].any()
+    with pytest.raises(SteerdoseError, match="no module in common; use delta: difference"):
+        bisector({"m": a}, {"n": b})
+
+
+@pytest.mark.parametrize("rank", [1, 5, 20, 40])
+def test_factorising_finds_the_rank_or_stays_dense(rank):
+    generator = torch.Generator().manual_seed(rank)
+    U, V = (torch.randn(n, rank, generator=generator, dtype=torch.float64) for n in (48, 60))
+    edit = factorise(U @ V.T)
+    if rank <= 48 * 60 // (48 + 60):
+        assert edit.A.shape == (rank, 60)
+        assert (edit.B.double() @ edit.A.double() - U @ V.T).norm() <= 2e-6 * (U @ V.T).norm()
+    else:
+        assert isinstance(edit, Dense)
+
+
+def test_geometry_has_the_closed_forms():
+    a, b = torch.tensor([[3.0, 0.0]], dtype=torch.float64), torch.tensor([[0.0, 4.0]], dtype=torch.float64)
+    found = geometry({"m": a}, {"m": b, "n": torch.zeros(1, 1, dtype=torch.float64)})
+    assert found == pytest.approx(
+        {
+            "norm_positive": 3, "norm_negative": 4, "norm_delta": 5, "norm_drift": 2.5, "cos_anti": 0,
+            "asymmetry": 0.75, "drift_ratio": 1, "cos_delta_drift": abs(9 - 16) / 25,
+        }
+    )  # fmt: skip
+    opposite = geometry({"m": a}, {"m": -a})
+    assert (opposite["cos_anti"], opposite["drift_ratio"]) == pytest.approx((1, 0))
+    assert math.isclose(opposite["norm_delta"], 6)

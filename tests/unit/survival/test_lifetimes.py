@@ -1,0 +1,123 @@
+"""From forks to lifetimes: who died, when, and what broke; thresholds of death."""
+
+import polars as pl
+import pytest
+from cohort_examples import CELL, key
+from steerdose.errors import SteerdoseError
+from steerdose.survival.lifetimes import lifetimes, set_thresholds
+
+
+def rollout(pmass, n_tokens=128, ended=False, prompt=0, **changes):
+    """One trajectory: its forks, from pmass by t, and its row."""
+    forks = [key(prompt, **changes) | {"reading": "steered", "t": t, "pmass": value} for t, value in pmass.items()]
+    return forks, key(prompt, **changes) | {"n_tokens": n_tokens, "ended": ended}
+
+
+def lifetime(*rollouts, threshold=0.7, window=128):
+    forks = pl.DataFrame([fork for forks, _ in rollouts for fork in forks])
+    return lifetimes(forks, pl.DataFrame([row for _, row in rollouts]), threshold, window)
+
+
+@pytest.mark.parametrize(
+    ("pmass", "n_tokens", "ended", "expected"),
+    [
+        ({0: 0.9, 8: 0.6, 64: 0.1}, 128, False, (8, True)),
+        ({0: 0.9, 8: 0.6, 64: 0.99}, 128, False, (8, True)),
+        ({64: 0.1, 8: 0.6, 0: 0.9}, 128, False, (8, True)),
+        ({0: 0.1}, 0, True, (0, True)),
+        ({0: 0.9, 8: 0.7}, 128, False, (128, False)),
+        ({0: 0.9, 8: 0.9}, 11, True, (11, False)),
+        ({0: 0.9, 8: 0.6}, 11, True, (8, True)),
+        ({0: 0.9, 8: 0.9, 256: 0.1}, 300, True, (128, False)),
+    ],
+    ids=["dies", "stays_dead", "any_order", "at_once", "at_threshold", "ends", "dies_then_ends", "beyond_window"],
+)
+def test_lifetime_of_one_trajectory(pmass, n_tokens, ended, expected):
+    row = lifetime(rollout(pmass, n_tokens, ended)).row(0, named=True)
+    assert (row["duration"], row["died"]) == expected
+    assert row["ended"] == ended
+
+
+def with_unsteered(trajectory, pmass):
+    """Add what the unsteered model reads behind the same tokens."""
+    forks, row = trajectory
+    return forks + [
+        fork | {"reading": "unsteered", "pmass": pmass[fork["t"]]} for fork in forks if fork["t"] in pmass
+    ], row
+
+
+@pytest.mark.parametrize(
+    ("unsteered", "damage"),
+    [
+        ({0: 0.9, 8: 0.7, 64: 0.1}, "readout"),
+        ({0: 0.9, 8: 0.69, 64: 0.9}, "text"),
+        ({0: 0.1, 8: 0.9, 64: 0.1}, "readout"),
+        ({0: 0.9}, None),
+        ({}, None),
+    ],
+    ids=["at_threshold", "below", "that_fork_counts", "not_read_there", "not_read"],
+)
+def test_damage_is_told_by_the_unsteered_reading_of_the_fork_of_death(unsteered, damage):
+    for coefficient in (2.4, None):
+        dead = with_unsteered(rollout({0: 0.9, 8: 0.6, 64: 0.1}, coefficient=coefficient), unsteered)
+        alive = with_unsteered(rollout({0: 0.9, 8: 0.8}, prompt=1, coefficient=coefficient), {0: 0.1, 8: 0.1})
+        found = lifetime(dead, alive)
+        assert found["damage"].to_list() == [damage, None]
+        assert found["duration"].to_list() == [8, 128]
+        assert found.columns == [*CELL, "prompt_id", "duration", "died", "ended", "damage"]
+        assert found.schema["damage"] == pl.String
+
+
+def test_an_unsteered_reading_kills_nobody_and_is_no_fork_of_its_own():
+    assert lifetime(with_unsteered(rollout({0: 0.9, 8: 0.9}), {0: 0.1, 8: 0.1}))["died"].to_list() == [False]
+    forks, row = with_unsteered(rollout({0: 0.9}, prompt=3), {0: 0.9})
+    with pytest.raises(SteerdoseError, match="none for 1 of 1"):
+        lifetimes(pl.DataFrame(forks[1:]), pl.DataFrame([row]), 0.7, 128)
+
+
+def test_forks_of_several_probes_are_refused():
+    forks, row = rollout({0: 0.9, 8: 0.6})
+    with pytest.raises(SteerdoseError, match="expected the forks of one probe.*filter by probe"):
+        lifetimes(pl.DataFrame(forks + forks), pl.DataFrame([row]), 0.7, 128)
+
+
+AUDIT = {"json": {"median_pmass": 0.8, "min_pmass": 0.1}, "letters": {"median_pmass": 0.6}}
+
+
+def test_every_rolled_out_probe_has_its_own_threshold():
+    found = set_thresholds(AUDIT, ["letters", "json"], "relative", 0.5)
+    assert found == {
+        "letters": {"threshold": 0.3, "median_pmass": 0.6},
+        "json": {"threshold": 0.4, "median_pmass": 0.8},
+    }
+    assert set_thresholds(AUDIT, ["json"], "absolute", 0.7) == {"json": {"threshold": 0.7, "median_pmass": 0.8}}
+
+
+def test_an_absolute_threshold_that_the_unsteered_model_misses_is_refused():
+    with pytest.raises(SteerdoseError, match=r"survival\.threshold is 0\.7, .* on the probe letters is 0\.6000"):
+        set_thresholds(AUDIT, ["json", "letters"], "absolute", 0.7)
+
+
+def test_lifetimes_keep_order_and_match_null_coefficients():
+    found = lifetime(
+        rollout({0: 0.1}, prompt=1, coefficient=None, alpha=1.0),
+        rollout({0: 0.9}, prompt=0, coefficient=None, alpha=1.0),
+    )
+    assert found["prompt_id"].to_list() == ["p1", "p0"]
+    assert found["duration"].to_list() == [0, 128]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_pmass_that_is_not_finite_is_located(value):
+    with pytest.raises(SteerdoseError, match=r"prompt p7, alpha 2\.0, t 13"):
+        lifetime(rollout({0: 0.9}), rollout({0: 0.9, 13: value}, prompt=7))
+
+
+def test_trajectory_without_fork_is_named():
+    with pytest.raises(SteerdoseError, match=r"none for 1 of 2, the first at method lora, prompt p3, alpha 2\.0"):
+        lifetime(rollout({0: 0.9}), rollout({}, prompt=3))
+
+
+def test_window_must_hold_a_token():
+    with pytest.raises(SteerdoseError, match="window: expected at least 1 token, found 0"):
+        lifetime(rollout({0: 0.9}), window=0)

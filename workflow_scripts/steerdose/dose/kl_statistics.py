@@ -1,0 +1,54 @@
+"""Statistics of per-token KL: what the dose is calibrated on, and what a trajectory is judged by."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from steerdose.errors import NoTokensError
+from steerdose.files import write_table
+
+PERCENTILES = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
+STATISTICS = ("mean", "p50", "rmse", "p90", "p95", "p99", "max")
+
+
+def kl_statistics(kl: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """Return `STATISTICS` of KL values (nats), over all prompts x tokens or along one trajectory, and n_tokens."""
+    if not len(kl):
+        raise NoTokensError(
+            "every rollout ended at its first token, so there is no KL to take a statistic of; "
+            "check models.<name>.chat_template and the prompts"
+        )
+    found = statistics_along(np.asarray(kl)).tolist()
+    return {**dict(zip(STATISTICS, found, strict=True)), "n_tokens": len(kl)}
+
+
+def statistics_along(kl: np.ndarray) -> np.ndarray:
+    """Return `STATISTICS` over the last axis, (..., tokens) to (statistics, ...), in double precision.
+
+    Percentiles interpolate linearly; rmse = sqrt(mean of squares).
+    """
+    values = np.asarray(kl, dtype=np.float64)
+    found = {
+        "mean": values.mean(-1),
+        "rmse": np.sqrt(np.square(values).mean(-1)),
+        "max": values.max(-1),
+        **dict(zip(PERCENTILES, np.percentile(values, list(PERCENTILES.values()), axis=-1), strict=True)),
+    }
+    return np.stack([found[name] for name in STATISTICS])
+
+
+def write_evaluations(
+    rows: Sequence[Mapping[str, Any]], targets: Mapping[str, float | None], cell: Mapping[str, Any], path: str
+) -> None:
+    """Write calibration/{method}.parquet: a row an evaluation, with the cell's keys and its sign's target in nats.
+
+    rows: coefficient, sign, split, step, and what `kl_statistics` returns; nulls where there is none.
+    """
+    types = {**dict.fromkeys(("coefficient", *STATISTICS), pl.Float64), "n_tokens": pl.Int64}
+    frame = pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None).with_columns(
+        pl.col("sign").replace_strict(targets, return_dtype=pl.Float64).alias("target"),
+        *[pl.lit(value).alias(name) for name, value in cell.items()],
+    )
+    write_table(frame, path)

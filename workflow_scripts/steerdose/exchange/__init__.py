@@ -1,0 +1,1 @@
+"""How a steering comes in from other tools, and goes out to them."""

@@ -1,0 +1,88 @@
+"""Steerings made elsewhere: adapters, control vectors, files of vectors and fine-tuned checkpoints.
+
+Whatever does not fit the model is collected and reported in one error; nothing is skipped that `ignore` does not name.
+A source is a local path or a hub id with a revision, `owner/name@revision`.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from steerdose.errors import SteerdoseError
+from steerdose.exchange.target import Result, Target
+from steerdose.exchange.vectors import import_vectors, read_control_vector, read_steering_vectors, read_vectors
+from steerdose.exchange.weights import import_adapters, import_checkpoints
+from steerdose.files import write_json
+from steerdose.model.sources import MODEL_FILES, fetch, sha256_of, weights_sha256
+from steerdose.steering.steering import Steering
+
+
+@dataclass(frozen=True)
+class Format:
+    """How sources of one format become edits. suffixes: of the one file that is read; empty: a directory is."""
+
+    read: Callable[[Target, Sequence[Path], str], Result]
+    suffixes: tuple[str, ...] = ()
+
+    def locate(self, found: Path) -> Path:
+        """Return the file or directory to read, given what a source stands for."""
+        if not self.suffixes:
+            if found.is_file():
+                raise SteerdoseError(f"{found} is a file; give the directory that it lies in")
+            return found
+        if found.is_dir():
+            inside = [path for path in sorted(found.iterdir()) if path.suffix in self.suffixes]
+            if len(inside) != 1:
+                names = [path.name for path in inside]
+                raise SteerdoseError(f"{found} must hold one file ending in {' or '.join(self.suffixes)}, has {names}")
+            return inside[0]
+        if found.suffix not in self.suffixes:
+            raise SteerdoseError(f"{found} does not end in {' or '.join(self.suffixes)}; convert it, or correct format")
+        return found
+
+
+FORMATS: dict[str, Format] = {
+    "peft": Format(import_adapters),
+    "control_vector": Format(partial(import_vectors, read_control_vector), (".gguf",)),
+    "steering_vectors": Format(partial(import_vectors, read_steering_vectors), (".pt", ".pth")),
+    "vectors": Format(partial(import_vectors, read_vectors), (".safetensors", ".npz")),
+    "checkpoint": Format(import_checkpoints),
+}
+
+
+def import_steering(
+    *, model: str, cell: dict[str, Any], settings: dict[str, Any], metadata: dict[str, str], output: str, geometry: str
+) -> None:
+    """Write steering/{method}.safetensors, made from files of another tool, and its geometry.json.
+
+    settings: the config entry, with `format` (a key of FORMATS), `positive` and `negative` (a source, or null),
+    `delta` for a pair of adapters and `ignore` (see Target). Raises SteerdoseError with all that does not fit.
+    """
+    name, chosen = cell["method"], FORMATS[settings["format"]]
+    target = Target(Path(model), settings.get("ignore", ()))
+    sides = {side: settings[side] for side in ("positive", "negative") if settings[side]}
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            files = []
+            for side, source in sides.items():
+                place, _, revision = (source, "", "") if Path(source).exists() else source.partition("@")
+                wanted = [f"*{suffix}" for suffix in chosen.suffixes] or MODEL_FILES
+                found = fetch(place, revision, Path(scratch) / side, key=f"methods.{name}.{side}", files=wanted)
+                files.append(chosen.locate(found))
+            digests = [weights_sha256(path) if path.is_dir() else sha256_of(path) for path in files]
+            edits, report = chosen.read(target, files, settings.get("delta", "difference"))
+        if not edits:
+            raise SteerdoseError("the sources change nothing: all vectors, or the difference of both sides, are zero")
+        origin = {"model_sha256": target.source["sha256"], "source_sha256": " ".join(digests)}
+        steering = Steering(name, tuple(edits.items()), {**metadata, **origin})
+    except SteerdoseError as error:
+        raise SteerdoseError(f"methods.{name} ({' and '.join(sides.values())}): {error}") from error
+    steering.save(output)
+    sources = [{"source": source, "sha256": sha} for source, sha in zip(sides.values(), digests, strict=True)]
+    write_json(
+        {"method": name, "format": settings["format"], "sources": sources, **report, "modules": steering.describe()},
+        geometry,
+    )

@@ -1,0 +1,1 @@
+"""The figures that a study ends in, a module each."""

@@ -1,0 +1,76 @@
+"""KL and the probe on one page: what the dose does to the next token, and what to the ability to answer."""
+
+from collections.abc import Mapping
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from steerdose.figures.kl_fan import draw_fan, fan_handles
+from steerdose.figures.style import (
+    CELL,
+    Style,
+    arrange,
+    drawing,
+    fork_axis,
+    grid_labels,
+    kl_axis,
+    panel_grid,
+    panels_on,
+)
+
+READINGS: dict[str, Style] = {  # the steered points are smaller and lie on top
+    "unsteered": {"marker": "s", "markersize": 6.5, "markerfacecolor": "none", "color": "0.55", "linestyle": ""},
+    "steered": {"marker": "o", "markersize": 3.5, "color": "black", "linestyle": ""},
+}
+SPREAD: Style = {"color": "black", "linewidth": 1}
+THRESHOLD: Style = {"color": "black", "linestyle": ":", "linewidth": 1.2}
+
+
+@drawing()
+def aggregate_figure(kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[str, float], fewest: int) -> Figure:
+    """Draw KL (nats) above and pmass below, a pair of panels a dose, against tokens generated.
+
+    kl: `kl_quantiles` with the fork times as edges: the tokens between two forks are one step. pmass: `fork_quantiles`,
+    points at the forks alone; nothing is known between them. thresholds: of each model, the pmass of death. Both are
+    drawn where at least `fewest` trajectories are left.
+    """
+    times = sorted({0, *kl["stop"].unique()})
+    keys = [*CELL, "method", "alpha"]
+    forks = pmass.filter(pl.col("left") >= fewest).partition_by(keys, as_dict=True)
+    columns, rows = arrange(kl.sort("alpha", maintain_order=True), (*CELL, "method"), "alpha", most=6)
+    figure, axes = panel_grid(rows, columns, [1.15, 0.9])
+    highest = float(kl["p90"].drop_nulls().to_numpy().max(initial=0))
+    for (upper, lower), title, panel in panels_on(rows, axes):
+        kl_axis(upper, highest)
+        fork_axis(upper, times, labels=4)
+        fork_axis(lower, times, labels=4)
+        lower.set(ylim=(0, 1), yticks=[0, 0.5, 1])
+        upper.set_title(title)
+        draw_fan(upper, panel, fewest)
+        lower.spines[["left", "bottom"]].set_position(("outward", 4))  # points at 0 stay clear of the axis line
+        _draw_pmass(lower, forks.get(panel.select(keys).row(0), pmass.clear()))
+        lower.axhline(thresholds[panel["model"][0]], **THRESHOLD)
+    handles = [
+        *fan_handles(),
+        *[
+            Line2D([], [], label=f"median pmass,\n{reading}", **READINGS[reading])
+            for reading in ("steered", "unsteered")
+        ],
+        Line2D([], [], label="p10 to p90, steered", marker="|", markersize=12, **SPREAD | {"linestyle": ""}),
+        Line2D([], [], label="threshold of death", **THRESHOLD),
+    ]
+    quantity = "above: KL of steered against unsteered (nats), below: next-token mass on the two answers (pmass)"
+    grid_labels(figure, "tokens generated", quantity, handles)
+    return figure
+
+
+def _draw_pmass(axes: Axes, pmass: pl.DataFrame) -> None:
+    steered = pmass.filter(reading="steered")
+    spans = [[(t, low), (t, high)] for t, low, high in steered.select("t", "p10", "p90").iter_rows()]
+    axes.add_collection(LineCollection(spans, clip_on=False, **SPREAD), autolim=False)
+    for reading, look in READINGS.items():
+        points = pmass.filter(reading=reading)
+        axes.plot(points["t"], points["p50"], clip_on=False, **look)

@@ -1,0 +1,1 @@
+"""What Snakemake needs of the library: jobs, digests of code, progress."""

@@ -1,0 +1,1 @@
+"""How a steering comes to be: pairs, adapters and their deltas, activations and their estimators, controls."""

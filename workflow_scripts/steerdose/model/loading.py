@@ -1,0 +1,130 @@
+"""Loading a resolved model directory, and what the rest needs to know about its architecture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from steerdose.errors import SteerdoseError
+from steerdose.files import read_json
+
+CACHEABLE_LAYERS = {"full_attention", "sliding_attention"}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in eval mode, its tokenizer, and the sha256 of its weights."""
+
+    model: Any
+    tokenizer: Any
+    sha256: str
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the torch device for `auto` (CUDA when there is one), `cpu`, `cuda`, `cuda:1`, ..."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise SteerdoseError(f"device is '{device}', but torch sees no GPU; set device to 'auto' or 'cpu'")
+    return torch.device(device)
+
+
+def load_tokenizer(directory: str | Path) -> Any:
+    """Load a tokenizer; one without a pad token pads with its end of turn."""
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+class OneDnnLinear(nn.Linear):
+    """A linear layer that calls oneDNN in inference; on AMD processors torch's default, MKL, is slower.
+
+    `bench/engine.py` measures by how much. With gradients the layer is an ordinary one.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return super().forward(input)
+        return torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
+
+
+def speed_up(model: nn.Module) -> None:
+    """Let the linear layers of an fp32 model on the CPU use oneDNN where this build of torch has it."""
+    if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        for module in model.modules():
+            if (
+                type(module) is nn.Linear
+                and module.weight.dtype is torch.float32
+                and module.weight.device.type == "cpu"
+            ):
+                module.__class__ = OneDnnLinear
+
+
+def load_model(
+    directory: str | Path, *, dtype: str = "float32", device: str = "auto", train: bool = False
+) -> LoadedModel:
+    """Load a directory that `resolve_model` made; dtype is a torch dtype's name, `train` leaves out `speed_up`."""
+    source = read_json(Path(directory) / "source.json")
+    model = AutoModelForCausalLM.from_pretrained(
+        directory,
+        dtype=getattr(torch, dtype),
+        trust_remote_code=source["trust_remote_code"],
+        use_safetensors=True,
+    )
+    model = model.eval().to(pick_device(device))
+    if not train:
+        speed_up(model)
+    return LoadedModel(model, load_tokenizer(directory), source["sha256"])
+
+
+def text_config(model: Any) -> Any:
+    """Return the config of the language part (composite models nest it)."""
+    return model.config.get_text_config()
+
+
+def layer_types(model: Any) -> list[str]:
+    """Return the attention type of each layer, as the config says; one entry a layer."""
+    config = text_config(model)
+    listed = getattr(config, "layer_types", None)
+    if listed:
+        return list(listed)
+    kind = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
+    return [kind] * config.num_hidden_layers
+
+
+def is_cacheable(model: Any) -> bool:
+    """Whether rows of different lengths can share one key-value cache.
+
+    Not with recurrent state, unknown attention types, or ALiBi, whose distances count slots and not positions.
+    """
+    config = text_config(model)
+    alibi = config.model_type in ("bloom", "mpt") or getattr(config, "alibi", False)
+    return not alibi and not getattr(model, "_is_stateful", False) and set(layer_types(model)) <= CACHEABLE_LAYERS
+
+
+def find_blocks(model: nn.Module) -> list[str]:
+    """Return the module paths of the residual blocks, first to last, whatever the architecture calls them."""
+    n_layers = text_config(model).num_hidden_layers
+    found = [
+        path for path, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module) == n_layers
+    ]
+    outer = [path for path in found if not any(path.startswith(other + ".") for other in found)]
+    if len(outer) != 1:
+        raise SteerdoseError(
+            f"expected one list of {n_layers} blocks in {type(model).__name__}, found {outer or 'none'}; "
+            "name the modules to steer in the method's 'modules'"
+        )
+    return [f"{outer[0]}.{index}" for index in range(n_layers)]
+
+
+def layer_range(n_layers: int, fractions: tuple[float, float]) -> list[int]:
+    """Return the layers from round(first n) to round(last n), the last excluded."""
+    return list(range(round(fractions[0] * n_layers), round(fractions[1] * n_layers)))

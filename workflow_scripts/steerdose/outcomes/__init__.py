@@ -1,0 +1,1 @@
+"""What became of trajectories: rollouts, forks, texts, KL."""

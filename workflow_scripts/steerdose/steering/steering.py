@@ -1,0 +1,159 @@
+"""Steering: what is added to a model, and `steer(model, steering, coefficient)`, which adds it for a while.
+
+The coefficient is a float or one value a batch row, so rows of many doses and unsteered rows share one forward. Edits
+(see `edits`) are forward hooks inside a context manager; base weights are never written.
+"""
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from steerdose.errors import SteerdoseError
+from steerdose.files import replacing
+from steerdose.steering.edits import EDITS, Edit, LowRank
+
+FORMAT_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Steering:
+    """Edits by module path, in order, with the metadata that says where they come from."""
+
+    method: str
+    edits: tuple[tuple[str, Edit], ...]
+    metadata: dict[str, str]
+
+    def __post_init__(self) -> None:
+        if not self.edits:
+            raise SteerdoseError(f"steering '{self.method}' has no edits: the method found nothing to change")
+        for path, edit in self.edits:
+            for name, tensor in edit.tensors().items():
+                if not torch.isfinite(tensor).all():
+                    raise SteerdoseError(f"steering '{self.method}': {name} of the edit at {path} is not finite")
+            if zeros := edit.zero_fields():
+                raise SteerdoseError(f"steering '{self.method}': {zeros[0]} of the edit at {path} is all zeros")
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file: tensors `{index}.{field}`, edit kinds and metadata in the header."""
+        kinds = [{"module": module, "edit": type(edit).__name__} for module, edit in self.edits]
+        tensors = {
+            f"{index}.{name}": tensor.contiguous().cpu()
+            for index, (_, edit) in enumerate(self.edits)
+            for name, tensor in edit.tensors().items()
+        }
+        header = {"format_version": FORMAT_VERSION, "method": self.method, "edits": json.dumps(kinds)}
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={**self.metadata, **header})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Steering":
+        with safe_open(path, framework="pt") as file:
+            header = dict(file.metadata() or {})
+            if header.pop("format_version", None) != FORMAT_VERSION:
+                raise SteerdoseError(f"{path} is no steerdose steering file of format {FORMAT_VERSION}: rebuild it")
+            edits = []
+            for index, entry in enumerate(json.loads(header.pop("edits"))):
+                if entry["edit"] not in EDITS:
+                    raise SteerdoseError(f"{path} holds an edit '{entry['edit']}', unknown to this version: rebuild it")
+                kind = EDITS[entry["edit"]]
+                edits.append(
+                    (entry["module"], kind(**{f.name: file.get_tensor(f"{index}.{f.name}") for f in fields(kind)}))
+                )
+        return cls(header.pop("method"), tuple(edits), header)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return one entry an edited module, for geometry.json: its edit, rank, norm and count of stored numbers."""
+        return [
+            {
+                "module": path,
+                "edit": type(edit).__name__,
+                "rank": edit.A.shape[0] if isinstance(edit, LowRank) else None,
+                "norm": edit.norm(),
+                "n_parameters": sum(tensor.numel() for tensor in edit.tensors().values()),
+            }
+            for path, edit in self.edits
+        ]
+
+    def to(self, device: torch.device | str) -> "Steering":
+        edits = tuple(
+            (path, type(edit)(**{name: tensor.to(device) for name, tensor in edit.tensors().items()}))
+            for path, edit in self.edits
+        )
+        return Steering(self.method, edits, self.metadata)
+
+
+class Dial:
+    """The coefficient of an active steering; assign to turn it. `fired` counts token positions by module path."""
+
+    def __init__(self, coefficient: float | Tensor) -> None:
+        self.fired: Counter[str] = Counter()
+        self.coefficient = coefficient
+
+    @property
+    def coefficient(self) -> Tensor:
+        """Scalar, or (rows,): one value a batch row."""
+        return self._coefficient
+
+    @coefficient.setter
+    def coefficient(self, value: float | Tensor) -> None:
+        self._coefficient = torch.as_tensor(value, dtype=torch.float32)
+        if not torch.isfinite(self._coefficient).all():
+            raise SteerdoseError(f"a coefficient must be finite, found {value}")
+        self.is_zero = not bool(self._coefficient.any())
+
+    def shaped(self, path: str, y: Tensor) -> Tensor:
+        """Return the coefficient shaped to multiply y: (rows, tokens, width)."""
+        c = self._coefficient.to(y.device)
+        if c.ndim and len(c) != len(y):
+            raise SteerdoseError(
+                f"{path} put out {len(y)} rows for {len(c)} coefficients: the module flattens its batch, "
+                "so it cannot be steered row by row; choose another module"
+            )
+        return c.reshape(-1, *[1] * (y.ndim - 1)) if c.ndim else c
+
+
+@contextmanager
+def steer(model: nn.Module, steering: Steering, coefficient: float | Tensor) -> Iterator[Dial]:
+    """Steer `model` while the context is open. Contexts nest: several steerings can be active at once.
+
+    coefficient: a float, or (rows,) for one value a batch row; rows with 0 equal the unsteered model exactly.
+    Raises SteerdoseError when a module is missing or has another width. The model is restored on any exception.
+    """
+    modules = dict(model.named_modules())
+    missing = [path for path, _ in steering.edits if path not in modules]
+    if missing:
+        near = difflib.get_close_matches(missing[0], modules, n=3, cutoff=0.3)
+        raise SteerdoseError(
+            f"steering '{steering.method}' edits modules that this model lacks: {missing[:3]}; "
+            f"the model has, for example, {near}. Fit the steering on this model."
+        )
+    dial = Dial(coefficient)
+    with ExitStack() as stack:
+        for path, edit in steering.to(next(model.parameters()).device).edits:
+            handle = modules[path].register_forward_hook(_hook(path, edit, dial))
+            stack.callback(handle.remove)
+        yield dial
+
+
+def _hook(path: str, edit: Edit, dial: Dial) -> Any:
+    def hook(_module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        y = output[0] if isinstance(output, tuple) else output
+        dial.fired[path] += y.shape[-2]
+        if dial.is_zero:
+            return None
+        if y.shape[-1] != edit.width:
+            raise SteerdoseError(f"the edit at {path} is {edit.width} wide, the module's output {y.shape[-1]}")
+        edited = edit.apply(args[0] if args else y, y, dial.shaped(path, y))
+        return (edited, *output[1:]) if isinstance(output, tuple) else edited
+
+    return hook

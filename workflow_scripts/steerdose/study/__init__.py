@@ -1,0 +1,1 @@
+"""What is studied: the config, the methods, the texts."""

@@ -1,0 +1,1 @@
+"""From deaths to estimates: lifetimes, curves, tests, lethal doses."""

@@ -1,0 +1,307 @@
+"""Dose and response: who is dead by the window at which dose; lethal dose, steepness and safe dose of every method.
+
+Every estimate is for one sign of one method, from the doses that were tried; nothing is extrapolated beyond them.
+"""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.optimize import isotonic_regression, minimize
+from scipy.special import expit, log_expit
+
+from steerdose.errors import SteerdoseError
+from steerdose.files import COHORT, KEYS
+from steerdose.seeds import seed_from
+from steerdose.survival.lifetimes import DECIMALS
+
+METHOD = KEYS[:4]
+CURVE = (*METHOD, "sign")
+LETHAL = 0.5  # the share dead at the LD50
+RESAMPLES = 1000
+SIGN = pl.when(pl.col("alpha") > 0).then(pl.lit("positive")).when(pl.col("alpha") < 0).then(pl.lit("negative"))
+CAPTION = (
+    "Which dose kills, and which is safe. A dose is a multiple of the calibrated coefficient, so methods compare at "
+    "equal KL; the signs are apart, and prompts have no dose. Dead: the Kaplan-Meier share of trajectories that can no "
+    "longer answer at the end of the window. LD50: the dose at which half are dead, from a rising (isotonic) curve, "
+    "straight between doses in log dose. Its interval covers the two doses that it lies between and the spread over "
+    "resampled prompts; > 2: not reached at 2, the largest dose tried; open: no bound among the doses tried. slope: "
+    "of the log-odds of death on log dose (Hill coefficient, Firth's estimate). safe dose: the largest at which, and "
+    "at all smaller ones, the confidence bound of survival stays above the safe level. LD50 coefficient: the same as "
+    "a raw coefficient."
+)
+
+
+def dose_shares(curve: pl.DataFrame) -> pl.DataFrame:
+    """Return a row a cohort of `kaplan_meier`'s curve: how many are dead by the window.
+
+    Columns: those of `COHORT`, sign (positive, negative, null at alpha 0), dose (|alpha|), n (trajectories), dead
+    (1 - S(window): trajectories that ended alive are censored), dead_low, dead_high (its confidence bounds), fitted
+    (isotonic regression of dead on dose within a sign, every dose with the same weight; null at alpha 0 and for
+    prompts, which have no dose). Rows keep the order of methods and are sorted by alpha.
+    """
+    bounds = {"dead": "survival", "dead_low": "ci_high", "dead_high": "ci_low"}
+    shares = (
+        curve.sort("t")
+        .group_by(COHORT, maintain_order=True)
+        .agg(
+            pl.col("at_risk").first().alias("n"),
+            *[(1 - pl.col(survival).last()).round(DECIMALS).alias(dead) for dead, survival in bounds.items()],
+        )
+        .with_columns(SIGN.alias("sign"), pl.col("alpha").abs().alias("dose"))
+    )
+    fits = [
+        part.select(*COHORT, pl.Series("fitted", isotonic_regression(part["dead"].to_numpy()).x))
+        for part in _curves(shares)
+    ]
+    order = curve.select(METHOD).unique(maintain_order=True)
+    shares = order.join(shares.sort("alpha"), on=METHOD, maintain_order="left_right")
+    if not fits:
+        return shares.with_columns(fitted=pl.lit(None, pl.Float64))
+    return shares.join(pl.concat(fits), on=COHORT, how="left", maintain_order="left")
+
+
+def lethal_doses(shares: pl.DataFrame, safe_level: float) -> pl.DataFrame:
+    """Return a row a method and sign of `dose_shares`: its keys, the doses, and what follows from the shares alone.
+
+    n_prompts, dose_min, dose_max (tried); ld50 (multiples of c_star): where the fitted curve, straight between doses in
+    log dose, is one half; the middle (in log dose) of the doses where it equals one half; null outside the doses tried.
+    status: inside, above (fewer than half are dead at dose_max) or below (more are at dose_min). bracket_low,
+    bracket_high: the doses next to it that are below and above one half; null where there is none. safe_dose: the
+    largest dose at which, and at all smaller ones, 1 - dead_high > safe_level; null if there is none. dead_at_1.
+
+    Where the doses separate the dead from the living (0 of 12, then 12 of 12) the ld50 is the middle of the gap in log
+    dose, as Spearman and Karber's is, and a maximum-likelihood fit would not exist.
+    """
+    rows: list[dict[str, Any]] = []
+    for curve in _curves(shares):
+        dose, fitted = curve["dose"].to_numpy(), curve["fitted"].to_numpy()
+        low, ld50, high = (_dose(*log_dose) for log_dose in _crossing(np.log(dose), fitted[None]))
+        safe = dose[np.logical_and.accumulate(1 - curve["dead_high"].to_numpy() > safe_level)]
+        reached = "above" if fitted[-1] < LETHAL else "below"
+        rows.append(
+            {
+                **curve.select(CURVE).row(0, named=True),
+                "n_prompts": int(curve["n"].max()),  # type: ignore[arg-type]
+                "dose_min": float(dose[0]),
+                "dose_max": float(dose[-1]),
+                "ld50": ld50,
+                "status": "inside" if ld50 is not None else reached,
+                "bracket_low": low,
+                "bracket_high": high,
+                "safe_dose": float(safe[-1]) if safe.size else None,
+                "dead_at_1": next(iter(curve.filter(dose=1.0)["dead"]), None),
+            }
+        )
+    floats = ("dose_min", "dose_max", "ld50", "bracket_low", "bracket_high", "safe_dose", "dead_at_1")
+    keys = shares.select(METHOD).schema | {"sign": pl.String}
+    return pl.DataFrame(
+        rows, schema={**keys, "n_prompts": pl.Int64, **dict.fromkeys(floats, pl.Float64), "status": pl.String}
+    )
+
+
+def dose_response(
+    curve: pl.DataFrame, lifetimes: pl.DataFrame, *, confidence: float, safe_level: float
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return `dose_shares` of the curve, and `lethal_doses` with interval, slope, raw coefficient and a note in words.
+
+    curve, lifetimes: as `kaplan_meier` and `lifetimes` give them, of any number of cells and methods.
+    ld50_low, ld50_high: percentiles of the ld50 in a bootstrap over prompts, each with all its doses, since one prompt
+    is one cluster; all methods share the same resamples. Where the doses separate, all resamples agree and their spread
+    would be 0, though the truth may lie anywhere in the gap: so the interval is widened to the bracket of the estimate.
+    A bound outside the doses tried is null: open. So are both with too few prompts: even 0 dead of 5 has 0.52 as its
+    exact 95 % bound, so that no dose can be told from the lethal one.
+    slope: of `hill_slope`; null where the ld50 is, since a curve seen on one side of it hardly has one.
+    ld50_coefficient: the raw coefficient at the ld50.
+
+    Raises SteerdoseError where a method's doses have different prompts.
+    """
+    shares = dose_shares(curve)
+    lethal = lethal_doses(shares, safe_level)
+    rows = []
+    lives = lifetimes.with_columns(SIGN.alias("sign")).partition_by(CURVE, as_dict=True)
+    for row, part in zip(lethal.iter_rows(named=True), _curves(shares), strict=True):
+        key = tuple(row[name] for name in CURVE)
+        low, high = _interval(lives[key], row, confidence)
+        dose, dead = part["dose"].to_numpy(), part["dead"].to_numpy()
+        unit = part["coefficient"][-1] / dose[-1]
+        rows.append(
+            {
+                "ld50_low": low,
+                "ld50_high": high,
+                "slope": None if row["ld50"] is None else hill_slope(dose, dead, part["n"].to_numpy()),
+                "ld50_coefficient": row["ld50"] and row["ld50"] * unit,
+                "note": _note(row, dead, lives[key], confidence, safe_level),
+            }
+        )
+    floats = dict.fromkeys(("ld50_low", "ld50_high", "slope", "ld50_coefficient"), pl.Float64)
+    added = pl.DataFrame(rows, schema={**floats, "note": pl.String})
+    order = [*lethal.columns[: lethal.columns.index("ld50") + 1], "ld50_low", "ld50_high", "status", "slope"]
+    table = pl.concat([lethal, added], how="horizontal")
+    return shares, table.select(*order, "safe_dose", "dead_at_1", "ld50_coefficient", "note")
+
+
+def hill_slope(dose: np.ndarray, dead: np.ndarray, n: np.ndarray) -> float | None:
+    """Return h in logit P(dead) = h (log dose - log ld50), the Hill coefficient; null with one dose, or one outcome.
+
+    dose, dead (shares), n: (doses,). Maximises the binomial likelihood times the root of the information's determinant
+    (Firth, Biometrika 80, 1993), which keeps h finite where the doses separate (Heinze and Schemper, Statistics in
+    Medicine 21, 2002). With two doses it is that of counts with 1/2 added to each. A censored trajectory counts with
+    its share of n (dead = 1 - S), which is a count where nobody was censored early.
+    """
+    if dose.size < 2 or not 0 < (dead * n).sum() < n.sum():
+        return None
+    x = np.log(dose)
+    unit = float(x.std())
+    design = np.stack([np.ones_like(x), (x - x.mean()) / unit], axis=1)
+
+    def loss(beta: np.ndarray) -> float:
+        logit = design @ beta
+        likelihood = n @ (dead * log_expit(logit) + (1 - dead) * log_expit(-logit))
+        information = (design.T * (n * expit(logit) * expit(-logit))) @ design
+        return -float(likelihood + np.linalg.slogdet(information)[1] / 2)
+
+    fit = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-9, "maxiter": 4000})
+    return float(fit.x[1]) / unit
+
+
+def resampled_shares(duration: np.ndarray, died: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return 1 - S(window) of resampled cohorts, (resamples,), with S the Kaplan-Meier product over times of death.
+
+    duration, died: (prompts,), of one dose. weights: (resamples, prompts), how often each prompt was drawn.
+    """
+    times = np.unique(duration[died])
+    at_risk = weights @ (duration[:, None] >= times)
+    deaths = weights @ (died[:, None] & (duration[:, None] == times))
+    return (1 - np.prod(1 - deaths / np.maximum(at_risk, 1), axis=1)).round(DECIMALS)
+
+
+def dose_texts(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the table of `dose_response` as readers see it: bounds in words, doses and shares with three digits."""
+    texts = [
+        {
+            **{name: row[name] for name in CURVE},
+            "n": row["n_prompts"],
+            "LD50": dose_text(row),
+            "interval": f"[{_or(row['ld50_low'], 'open')}, {_or(row['ld50_high'], 'open')}]",
+            "slope": _or(row["slope"], ""),
+            "safe dose": _or(row["safe_dose"], "none"),
+            "dead at 1": _or(row["dead_at_1"], ""),
+            "LD50 coefficient": _or(row["ld50_coefficient"], ""),
+            "note": row["note"],
+        }
+        for row in table.iter_rows(named=True)
+    ]
+    return pl.DataFrame(texts, schema=None if texts else dict.fromkeys(CURVE, pl.String))
+
+
+def dose_text(row: dict[str, Any]) -> str:
+    """Return the ld50 of a row of `lethal_doses` in words: a number, or > the largest or < the smallest dose tried."""
+    beyond = {"above": f"> {row['dose_max']:.3g}", "below": f"< {row['dose_min']:.3g}"}
+    return beyond.get(row["status"]) or f"{row['ld50']:.3g}"
+
+
+def _or(value: float | None, missing: str) -> str:
+    return missing if value is None else f"{value:.3g}"
+
+
+def _curves(shares: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return the doses of every method and sign, rising; prompts (no coefficient) and alpha 0 have none."""
+    doses = shares.filter(pl.col("alpha") != 0, pl.col("coefficient").is_not_null())
+    parts = [part for method in doses.partition_by(METHOD, maintain_order=True) for part in _by_sign(method)]
+    return [part.sort("dose") for part in parts]
+
+
+def _by_sign(method: pl.DataFrame) -> list[pl.DataFrame]:
+    return [part for sign in ("positive", "negative") if not (part := method.filter(sign=sign)).is_empty()]
+
+
+def _crossing(x: np.ndarray, fitted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the bracket's lower end, the crossing of `LETHAL` and the bracket's upper end, (curves,) each.
+
+    x: (doses,), rising. fitted: (curves, doses), never falling. Beyond the ends of x: -inf and inf.
+    """
+    last = x.size - 1
+    below, above = (fitted < LETHAL).sum(axis=1), (fitted <= LETHAL).sum(axis=1)  # doses under, and up to, one half
+    padded = np.r_[-np.inf, x, np.inf]
+    low, high = padded[below], padded[above + 1]
+    left, right = np.clip(below - 1, 0, last), np.clip(above, 0, last)
+    rows = np.arange(len(fitted))
+    rise = fitted[rows, right] - fitted[rows, left]
+    way = (LETHAL - fitted[rows, left]) / np.where(rise > 0, rise, 1)
+    crossing = np.where(np.isinf(low), low, np.where(np.isinf(high), high, x[left] + way * (x[right] - x[left])))
+    flat = (x[np.clip(below, 0, last)] + x[np.clip(above - 1, 0, last)]) / 2
+    return low, np.where(above > below, flat, crossing), high
+
+
+def _dose(log_dose: float) -> float | None:
+    return float(np.exp(log_dose)) if np.isfinite(log_dose) else None
+
+
+def _interval(lives: pl.DataFrame, row: dict[str, Any], confidence: float) -> tuple[float | None, float | None]:
+    if row["n_prompts"] < enough_prompts(confidence):
+        return None, None
+    dose, duration, died = _grid(lives)
+    weights = resampled_prompts(duration.shape[1])
+    dead = np.stack([resampled_shares(*each, weights) for each in zip(duration, died, strict=True)], axis=1)
+    distinct, which = np.unique(dead, axis=0, return_inverse=True)
+    fitted = np.stack([isotonic_regression(each).x for each in distinct]).round(DECIMALS)
+    found = np.sort(_crossing(np.log(dose), fitted)[1][which])
+    tail = (1 - confidence) / 2 * (RESAMPLES - 1)
+    low, high = found[int(np.floor(tail))], found[int(np.ceil(RESAMPLES - 1 - tail))]
+    return (
+        _dose(min(low, -np.inf if row["bracket_low"] is None else np.log(row["bracket_low"]))),
+        _dose(max(high, np.inf if row["bracket_high"] is None else np.log(row["bracket_high"]))),
+    )
+
+
+def enough_prompts(confidence: float) -> int:
+    """Return the fewest prompts of which none dead excludes one half from the exact (Clopper-Pearson) interval."""
+    return int(np.floor(np.log((1 - confidence) / 2) / np.log(LETHAL))) + 1
+
+
+def resampled_prompts(n: int) -> np.ndarray:
+    """Return how often each of n prompts is drawn in each resample, (`RESAMPLES`, n)."""
+    generator = np.random.default_rng(seed_from("dose_response", n))
+    return generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
+
+
+def _grid(lives: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return doses (doses,), duration and died (doses, prompts) of one sign of one method, prompts in sorted order."""
+    ordered = lives.with_columns(dose=pl.col("alpha").abs()).sort("dose", "prompt_id")
+    doses = ordered.partition_by("dose", maintain_order=True)
+    if any(each["prompt_id"].to_list() != doses[0]["prompt_id"].to_list() for each in doses):
+        raise SteerdoseError(
+            f"lifetimes: expected the same prompts at every dose of method {lives['method'][0]}, found "
+            f"{sorted({each.height for each in doses})} trajectories a dose; rerun its rollout"
+        )
+    shape = (len(doses), -1)
+    return (
+        ordered["dose"].unique(maintain_order=True).to_numpy(),
+        ordered["duration"].to_numpy().reshape(shape),
+        ordered["died"].to_numpy().reshape(shape),
+    )
+
+
+def _note(row: dict[str, Any], dead: np.ndarray, lives: pl.DataFrame, confidence: float, safe_level: float) -> str:
+    notes = []
+    n, needed = row["n_prompts"], enough_prompts(confidence)
+    if n < needed:
+        notes.append(f"{needed} prompts are needed to bound a lethal dose, here {n}")
+    if np.any(np.diff(dead) < 0):
+        notes.append("at some dose fewer are dead than at a smaller one: the fit pools these")
+    if np.all((dead == 0) | (dead == 1)) and 0 < dead.sum() < dead.size:
+        notes.append("the doses separate the living from the dead: the slope says only how far apart they are")
+    early = lives.group_by("alpha").agg(
+        (~pl.col("died") & pl.col("ended")).sum().alias("early"), pl.col("died").any().alias("deaths")
+    )
+    for alpha, ended, deaths in early.sort(pl.col("alpha").abs()).iter_rows():
+        if deaths and 2 * ended > n:
+            notes.append(f"at {abs(alpha):g} {ended} of {n} ended alive early: its share dead rests on the few left")
+    reachable = ((1 - confidence) / 2) ** (1 / n)
+    if reachable <= safe_level:
+        notes.append(
+            f"no dose can be shown to be safe: {n} prompts without a death bound survival at {reachable:.2f}, "
+            f"not above {safe_level:g}"
+        )
+    return "; ".join(notes)

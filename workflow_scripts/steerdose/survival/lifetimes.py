@@ -1,0 +1,123 @@
+"""How long steered trajectories can still answer: lifetimes and the intervals of deaths, read at forks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from steerdose.errors import SteerdoseError
+from steerdose.files import KEYS
+
+# Of shares alive. lifelines multiplies through logarithms: 4 of 8 alive comes out as 0.5 + 1e-16, and a median is then
+# never reached.
+DECIMALS = 12
+
+
+def set_thresholds(
+    audit: dict[str, dict[str, Any]], probes: Sequence[str], kind: str, value: float
+) -> dict[str, dict[str, float]]:
+    """Return of each probe `threshold`, the pmass under which a fork counts as dead, and `median_pmass`.
+
+    audit: by probe, with the unsteered model's `median_pmass`. kind `relative`: value times that median; `absolute`:
+    the value itself, refused where the median does not reach it.
+    """
+    thresholds = {}
+    for name in probes:
+        median = audit[name]["median_pmass"]
+        threshold = value * median if kind == "relative" else value
+        if median < threshold:
+            raise SteerdoseError(
+                f"survival.threshold is {threshold}, but the unsteered model's median pmass on the probe {name} is "
+                f"{median:.4f}, so it would count as dead: lower it, make it relative (kind: relative, value: 0.75), "
+                "or read another probe"
+            )
+        thresholds[name] = {"threshold": threshold, "median_pmass": median}
+    return thresholds
+
+
+def lifetimes(forks: pl.DataFrame, trajectories: pl.DataFrame, threshold: float, window: int) -> pl.DataFrame:
+    """Return one row a trajectory: its keys, duration (tokens), died, ended (end-of-turn before the window), damage.
+
+    forks: keys, reading, t, pmass, of one probe. trajectories: keys, n_tokens, ended. A trajectory dies at its first
+    fork (t <= window) that the steered model reads with pmass < threshold, and stays dead. Otherwise it is censored: at
+    n_tokens if it ended, at the window if it did not. damage says what broke: `readout` where the unsteered model can
+    answer behind the same tokens (pmass >= threshold), `text` where it cannot; null while alive, and where it was not
+    asked.
+
+    Raises SteerdoseError for a window below 1, a pmass that is not finite, a trajectory without any fork, and forks of
+    several probes.
+    """
+    if window < 1:
+        raise SteerdoseError(f"window: expected at least 1 token, found {window}; raise it in the config")
+    broken = forks.filter(pl.col("pmass").is_null() | ~pl.col("pmass").is_finite())
+    if not broken.is_empty():
+        raise SteerdoseError(
+            f"forks: expected a finite pmass everywhere, found {broken.height} that are not, the first "
+            f"{broken['pmass'][0]} at {_place(broken)}, t {broken['t'][0]}; rerun that rollout and read its log"
+        )
+    steered, unsteered = (forks.filter(reading=reading) for reading in ("steered", "unsteered"))
+    if steered.select(*KEYS, "t").is_duplicated().any():
+        raise SteerdoseError(
+            "forks: expected the forks of one probe, found several readings of one fork; filter by probe"
+        )
+    unread = trajectories.join(steered, on=KEYS, how="anti", nulls_equal=True)
+    if not unread.is_empty():
+        raise SteerdoseError(
+            f"forks: expected at least one fork of every trajectory, found none for {unread.height} of "
+            f"{trajectories.height}, the first at {_place(unread)}; forks and trajectories must come from one rollout"
+        )
+    in_window = steered.filter((pl.col("pmass") < threshold) & (pl.col("t") <= window))
+    deaths = in_window.group_by(KEYS).agg(pl.col("t").min().alias("death"))
+    answers = unsteered.select(*KEYS, pl.col("t").alias("death"), (pl.col("pmass") >= threshold).alias("answers"))
+    deaths = deaths.join(answers, on=[*KEYS, "death"], how="left", nulls_equal=True)
+    censoring = pl.when("ended").then(pl.min_horizontal("n_tokens", pl.lit(window))).otherwise(window)
+    joined = trajectories.join(deaths, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
+    return joined.select(
+        *KEYS,
+        pl.coalesce("death", censoring).cast(pl.Int64).alias("duration"),
+        pl.col("death").is_not_null().alias("died"),
+        "ended",
+        pl.when("answers").then(pl.lit("readout")).when(~pl.col("answers")).then(pl.lit("text")).alias("damage"),
+    )
+
+
+def death_intervals(lifetimes: pl.DataFrame, times: Sequence[int]) -> pl.DataFrame:
+    """Return the lifetimes with `after` and `until` (tokens): the trajectory's death lies in (after, until].
+
+    A death is seen at a fork only, so it came after the fork before; at fork 0 it came before any token, and after is
+    -1. A censored trajectory was last read alive at its last fork, which is `after`; until is infinite. What it wrote
+    between that fork and its end was not read, so its end says nothing about when it died.
+
+    times: the fork grid in tokens. Raises SteerdoseError for a grid that does not increase, or a lifetime off the grid.
+    """
+    grid = np.asarray(times, dtype=np.int64)
+    check_grid(lifetimes, grid)
+    duration, died = lifetimes["duration"].to_numpy(), lifetimes["died"].to_numpy()
+    last_fork = np.searchsorted(grid, duration, side="right")  # counted from 1, since -1 stands before the grid
+    after = np.concatenate([[-1], grid])[last_fork - died]
+    return lifetimes.with_columns(
+        pl.Series("after", after, dtype=pl.Float64),
+        pl.Series("until", np.where(died, duration, np.inf), dtype=pl.Float64),
+    )
+
+
+def check_grid(lifetimes: pl.DataFrame, grid: np.ndarray) -> None:
+    """Raise SteerdoseError for no lifetimes, a grid (tokens) that does not increase, or lifetimes that are off it."""
+    if lifetimes.is_empty():
+        raise SteerdoseError("lifetimes: expected at least one trajectory, found none; check the rollout's prompts")
+    if grid.size == 0 or np.any(np.diff(grid) <= 0):
+        raise SteerdoseError(f"times: expected a fork grid that increases up to the window, found {grid.tolist()}")
+    between_forks = pl.col("died") & ~pl.col("duration").is_in(grid.tolist())
+    misfits = lifetimes.filter(between_forks | ~pl.col("duration").is_between(int(grid[0]), int(grid[-1])))
+    if not misfits.is_empty():
+        raise SteerdoseError(
+            f"times: expected deaths at forks and censorings from {grid[0]} to {grid[-1]}, found {misfits.height} "
+            f"other lifetimes, the first of {misfits['duration'][0]} tokens at {_place(misfits)}; pass its fork grid"
+        )
+
+
+def _place(rows: pl.DataFrame) -> str:
+    """Name the trajectory of the first row."""
+    row = rows.row(0, named=True)
+    return f"method {row['method']}, prompt {row['prompt_id']}, alpha {row['alpha']}"

@@ -1,0 +1,1 @@
+"""The tables that a study ends in, a module each."""
