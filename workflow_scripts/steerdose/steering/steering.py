@@ -18,11 +18,19 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from steerdose.columns import KEYS, Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import replacing
 from steerdose.steering.edits import EDITS, Edit, LowRank
+from steerdose.study.base import Part
 
 FORMAT_VERSION = "1"
+
+
+def origin(cell: Cell, settings: Part, model_sha256: str) -> dict[str, str]:
+    """Return what a steering file says about where it comes from."""
+    keys = {name: str(value) for name, value in zip(KEYS, cell.parts, strict=False)}
+    return {**keys, "config": settings.text(), "model_sha256": model_sha256}
 
 
 @dataclass(frozen=True)
