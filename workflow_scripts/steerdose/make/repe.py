@@ -14,7 +14,8 @@ from steerdose.files import read_table, write_json
 from steerdose.flow.progress import bar
 from steerdose.make.estimators import ESTIMATORS, Contrast
 from steerdose.model import chat
-from steerdose.model.loading import LoadedModel, find_blocks, load_model
+from steerdose.model.architecture import find_blocks
+from steerdose.model.loading import LoadedModel, load_model
 from steerdose.seeds import seed_from
 from steerdose.steering.edits import Edit
 from steerdose.steering.steering import Steering
