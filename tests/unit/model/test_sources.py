@@ -1,7 +1,10 @@
 """Model sources: what resolves, and how everything else is refused without leaving anything behind."""
 
+import ast
 import hashlib
+import io
 import json
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -16,10 +19,10 @@ from safetensors.torch import load_file, save_file
 from steerdose.errors import SteerdoseError
 from steerdose.model import sources
 from steerdose.model.chat import PLAIN_TEMPLATE, conversation, prompt_ids
-from steerdose.model.loading import load_model
+from steerdose.model.loading import load_model, load_tokenizer
 from steerdose.model.sources import ROUND_TRIP, resolve_model, weights_sha256
 from tokenizers import normalizers
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, dynamic_module_utils
 
 JINJA = "{% for message in messages %}[{{ message['content'] }}]{% endfor %}{# " + "long " * 100 + "#}"
 
@@ -280,3 +283,72 @@ def test_a_tokenizer_that_loses_text_is_refused(tmp_path, local):
     tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.save_pretrained(local)
     refuse(tmp_path, "does not survive a round trip: .In 2024, .* became .in 2024, ", local)
+
+
+def strange(folder, marker, *, config=False):
+    """Let a tokenizer, or a whole model, ask for Python code that lies beside it and that leaves a marker."""
+    (folder / "strange.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    path = folder / "tokenizer_config.json"
+    given = json.loads(path.read_text()) if path.is_file() else {}
+    asked = {"tokenizer_class": "StrangeTokenizer", "auto_map": {"AutoTokenizer": [None, "strange.StrangeTokenizer"]}}
+    path.write_text(json.dumps(given | asked))
+    if config:
+        path = folder / "config.json"
+        code = {"AutoConfig": "strange.StrangeConfig", "AutoModelForCausalLM": "strange.StrangeModel"}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "strange", "auto_map": code}))
+
+
+def refuses_code(call, marker, monkeypatch):
+    """Somebody, like `yes |`, answers y to all questions."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 99))
+    with pytest.raises(SteerdoseError, match=r"if you trust it, set models\.<name>\.trust_remote_code to true"):
+        call()
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("config", [False, True], ids=["tokenizer", "model"])
+def test_code_that_comes_with_a_model_is_neither_run_nor_asked_about(tmp_path, local, monkeypatch, config):
+    strange(local, tmp_path / "marker", config=config)
+    refuses_code(lambda: resolve(tmp_path, local), tmp_path / "marker", monkeypatch)
+
+
+def test_code_that_lies_beside_a_gguf_file_is_neither_run_nor_asked_about(tmp_path, monkeypatch):
+    write_gguf(tmp_path / "model.gguf")
+    strange(tmp_path, tmp_path / "marker")
+    refuses_code(lambda: resolve(tmp_path, tmp_path / "model.gguf"), tmp_path / "marker", monkeypatch)
+
+
+def test_code_that_a_resolved_tokenizer_asks_for_is_not_run(tmp_path, local, monkeypatch):
+    model = resolve(tmp_path, local)
+    strange(model, tmp_path / "marker")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 99))
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        load_tokenizer(model)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_code_that_is_trusted_runs(tmp_path, local, monkeypatch):
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    strange(local, tmp_path / "marker")
+    with (local / "strange.py").open("a") as file:
+        file.write("import transformers\nclass StrangeTokenizer(transformers.PreTrainedTokenizerFast):\n    pass\n")
+    model = resolve(tmp_path, local, trust_remote_code=True)
+    assert (tmp_path / "marker").exists()
+    assert type(load_tokenizer(model)).__name__ == "StrangeTokenizer"
+
+
+def test_transformers_is_always_told_whether_to_trust():
+    """Unsaid, it asks on stdin whether to run a model's own code."""
+    calls = [
+        call
+        for path in Path(sources.__file__).parents[1].rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("from_pretrained", "from_config")
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id.startswith("Auto")
+    ]
+    assert len(calls) > 5
+    assert [ast.unparse(c) for c in calls if "trust_remote_code" not in [word.arg for word in c.keywords]] == []

@@ -35,8 +35,9 @@ def pick_device(device: str) -> torch.device:
 
 
 def load_tokenizer(directory: str | Path) -> Any:
-    """Load a tokenizer; one without a pad token pads with its end of turn."""
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+    """Load the tokenizer of a resolved directory; one without a pad token pads with its end of turn."""
+    trust = read_json(Path(directory) / "source.json")["trust_remote_code"]
+    tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust)  # unsaid, it would ask on stdin
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
