@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -223,6 +224,25 @@ def test_what_pip_says_is_passed_on(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     message = r"(?s)cannot download the wheel steerdose-no-such-package==0\.0\.1:.*No matching distribution"
     refuse(tmp_path, message, "pypi://steerdose-no-such-package==0.0.1/x.gguf")
+
+
+def test_a_package_without_a_wheel_is_refused_and_its_build_does_not_run(tmp_path, monkeypatch):
+    """pip builds a source distribution to learn what it needs, which runs whatever its setup.py says."""
+    marker, shelf = tmp_path / "marker", tmp_path / "shelf"
+    shelf.mkdir()
+    with tarfile.open(shelf / "steerdose_strange-1.0.tar.gz", "w:gz") as archive:
+        for name, text in {
+            "PKG-INFO": "Metadata-Version: 2.1\nName: steerdose-strange\nVersion: 1.0\n",
+            "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "build"\nbackend-path = ["."]\n',
+            "build.py": f"open({str(marker)!r}, 'w').close()\n",
+        }.items():
+            entry = tarfile.TarInfo(f"steerdose_strange-1.0/{name}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    refuse(tmp_path, r"cannot download the wheel steerdose-strange==1\.0", "pypi://steerdose-strange==1.0/x.gguf")
+    assert not marker.exists()
 
 
 @pytest.fixture

