@@ -249,8 +249,12 @@ def test_a_package_without_a_wheel_is_refused_and_its_build_does_not_run(tmp_pat
 def wheel(monkeypatch):
     """Let pip succeed with the given members, or with a file that is no wheel."""
 
+    run = sources.subprocess.run
+
     def provide(members):
-        def download(command, **_):
+        def download(command, **options):
+            if "pip" not in command:
+                return run(command, **options)
             path = Path(command[command.index("--dest") + 1], "x.whl")
             path.touch()
             if members is not None:
@@ -372,3 +376,8 @@ def test_transformers_is_always_told_whether_to_trust():
     ]
     assert len(calls) > 5
     assert [ast.unparse(c) for c in calls if "trust_remote_code" not in [word.arg for word in c.keywords]] == []
+
+
+def test_a_template_that_runs_away_is_refused_before_it_is_rendered_here(tmp_path, local):
+    grows = "{% set size = 9999999999 %}{{ ('x' * size) | length }}"
+    refuse(tmp_path, r"the chat template that begins with .* takes more than 1 GiB", local, chat_template=grows)

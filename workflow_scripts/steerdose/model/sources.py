@@ -22,7 +22,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steerdose.errors import SteerdoseError
 from steerdose.files import replacing, write_json
-from steerdose.model.chat import BUILT_IN_TEMPLATES, encode
+from steerdose.model.chat import encode
+from steerdose.model.templates import check_template, install_template
 
 log = logging.getLogger(__name__)
 
@@ -170,23 +171,6 @@ def check_tokenizer(tokenizer: Any) -> None:
         )
 
 
-def install_template(tokenizer: Any, template: str | None) -> None:
-    """Set the chat template from the config: a built-in name, a file, or Jinja text; check that one is there."""
-    if template is not None:
-        in_a_file = "{" not in template and Path(template).is_file()
-        text = BUILT_IN_TEMPLATES.get(template) or (Path(template).read_text("utf-8") if in_a_file else template)
-        if "{" not in text:
-            raise SteerdoseError(
-                f"models.<name>.chat_template '{template}' is neither {sorted(BUILT_IN_TEMPLATES)} nor a file nor Jinja"
-            )
-        tokenizer.chat_template = text
-    if not tokenizer.chat_template:
-        raise SteerdoseError(
-            "the tokenizer has no chat template (a base model?): set models.<name>.chat_template to 'plain' (turns as "
-            "'User: ...' and 'Assistant: ...'), to a Jinja file or to Jinja text"
-        )
-
-
 def resolve_model(*, settings: dict[str, Any], output: str) -> None:
     """Write the model's directory: weights, config, tokenizer, and source.json with source, sha256 and format."""
     with tempfile.TemporaryDirectory() as scratch, replacing(output) as folder:
@@ -204,6 +188,7 @@ def resolve_model(*, settings: dict[str, Any], output: str) -> None:
             check_model(folder, settings["trust_remote_code"])
         tokenizer = _read_tokenizer(folder, settings["trust_remote_code"])
         install_template(tokenizer, settings["chat_template"])
+        check_template(tokenizer)
         check_tokenizer(tokenizer)
         tokenizer.save_pretrained(folder)
         keep = {key: settings[key] for key in ("source", "revision", "trust_remote_code")}
