@@ -13,7 +13,7 @@ from steerdose.engine.generate import Request, kl_divergence, roll_out
 from steerdose.engine.probe import READINGS, ForkPlan, Probe
 from steerdose.engine.rows import count_shared
 from steerdose.errors import NonFiniteLogitsError, SteerdoseError
-from steerdose.model.loading import find_blocks, is_cacheable
+from steerdose.model.architecture import find_blocks, is_cacheable
 from steerdose.steering.edits import Add, LowRank
 from steerdose.steering.steering import Steering
 

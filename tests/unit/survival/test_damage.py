@@ -5,7 +5,7 @@ import tiny
 import torch
 from steerdose.engine.generate import Request, roll_out
 from steerdose.engine.probe import ForkPlan, Probe
-from steerdose.model.loading import find_blocks
+from steerdose.model.architecture import find_blocks
 from steerdose.outcomes.trajectories import to_tables
 from steerdose.steering.edits import Add, Gated
 from steerdose.steering.steering import Steering

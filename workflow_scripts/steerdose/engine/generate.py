@@ -21,7 +21,7 @@ from steerdose.engine.probe import READINGS, Fork, ForkPlan, read_packed
 from steerdose.engine.rows import RowSplit, count_shared, split_rows
 from steerdose.errors import NonFiniteLogitsError, SteerdoseError
 from steerdose.flow.progress import bar
-from steerdose.model.loading import is_cacheable, layer_types
+from steerdose.model.architecture import is_cacheable, layer_types
 from steerdose.steering.steering import Dial, Steering, steer
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from steerdose.errors import SteerdoseError
 from steerdose.model import chat
-from steerdose.model.loading import layer_types, text_config
+from steerdose.model.architecture import layer_types, text_config
 
 READINGS = ("steered", "unsteered")
 

@@ -18,7 +18,8 @@ from transformers.pytorch_utils import Conv1D
 
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, replacing
-from steerdose.model.loading import find_blocks, load_model, text_config
+from steerdose.model.architecture import find_blocks, text_config
+from steerdose.model.loading import load_model
 from steerdose.outcomes.trajectories import coefficient_of
 from steerdose.steering.edits import Add, Dense, Edit, LowRank, matrix
 from steerdose.steering.steering import Steering

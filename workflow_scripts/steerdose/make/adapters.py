@@ -18,7 +18,8 @@ from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, replacing, write_table
 from steerdose.flow.progress import bar
 from steerdose.model import chat
-from steerdose.model.loading import LoadedModel, find_blocks, layer_range, load_model
+from steerdose.model.architecture import find_blocks, layer_range
+from steerdose.model.loading import LoadedModel, load_model
 from steerdose.seeds import seed_from
 from steerdose.study.methods import Adapter
 from steerdose.study.settings import TrainAdapter

@@ -4,15 +4,12 @@ One function each, of the name that `study.estimators` gives it; its keywords ar
 their defaults.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 from scipy.cluster.vq import ClusterError, kmeans2
-from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+from torch import Tensor
 
 from steerdose.errors import SteerdoseError
 from steerdose.make.contrast import Contrast
@@ -32,7 +29,6 @@ from steerdose.steering.edits import (
     Transport,
     Turn,
 )
-
 
 Estimator = Callable[..., Edit]
 ESTIMATORS: dict[str, Estimator] = {}

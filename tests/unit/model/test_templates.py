@@ -1,0 +1,42 @@
+"""The chat template of a model: what runs away is refused before anything else renders it."""
+
+import pytest
+import tiny
+from steerdose.errors import SteerdoseError
+from steerdose.model import templates
+from steerdose.model.templates import check_template
+
+LOOPS = "{% for i in range(99999) %}" * 4 + "{% endfor %}" * 4
+GROWS = "{% set size = 9999999999 %}{{ ('x' * size) | length }}"
+FOLDS = "{{ ('x' * 9999999999) | length }}"  # done by jinja while it compiles
+ONLY_BEHIND_AN_ANSWER = "{% if messages | length == 3 %}" + LOOPS + "{% endif %}"
+
+
+def tokenizer(template):
+    made = tiny.tokenizer()
+    made.chat_template = template
+    return made
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        (LOOPS, "takes more than 1 s"),
+        (ONLY_BEHIND_AN_ANSWER, "takes more than 1 s"),
+        (GROWS, "takes more than 1 GiB"),
+        (FOLDS, "takes more than 1 GiB"),
+    ],
+    ids=["loops", "loops behind an answer", "grows", "grows while compiled"],
+)
+def test_a_template_that_runs_away_is_refused(monkeypatch, template, problem):
+    monkeypatch.setattr(templates, "SECONDS", 1)
+    with pytest.raises(SteerdoseError, match=rf"that begins with .\{{.* {problem} .*models\.<name>\.chat_template"):
+        check_template(tokenizer(template))
+
+
+@pytest.mark.parametrize(
+    "template", [tiny.CHAT_TEMPLATE, "{{ raise_exception('never') }}", "{% if %}", "{{ bos_token }}"]
+)
+def test_a_template_that_ends_passes_even_where_it_refuses_or_is_wrong(template):
+    """What is wrong with it the first rendering says, with the conversation that shows it."""
+    check_template(tokenizer(template))
