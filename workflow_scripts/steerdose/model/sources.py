@@ -24,6 +24,7 @@ from steerdose.errors import SteerdoseError
 from steerdose.files import replacing, write_json
 from steerdose.model.chat import encode
 from steerdose.model.templates import check_template, install_template
+from steerdose.study.config import Model
 
 log = logging.getLogger(__name__)
 
@@ -171,25 +172,25 @@ def check_tokenizer(tokenizer: Any) -> None:
         )
 
 
-def resolve_model(*, settings: dict[str, Any], output: str) -> None:
+def resolve_model(*, settings: Model, directory: str) -> None:
     """Write the model's directory: weights, config, tokenizer, and source.json with source, sha256 and format."""
-    with tempfile.TemporaryDirectory() as scratch, replacing(output) as folder:
-        found = fetch(settings["source"], settings["revision"], Path(scratch))
+    with tempfile.TemporaryDirectory() as scratch, replacing(directory) as folder:
+        found = fetch(settings.source, settings.revision, Path(scratch))
         digest = sha256_of(found) if found.is_file() else weights_sha256(found)
-        if settings["sha256"] and digest != settings["sha256"]:
+        if settings.sha256 and digest != settings.sha256:
             raise SteerdoseError(
-                f"the sha256 of {settings['source']} is {digest}, models.<name>.sha256 says {settings['sha256']}: the "
+                f"the sha256 of {settings.source} is {digest}, models.<name>.sha256 says {settings.sha256}: the "
                 "file is corrupt, or not the one you meant; download it again or correct the config"
             )
         if found.is_file():
-            convert_gguf(found, folder, settings["trust_remote_code"])
+            convert_gguf(found, folder, settings.trust_remote_code)
         else:
             shutil.copytree(found, folder, ignore=shutil.ignore_patterns("*.bin", "*.pt", "*.pth", ".*"))
-            check_model(folder, settings["trust_remote_code"])
-        tokenizer = _read_tokenizer(folder, settings["trust_remote_code"])
-        install_template(tokenizer, settings["chat_template"])
+            check_model(folder, settings.trust_remote_code)
+        tokenizer = _read_tokenizer(folder, settings.trust_remote_code)
+        install_template(tokenizer, settings.chat_template)
         check_template(tokenizer)
         check_tokenizer(tokenizer)
         tokenizer.save_pretrained(folder)
-        keep = {key: settings[key] for key in ("source", "revision", "trust_remote_code")}
+        keep = settings.model_dump(include={"source", "revision", "trust_remote_code"})
         write_json({**keep, "source_sha256": digest, "sha256": weights_sha256(folder)}, folder / "source.json")

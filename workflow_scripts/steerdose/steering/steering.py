@@ -25,6 +25,7 @@ from steerdose.steering.edits import EDITS, Edit, LowRank
 from steerdose.study.base import Part
 
 FORMAT_VERSION = "1"
+MEMBERS = "members"  # in the metadata: the part that each edit belongs to
 
 
 def origin(cell: Cell, settings: Part, model_sha256: str) -> dict[str, str]:
@@ -78,6 +79,15 @@ class Steering:
                     (entry["module"], kind(**{f.name: file.get_tensor(f"{index}.{f.name}") for f in fields(kind)}))
                 )
         return cls(header.pop("method"), tuple(edits), header)
+
+    def member(self, method: str) -> "Steering":
+        """Return one method of a file that holds several, the parts of another; a file of one is that method itself."""
+        if MEMBERS not in self.metadata:
+            return self
+        members = json.loads(self.metadata[MEMBERS])
+        chosen = [edit for name, edit in zip(members, self.edits, strict=True) if f"{self.method}.{name}" == method]
+        metadata = {key: value for key, value in self.metadata.items() if key != MEMBERS}
+        return Steering(method, tuple(chosen), metadata)
 
     def describe(self) -> list[dict[str, Any]]:
         """Return one entry an edited module, for geometry.json: its edit, rank, norm and count of stored numbers."""

@@ -247,6 +247,7 @@ class MethodFiles(Part):
     group: str
     origin: str
     calibration: str
+    steering: str | None
     geometry: str | None
     benchmarks: tuple[str, ...]
 
@@ -317,5 +318,4 @@ class WriteCard(Part):
     """Of exchange.card."""
 
     confidence: Confidence
-    group: str
     origin: str

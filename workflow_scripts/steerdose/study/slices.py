@@ -250,5 +250,5 @@ class Slices:
         return of.WriteReading(probe=self.study.rollout.probes[0], reading=self.study.reading).text()
 
     def write_card(self, w: Any) -> str:
-        method = self.plan.method(w.method)
-        return of.WriteCard(confidence=self.study.survival.confidence, group=method.group, origin=method.origin).text()
+        confidence = self.study.survival.confidence
+        return of.WriteCard(confidence=confidence, origin=self.plan.method(w.method).origin).text()

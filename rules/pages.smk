@@ -1,17 +1,16 @@
-"""Trajectories to read, a page a cell."""
+"""Pages to read, a page a cell."""
 
 
 rule write_reading:
     input:
         model=MODEL,
-        tokens=expand(f"{CELL}/rollouts/{{method}}.tokens.parquet", method=STUDY["methods"], allow_missing=True),
-        forks=expand(f"{CELL}/rollouts/{{method}}.forks.parquet", method=STUDY["methods"], allow_missing=True),
-        lifetimes=expand(f"{CELL}/survival/{{method}}.lifetimes.parquet", method=STUDY["methods"], allow_missing=True),
+        tokens=lambda w: plan.of_cell(w, "rollouts/{method}.tokens.parquet"),
+        forks=lambda w: plan.of_cell(w, "rollouts/{method}.forks.parquet"),
+        lifetimes=lambda w: plan.of_cell(w, "survival/{method}.lifetimes.parquet"),
         threshold="results/{model}/probe/threshold.json",
-        questions=config["data"]["questions"],
-        template="workflow_scripts/templates/reading.html",
+        questions=study.data.questions,
     output:
-        report(
+        page=report(
             f"{CELL}/reading.html",
             caption="../report/reading.rst",
             category="Text",
@@ -22,7 +21,8 @@ rule write_reading:
     conda:
         ENV
     params:
-        settings=settings(probe=config["rollout"]["probes"][0], **config["reading"]),
+        settings=slices.write_reading,
+        data=content([study.data.questions]),
         code=code("write_reading"),
     message:
         "Write the texts of {wildcards.model}, {wildcards.behavior}, seed {wildcards.seed} to read"
