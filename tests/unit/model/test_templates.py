@@ -4,7 +4,9 @@ import pytest
 import tiny
 from steerdose.errors import SteerdoseError
 from steerdose.model import templates
-from steerdose.model.templates import check_template
+from steerdose.model.chat import conversation, interrupt_ids, prompt_ids, training_ids
+from steerdose.model.templates import check_template, install_template
+from tokenizers.processors import TemplateProcessing
 
 LOOPS = "{% for i in range(99999) %}" * 4 + "{% endfor %}" * 4
 GROWS = "{% set size = 9999999999 %}{{ ('x' * size) | length }}"
@@ -40,3 +42,34 @@ def test_a_template_that_runs_away_is_refused(monkeypatch, template, problem):
 def test_a_template_that_ends_passes_even_where_it_refuses_or_is_wrong(template):
     """What is wrong with it the first rendering says, with the conversation that shows it."""
     check_template(tokenizer(template))
+
+
+BOS = 1  # <|start|>
+
+
+@pytest.mark.parametrize("adds", [True, False])
+def test_the_plain_template_begins_with_bos_exactly_where_the_tokenizer_does(adds):
+    made, without = tokenizer(None), tokenizer(None)
+    made.bos_token = without.bos_token = "<|start|>"
+    if adds:
+        made.backend_tokenizer.post_processor = TemplateProcessing(
+            single="<|start|> $A", special_tokens=[("<|start|>", BOS)]
+        )
+    for each in (made, without):
+        install_template(each, "plain")
+    head = [BOS] * adds
+    assert made("x").input_ids[:-1] == head
+    for messages in (conversation("Is it so?", "Be brief."), conversation("Is it so?")):
+        assert prompt_ids(made, messages) == head + prompt_ids(without, messages)
+        opened, answer = training_ids(without, messages, "Yes.")
+        assert training_ids(made, messages, "Yes.") == (head + opened, answer)
+        asked = messages, "True or false?", '{"answer":'
+        assert interrupt_ids(made, *asked) == interrupt_ids(without, *asked)
+        assert BOS not in interrupt_ids(made, *asked)
+
+
+def test_the_plain_template_of_a_tokenizer_without_bos_writes_none():
+    made = tokenizer(None)
+    install_template(made, "plain")
+    assert made.bos_token is None
+    assert made.decode(prompt_ids(made, conversation("Hi"))) == "User: Hi\n\nAssistant:"

@@ -6,6 +6,7 @@ process with limits, which is this module as a script.
 """
 
 import json
+import math
 import resource
 import signal
 import subprocess
@@ -24,10 +25,16 @@ LIBRARY = Path(__file__).parents[2]
 
 
 def install_template(tokenizer: Any, template: str | None) -> None:
-    """Set the chat template from the config: a built-in name, a file, or Jinja text; check that one is there."""
+    """Set the chat template from the config: a built-in name, a file, or Jinja text; check that one is there.
+
+    A built-in one begins with the beginning-of-sequence token where the tokenizer puts it before every text: a base
+    model has seen no text without it, and writes loops where it lacks.
+    """
     if template is not None:
         in_a_file = "{" not in template and Path(template).is_file()
-        text = BUILT_IN_TEMPLATES.get(template) or (Path(template).read_text("utf-8") if in_a_file else template)
+        text = Path(template).read_text("utf-8") if in_a_file else template
+        if template in BUILT_IN_TEMPLATES:
+            text = ("{{ bos_token }}" if adds_bos(tokenizer) else "") + BUILT_IN_TEMPLATES[template]
         if "{" not in text:
             raise SteerdoseError(
                 f"models.<name>.chat_template '{template}' is neither {sorted(BUILT_IN_TEMPLATES)} nor a file nor Jinja"
@@ -38,6 +45,12 @@ def install_template(tokenizer: Any, template: str | None) -> None:
             "the tokenizer has no chat template (a base model?): set models.<name>.chat_template to 'plain' (turns as "
             "'User: ...' and 'Assistant: ...'), to a Jinja file or to Jinja text"
         )
+
+
+def adds_bos(tokenizer: Any) -> bool:
+    """Whether a tokenizer puts its beginning-of-sequence token before a text by itself."""
+    bos = tokenizer.bos_token_id
+    return bos is not None and tokenizer("x").input_ids[0] == bos
 
 
 def check_template(tokenizer: Any) -> None:
@@ -65,7 +78,7 @@ def _render_within_limits(seconds: int) -> None:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     resource.setrlimit(resource.RLIMIT_AS, (GIBIBYTES * 2**30, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + seconds, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + seconds, resource.RLIM_INFINITY))
     given = json.load(sys.stdin)
     for start in (conversation("Is it so?", "Be brief."), conversation("Is it so?")):
         answered = [*start, {"role": "assistant", "content": "Yes."}]
