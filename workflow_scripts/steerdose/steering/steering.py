@@ -25,9 +25,12 @@ from steerdose.steering.edits import EDITS, Edit, LowRank
 FORMAT_VERSION = "1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Steering:
-    """Edits by module path, in order, with the metadata that says where they come from."""
+    """Edits by module path, in order, with the metadata that says where they come from.
+
+    Two are the same only where they are one object: tensors are not compared, so that a steering can be a key.
+    """
 
     method: str
     edits: tuple[tuple[str, Edit], ...]
