@@ -12,7 +12,6 @@ from steerdose.engine.probe import Probe, build_probe, spellings
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
 from steerdose.outcomes.audit import audit_probe, audit_rows
-from steerdose.outcomes.trajectories import coefficient_of
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -108,11 +107,6 @@ def test_read_on_logits_by_hand():
     torch.testing.assert_close(pmass, torch.tensor([[0.65, 0.0, 1.0]]))
     torch.testing.assert_close(p_first, torch.tensor([[0.35 / 0.65, 0.0, 0.75]]))
     assert argmax.tolist()[0][::2] == [2, 1]
-
-
-@pytest.mark.parametrize(("alpha", "expected"), [(0, 0), (1.5, 3.0), (-2, -10.0)])
-def test_a_dose_is_a_multiple_of_its_signs_c_star(alpha, expected):
-    assert coefficient_of(alpha, {"positive": {"c_star": 2.0}, "negative": {"c_star": 5.0}}) == expected
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from steerdose.dose.kl_statistics import STATISTICS, kl_statistics, write_evaluations
-from steerdose.dose.search import SIGNS, Calibration, find_dose
+from steerdose.dose.search import Calibration, find_dose
 from steerdose.engine.generate import Request, roll_out
 from steerdose.errors import NonFiniteLogitsError, NoTokensError, SteerdoseError
 from steerdose.files import read_json, write_json
 from steerdose.model import chat
 from steerdose.model.loading import LoadedModel, load_model
+from steerdose.steering.intervention import SIGNS
 from steerdose.steering.self_test import check_steering
 from steerdose.steering.steering import Steering
 from steerdose.study.texts import Prompt, load_prompts, take

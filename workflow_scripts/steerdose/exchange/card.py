@@ -170,8 +170,8 @@ def loading_text(dose: Dose, formats: list[str], steering: str) -> str:
     if not held:
         return NOT_HELD.format(base=base, steering=steering, coefficient=dose.coefficient)
     return (
-        "What can hold this steering; each is a target of its own. Paths are seen from this folder; the base is whatever "
-        f"holds the weights of the sha256 above.\n\n{held}"
+        "What can hold this steering; each is a target of its own. Paths are seen from this folder; the base is "
+        f"whatever holds the weights of the sha256 above.\n\n{held}"
     )
 
 

@@ -20,8 +20,8 @@ from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, replacing
 from steerdose.model.architecture import find_blocks, text_config
 from steerdose.model.loading import load_model
-from steerdose.outcomes.trajectories import coefficient_of
 from steerdose.steering.edits import Add, Dense, Edit, LowRank, matrix
+from steerdose.steering.intervention import coefficient_of, sign_of
 from steerdose.steering.steering import Steering
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def dose_of(alpha: float, calibration: str | Path) -> float:
     if alpha == 0:
         raise SteerdoseError("alpha 0 is the unsteered model: there is nothing to export; choose another alpha")
     found = read_json(calibration)
-    sign = found["negative" if alpha < 0 else "positive"]
+    sign = found[sign_of(alpha)]
     if not sign["converged"]:
         log.warning("the calibration of this sign did not converge: %s", sign["reason"])
     coefficient = coefficient_of(alpha, found)

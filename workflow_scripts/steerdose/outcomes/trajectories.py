@@ -11,6 +11,7 @@ from steerdose.engine.probe import ForkPlan, build_probe
 from steerdose.files import read_json, write_table
 from steerdose.model import chat
 from steerdose.model.loading import LoadedModel, load_model
+from steerdose.steering.intervention import coefficient_of
 from steerdose.steering.steering import Steering
 from steerdose.study.texts import Question, load_questions
 
@@ -34,11 +35,6 @@ def fork_plan(tokenizer: Any, settings: dict[str, Any]) -> ForkPlan:
     """Build the probes of a rule's settings, to be read at its forks."""
     probes = {name: build_probe(tokenizer, name=name, **entry) for name, entry in settings["probes"].items()}
     return ForkPlan(probes, fork_times(settings["window"], **settings["forks"]), settings["readings"])
-
-
-def coefficient_of(alpha: float, calibration: dict[str, Any]) -> float:
-    """Return alpha times the c_star of its sign."""
-    return alpha * calibration["negative" if alpha < 0 else "positive"]["c_star"]
 
 
 def roll_questions(

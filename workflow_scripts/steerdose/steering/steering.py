@@ -34,9 +34,12 @@ def origin(cell: Cell, settings: Part, model_sha256: str) -> dict[str, str]:
     return {**keys, "config": settings.text(), "model_sha256": model_sha256}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Steering:
-    """Edits by module path, in order, with the metadata that says where they come from."""
+    """Edits by module path, in order, with the metadata that says where they come from.
+
+    Two are the same only where they are one object: tensors are not compared, so that a steering can be a key.
+    """
 
     method: str
     edits: tuple[tuple[str, Edit], ...]

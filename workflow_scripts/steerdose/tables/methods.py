@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from steerdose.dose.search import SIGNS
 from steerdose.files import read_json, read_tables
+from steerdose.steering.intervention import SIGNS
 from steerdose.study.texts import load_questions
 
 CELL = ("model", "behavior", "seed", "method")
