@@ -3,7 +3,7 @@
 from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.dose.prompts import measure_prompt
+    from steerdose.dose.calibrate import measure_prompt
 
     measure_prompt(
         model=job.input.model,

@@ -3,9 +3,9 @@
 from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.outcomes.prompt_rollouts import rollout_prompt
+    from steerdose.outcomes.trajectories import rollout_trajectories
 
-    rollout_prompt(
+    rollout_trajectories(
         model=job.input.model,
         system_prompts=job.input.system_prompts,
         questions=job.input.questions,
