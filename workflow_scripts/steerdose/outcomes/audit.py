@@ -9,6 +9,7 @@ from steerdose.errors import SteerdoseError
 from steerdose.files import write_json, write_table
 from steerdose.model.loading import load_model
 from steerdose.outcomes.trajectories import fork_plan, roll_questions, to_tables
+from steerdose.steering.intervention import UNSTEERED
 from steerdose.study.texts import load_questions
 
 log = logging.getLogger(__name__)
@@ -25,43 +26,47 @@ def audit_probe(
     """
     loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
     chosen = load_questions(questions)[: settings["n_questions"]]
-    planned, rollouts = roll_questions(loaded, None, chosen, [(0.0, 0.0)], settings)
-    empty = [
-        request.prompt_id for (_, request), rollout in zip(planned, rollouts, strict=True) if not rollout.token_ids
-    ]
+    requests, trajectories = roll_questions(loaded, chosen, [UNSTEERED], settings)
+    pairs = list(zip(requests, trajectories, strict=True))
+    empty = [request.prompt_id for request, trajectory in pairs if not trajectory.token_ids]
     if empty:
         raise SteerdoseError(
-            f"the unsteered model gives an empty answer to {empty[:5]} ({len(empty)} of {len(planned)}): check "
+            f"the unsteered model gives an empty answer to {empty[:5]} ({len(empty)} of {len(requests)}): check "
             "rollout.template, and models.<name>.chat_template against the model's own documentation"
         )
     plan = fork_plan(loaded.tokenizer, settings)
     answers = {name: {*probe.first, *probe.second} for name, probe in plan.probes.items()}
-    frame = to_tables(loaded.tokenizer, planned, rollouts, cell)["forks"].with_columns(
-        is_answer=pl.Series([fork.argmax in answers[fork.probe] for rollout in rollouts for fork in rollout.forks])
+    frame = to_tables(loaded.tokenizer, requests, trajectories, cell)["forks"].with_columns(
+        is_answer=pl.Series([fork.argmax in answers[fork.probe] for found in trajectories for fork in found.forks])
     )
     rows = audit_rows(frame, {question.id: question.answer for question in chosen})
     found = {row.pop("probe"): row for row in rows.iter_rows(named=True)}
-    passing = {name: row["median_pmass"] for name, row in found.items()}
-    passing = {name: median for name, median in passing.items() if median >= settings["minimum_base_pmass"]}
     for name, row in found.items():
-        row["passes"], row["rolled_out"] = name in passing, name in settings["rolled_out"]
+        row["passes"] = row["median_pmass"] >= settings["minimum_base_pmass"]
+        row["rolled_out"] = name in settings["rolled_out"]
         row["decides"] = name == settings["rolled_out"][0]
         log.info("median pmass of the unsteered model on %s: %.4f", name, row["median_pmass"])
+    _check_medians(frame, {name: row["median_pmass"] for name, row in found.items()}, settings)
+    write_table(frame, forks)
+    write_json(found, summary)
+
+
+def _check_medians(forks: pl.DataFrame, medians: dict[str, float], settings: dict[str, Any]) -> None:
+    """Raise SteerdoseError where a probe that is read in rollouts fails; name what the model says instead."""
+    minimum = settings["minimum_base_pmass"]
+    passing = {name: median for name, median in medians.items() if median >= minimum}
     for name in settings["rolled_out"]:
         if name not in passing:
-            tokens = frame.filter(probe=name)["argmax"].value_counts(sort=True).head(5)
+            tokens = forks.filter(probe=name)["argmax"].value_counts(sort=True).head(5)
             likely = ", ".join(f"'{token}' {n}x" for token, n in tokens.iter_rows())
             others = ", ".join(f"{other} ({median:.4f})" for other, median in passing.items()) or "none"
             raise SteerdoseError(
                 f"the unsteered model fails the probe {name}: its median pmass on "
-                f"{settings['probes'][name]['answers']} is {found[name]['median_pmass']:.4f}, "
-                f"survival.minimum_base_pmass is {settings['minimum_base_pmass']}. The most likely "
-                f"next tokens are {likely}. Configured probes that "
-                f"pass: {others}. Name one of these in rollout.probes, or change question, prefill or answers of "
-                f"probes.{name} so that the model answers with one of them"
+                f"{settings['probes'][name]['answers']} is {medians[name]:.4f}, survival.minimum_base_pmass is "
+                f"{minimum}. The most likely next tokens are {likely}. Configured probes that pass: {others}. Name one "
+                f"of these in rollout.probes, or change question, prefill or answers of probes.{name} so that the "
+                "model answers with one of them"
             )
-    write_table(frame, forks)
-    write_json(found, summary)
 
 
 def audit_rows(forks: pl.DataFrame, truths: dict[str, bool]) -> pl.DataFrame:

@@ -6,14 +6,14 @@ from typing import Any
 import polars as pl
 
 from steerdose.engine.fork_grid import fork_times
-from steerdose.engine.generate import Request, Rollout, roll_out
+from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan, build_probe
+from steerdose.engine.requests import Request, Trajectory, ask
 from steerdose.files import read_json, write_table
-from steerdose.model import chat
 from steerdose.model.loading import LoadedModel, load_model
-from steerdose.steering.intervention import coefficient_of
+from steerdose.steering.intervention import Intervention, prompted_at, steered_at
 from steerdose.steering.steering import Steering
-from steerdose.study.texts import Question, load_questions
+from steerdose.study.texts import Question, load_questions, load_system_prompts
 
 ROW_TYPES: dict[str, dict[str, type[pl.DataType]]] = {
     "tokens": {"t": pl.Int32, "token_id": pl.Int32, "kl": pl.Float32},
@@ -26,11 +26,6 @@ ROW_TYPES: dict[str, dict[str, type[pl.DataType]]] = {
 KEY_TYPES = {"alpha": pl.Float64, "coefficient": pl.Float64, "prompt_id": pl.String}
 
 
-def question_ids(tokenizer: Any, question: Question, template: str) -> tuple[int, ...]:
-    """Return the prompt's ids; `template` holds {question}."""
-    return tuple(chat.prompt_ids(tokenizer, chat.conversation(template.replace("{question}", question.question))))
-
-
 def fork_plan(tokenizer: Any, settings: dict[str, Any]) -> ForkPlan:
     """Build the probes of a rule's settings, to be read at its forks."""
     probes = {name: build_probe(tokenizer, name=name, **entry) for name, entry in settings["probes"].items()}
@@ -38,49 +33,31 @@ def fork_plan(tokenizer: Any, settings: dict[str, Any]) -> ForkPlan:
 
 
 def roll_questions(
-    loaded: LoadedModel,
-    steering: Steering | None,
-    questions: Sequence[Question],
-    doses: Sequence[tuple[float, float]],
-    settings: dict[str, Any],
-) -> tuple[list[tuple[float, Request]], list[Rollout]]:
-    """Roll every question out at every dose (alpha, coefficient), with forks; return (alpha, request) and rollouts."""
-    planned = [
-        (alpha, Request(q.id, question_ids(loaded.tokenizer, q, settings["template"]), c, f"(alpha {alpha:g})"))
+    loaded: LoadedModel, questions: Sequence[Question], interventions: Sequence[Intervention], settings: dict[str, Any]
+) -> tuple[list[Request], list[Trajectory]]:
+    """Roll every question out under every intervention, with forks. The template of the settings holds {question}."""
+    requests = [
+        ask(loaded.tokenizer, q.id, settings["template"].replace("{question}", q.question), intervention)
         for q in questions
-        for alpha, c in doses
+        for intervention in interventions
     ]
-    return planned, roll_with_forks(loaded, steering, [request for _, request in planned], settings)
-
-
-def roll_with_forks(
-    loaded: LoadedModel, steering: Steering | None, requests: Sequence[Request], settings: dict[str, Any]
-) -> list[Rollout]:
-    """Roll requests out over the window of a rule's settings, with the probes at its forks."""
-    return roll_out(
-        loaded.model,
-        steering,
-        requests,
-        window=settings["window"],
-        end_ids=chat.end_ids(loaded.tokenizer, loaded.model.generation_config),
-        batch_size=settings["batch_size"],
-        plan=fork_plan(loaded.tokenizer, settings),
-    )
+    plan = fork_plan(loaded.tokenizer, settings)
+    return requests, generate(loaded, requests, window=settings["window"], batch_size=settings["batch_size"], plan=plan)
 
 
 def to_tables(
-    tokenizer: Any, planned: Sequence[tuple[float, Request]], rollouts: Sequence[Rollout], cell: dict[str, Any]
+    tokenizer: Any, requests: Sequence[Request], trajectories: Sequence[Trajectory], cell: dict[str, Any]
 ) -> dict[str, pl.DataFrame]:
     """Return the frames of ROW_TYPES, with the key columns first; a prompt's coefficient is null."""
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in ROW_TYPES}
-    for (alpha, request), rollout in zip(planned, rollouts, strict=True):
-        key = (alpha, None if request.base_ids is not None else request.coefficient, request.prompt_id)
-        tokens = zip(rollout.token_ids, rollout.kl, strict=True)
+    for request, trajectory in zip(requests, trajectories, strict=True):
+        key = (request.intervention.alpha, request.intervention.tabled_coefficient, request.prompt_id)
+        tokens = zip(trajectory.token_ids, trajectory.kl, strict=True)
         rows["tokens"] += [(*key, t, token, kl) for t, (token, kl) in enumerate(tokens, start=1)]
-        text = tokenizer.decode(rollout.token_ids)
-        rows["trajectories"].append((*key, len(rollout.token_ids), rollout.ended, text))
+        text = tokenizer.decode(trajectory.token_ids)
+        rows["trajectories"].append((*key, len(trajectory.token_ids), trajectory.ended, text))
         rows["forks"] += [
-            (*key, f.probe, f.reading, f.t, f.pmass, f.p_first, tokenizer.decode([f.argmax])) for f in rollout.forks
+            (*key, f.probe, f.reading, f.t, f.pmass, f.p_first, tokenizer.decode([f.argmax])) for f in trajectory.forks
         ]
     labels = [pl.lit(value).alias(name) for name, value in cell.items()]
     return {
@@ -89,37 +66,32 @@ def to_tables(
     }
 
 
-def write_rollouts(
-    tokenizer: Any,
-    planned: Sequence[tuple[float, Request]],
-    rollouts: Sequence[Rollout],
-    cell: dict[str, Any],
-    tokens: str,
-    trajectories: str,
-    forks: str,
-) -> None:
-    """Write the frames of `to_tables`."""
-    frames = to_tables(tokenizer, planned, rollouts, cell)
-    for name, path in (("tokens", tokens), ("trajectories", trajectories), ("forks", forks)):
-        write_table(frames[name], path)
-
-
 def rollout_trajectories(
     *,
     model: str,
-    steering: str,
-    calibration: str,
     questions: str,
     cell: dict[str, Any],
     settings: dict[str, Any],
     tokens: str,
     trajectories: str,
     forks: str,
+    steering: str | None = None,
+    calibration: str | None = None,
+    system_prompts: str | None = None,
 ) -> None:
-    """Roll all questions out at all alphas of a method, in shared batches, and write the three tables."""
+    """Roll all questions out at all alphas of a method, in shared batches, and write the three tables.
+
+    The method is a steering with its calibration, or, where there is none, a prompt of settings["style"]: alpha 1 is
+    its positive text, -1 the negative one, 0 none, and `kl` is against the model without the text.
+    """
     loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
-    found = read_json(calibration)
+    if steering and calibration:
+        interventions = steered_at(settings["alphas"], Steering.load(steering), read_json(calibration))
+    else:
+        texts = load_system_prompts(str(system_prompts))[cell["behavior"]][settings["style"]]
+        interventions = prompted_at(settings["alphas"], texts)
     chosen = load_questions(questions)[: settings["n_questions"]]
-    doses = [(alpha, coefficient_of(alpha, found)) for alpha in settings["alphas"]]
-    planned, rollouts = roll_questions(loaded, Steering.load(steering), chosen, doses, settings)
-    write_rollouts(loaded.tokenizer, planned, rollouts, cell, tokens, trajectories, forks)
+    requests, found = roll_questions(loaded, chosen, interventions, settings)
+    frames = to_tables(loaded.tokenizer, requests, found, cell)
+    for name, path in (("tokens", tokens), ("trajectories", trajectories), ("forks", forks)):
+        write_table(frames[name], path)
