@@ -12,7 +12,7 @@ from steerdose.columns import Cell
 from steerdose.exchange.write import dose_of, possible_formats
 from steerdose.files import read_json, read_table, replacing
 from steerdose.model.loading import load_model
-from steerdose.steering.intervention import sign_of
+from steerdose.steering.signs import sign_of
 from steerdose.steering.steering import Steering
 from steerdose.study.settings import WriteCard
 

@@ -5,11 +5,13 @@ The coefficient is a float or one value a batch row, so rows of many doses and u
 """
 
 import difflib
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,17 @@ class Steering:
                     (entry["module"], kind(**{f.name: file.get_tensor(f"{index}.{f.name}") for f in fields(kind)}))
                 )
         return cls(header.pop("method"), tuple(edits), header)
+
+    @cached_property
+    def digest(self) -> str:
+        """A sha256 of what the steering does: modules, kinds of edits and all their numbers."""
+        found = hashlib.sha256()
+        for path, edit in self.edits:
+            found.update(f"{path} {type(edit).__name__}".encode())
+            for name, tensor in edit.tensors().items():
+                found.update(f"{name} {tuple(tensor.shape)}".encode())
+                found.update(tensor.contiguous().cpu().numpy().tobytes())
+        return found.hexdigest()
 
     def member(self, method: str) -> "Steering":
         """Return one method of a file that holds several, the parts of another; a file of one is that method itself."""

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from steerdose.files import read_json, read_tables
-from steerdose.steering.intervention import SIGNS
+from steerdose.steering.signs import SIGNS
 from steerdose.study.texts import load_questions
 
 CELL = ("model", "behavior", "seed", "method")
