@@ -11,6 +11,7 @@ from steerdose.study.methods import Entry, Method, PromptTarget, Target
 Statistic = Literal["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 Confidence = Annotated[float, Field(gt=0, lt=1)]
+READINGS = (("steered",), ("steered", "unsteered"))
 Level = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -132,12 +133,20 @@ class Rollout(Trajectories):
 
     alphas: Annotated[tuple[float, ...], Field(min_length=1)]
     probes: Names = Field(description="Keys of `probes`, each read at every fork; the first decides death.")
-    readings: tuple[Literal["steered"]] | tuple[Literal["steered"], Literal["unsteered"]] = Field(
+    readings: tuple[str, ...] = Field(
+        json_schema_extra={"enum": [list(readings) for readings in READINGS]},
         description="Who reads the probe behind the steered text: the steered model, and the unsteered one. What only "
-        "the first fails to answer is damage of the readout; what both fail is damage of the text."
+        "the first fails to answer is damage of the readout; what both fail is damage of the text.",
     )
 
     _unique = field_validator("alphas", "probes")(unique)
+
+    @field_validator("readings")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value not in READINGS:
+            raise ValueError(f"{list(value)} is neither [steered] nor [steered, unsteered]")
+        return value
 
     @field_validator("alphas")
     @classmethod

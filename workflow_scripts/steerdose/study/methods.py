@@ -56,6 +56,11 @@ class Method(Part):
         """Where its steering comes from, in words."""
         raise NotImplementedError
 
+    @property
+    def system_style(self) -> str | None:
+        """The style of its system prompts; None where it has none."""
+        return None
+
     def members(self, name: str) -> dict[str, "Method"]:
         """Return the methods that the entry `name` stands for: itself, or many."""
         return {name: self}
@@ -228,6 +233,10 @@ class Prompt(Method):
     kind: Literal["prompt"]
     style: Literal["simple", "engineered"] = Field(description="Which text of data.system_prompts.")
     target: None = Field(None, description="A prompt has no dose to calibrate.")
+
+    @property
+    def system_style(self) -> str | None:
+        return self.style
 
     @property
     def origin(self) -> str:
