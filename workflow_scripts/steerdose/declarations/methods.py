@@ -16,6 +16,7 @@ METHODS = Table(
     columns=(
         *METHOD,
         *columns("""
+        group | text | | of the method: what it is compared within and coloured by
         sign | text | | positive (dose 1) or negative (alpha -1)
         c_star | number | | coefficient of dose 1, at which the statistic of the KL meets the target
         evaluations | integer | | of the search for it
@@ -29,6 +30,7 @@ METHODS = Table(
         seconds | number | s | of all jobs up to the calibration, both signs, the generation of the pairs included
         s_end | number | share | Kaplan-Meier share that can still answer at the end of the window, at this dose
         effect | number | probability | mean gain of the true answer, at the forks that steered and unsteered text share
+        origin | text | | where the steering comes from
         """),
     ),
 )
@@ -66,12 +68,12 @@ GEOMETRY = Table(
     row="a steering",
     reading="How each steering lies in weight space. P and N are the weight deltas of the positive and the negative "
     "adapter, all modules together. Cos anti near 1 means that they are opposites; a high drift ratio means that most "
-    "of what they learned is shared and cancels in the difference. Norms can be compared within a method's kind only. "
+    "of what they learned is shared and cancels in the difference. Norms can be compared within a group of methods only. "
     "Nothing here says what a steering does to the text. Empty: not defined for this kind of method.",
     columns=(
         *METHOD,
         *columns("""
-        kind | text | | of the method
+        group | text | | of the method, within which norms can be compared
         norm_delta | number | | |P - N|, Frobenius norm
         cos_anti | number | | -cos(P, N)
         asymmetry | number | ratio | |P| / |N|

@@ -65,7 +65,7 @@ SHARES = (
     *SIGN,
     *columns("""
     dose | number | dose | |alpha|
-    fitted | number | share | rising (isotonic) fit of dead on dose within a sign; null at alpha 0 and for prompts
+    fitted | number | share | rising (isotonic) fit of dead on dose within a sign; null at alpha 0 and of a prompt
     """),
 )
 SWEEP = columns("""

@@ -10,8 +10,8 @@ SURVIVAL = Table(
     title="Survival",
     row="a method and alpha",
     reading="How long steered trajectories can still answer. First compare n and died. Then read S(end), the share "
-    "that can still answer at the window. With few trajectories the estimates are rough: read the interval of the median, "
-    "and not the median alone. Not reached means that fewer than half died within the window.",
+    "that can still answer at the window. With few trajectories the estimates are rough: read the interval of the "
+    "median, and not the median alone. Not reached means that fewer than half died within the window.",
     columns=SUMMARY,
     shown=(
         *DOSE,
