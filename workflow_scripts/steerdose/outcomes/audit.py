@@ -19,9 +19,9 @@ def audit_probe(
 ) -> None:
     """Measure all configured probes on the unsteered model, on the questions of the rollouts.
 
-    Writes the forks, and a summary by probe: `median_pmass` over all prompts and forks, and the other columns of
-    `audit_rows`. Raises SteerdoseError where a probe that is read in rollouts has a median below `minimum_base_pmass`,
-    or where all answers are empty.
+    Writes the forks, and a summary by probe: `median_pmass` over all prompts and forks, the other columns of
+    `audit_rows`, and `likely`, the most likely next tokens with their counts. Raises SteerdoseError where all answers
+    are empty.
     """
     loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
     chosen = load_questions(questions)[: settings["n_questions"]]
@@ -41,25 +41,11 @@ def audit_probe(
     )
     rows = audit_rows(frame, {question.id: question.answer for question in chosen})
     found = {row.pop("probe"): row for row in rows.iter_rows(named=True)}
-    passing = {name: row["median_pmass"] for name, row in found.items()}
-    passing = {name: median for name, median in passing.items() if median >= settings["minimum_base_pmass"]}
     for name, row in found.items():
-        row["passes"], row["rolled_out"] = name in passing, name in settings["rolled_out"]
-        row["decides"] = name == settings["rolled_out"][0]
+        tokens = frame.filter(probe=name).group_by("argmax", maintain_order=True).len()
+        likely = tokens.sort("len", descending=True, maintain_order=True).head(5)
+        row["likely"] = [list(each) for each in likely.iter_rows()]
         log.info("median pmass of the unsteered model on %s: %.4f", name, row["median_pmass"])
-    for name in settings["rolled_out"]:
-        if name not in passing:
-            tokens = frame.filter(probe=name)["argmax"].value_counts(sort=True).head(5)
-            likely = ", ".join(f"'{token}' {n}x" for token, n in tokens.iter_rows())
-            others = ", ".join(f"{other} ({median:.4f})" for other, median in passing.items()) or "none"
-            raise SteerdoseError(
-                f"the unsteered model fails the probe {name}: its median pmass on "
-                f"{settings['probes'][name]['answers']} is {found[name]['median_pmass']:.4f}, "
-                f"survival.minimum_base_pmass is {settings['minimum_base_pmass']}. The most likely "
-                f"next tokens are {likely}. Configured probes that "
-                f"pass: {others}. Name one of these in rollout.probes, or change question, prefill or answers of "
-                f"probes.{name} so that the model answers with one of them"
-            )
     write_table(frame, forks)
     write_json(found, summary)
 
