@@ -9,6 +9,7 @@ KEYS = ("model", "behavior", "seed", "method", "alpha", "coefficient", "prompt_i
 COHORT = KEYS[:-1]  # the trajectories of one method and dose differ in their prompt only
 METHOD = KEYS[:4]
 CELL = KEYS[:3]
+SIGNS = {"positive": 1.0, "negative": -1.0}  # of alpha; each has a dose of its own
 
 
 @dataclass(frozen=True)

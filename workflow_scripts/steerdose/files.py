@@ -64,7 +64,7 @@ def write_table(frame: pl.DataFrame, path: str | Path, table: Table) -> None:
 
 
 def read_table(path: str | Path, table: Table, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Read what `write_table` wrote, all columns or those named; raise SteerdoseError where they are not as declared."""
+    """Read what `write_table` wrote, all columns or those named; raise SteerdoseError unless they are as declared."""
     schema = pl.read_parquet_schema(path)
     _check_all(pl.Schema(schema), table, str(path), columns)
     return pl.read_parquet(path, columns=None if columns is None else list(columns))

@@ -10,9 +10,9 @@ DEATHS = Table(
     title="Deaths",
     row="a method and dose",
     reading="How trajectories died. Read at once first: these deaths have no KL before them. Then compare spike and "
-    "sustained with neither, where a monitor of KL has nothing to see; p95 is that of the KL of the trajectory's own first "
-    "tokens. Each of the two tests fires by chance alone at the configured significance, so a few of them among many "
-    "deaths mean nothing.",
+    "sustained with neither, where a monitor of KL has nothing to see; p95 is that of the KL of the trajectory's own "
+    "first tokens. Each of the two tests fires by chance alone at the configured significance, so a few of them among "
+    "many deaths mean nothing.",
     columns=(
         *DOSE,
         *N,

@@ -68,8 +68,8 @@ GEOMETRY = Table(
     row="a steering",
     reading="How each steering lies in weight space. P and N are the weight deltas of the positive and the negative "
     "adapter, all modules together. Cos anti near 1 means that they are opposites; a high drift ratio means that most "
-    "of what they learned is shared and cancels in the difference. Norms can be compared within a group of methods only. "
-    "Nothing here says what a steering does to the text. Empty: not defined for this kind of method.",
+    "of what they learned is shared and cancels in the difference. Norms can be compared within a group of methods "
+    "only. Nothing here says what a steering does to the text. Empty: not defined for this kind of method.",
     columns=(
         *METHOD,
         *columns("""
