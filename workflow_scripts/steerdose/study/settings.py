@@ -9,7 +9,6 @@ from steerdose.study.base import Name, Part
 from steerdose.study.config import (
     Calibration,
     Confidence,
-    Deaths,
     Figures,
     Forks,
     Measure,
@@ -181,15 +180,17 @@ class MeasurePrefixes(Part):
     head: int
 
 
-class Level(Part):
-    """Of tables whose estimates have an interval."""
+class TabulateAggregation(Part):
+    """Of tables.aggregation."""
 
     confidence: Confidence
 
 
-class TabulateHazards(ForkGrid):
+class TabulateHazards(Part):
     """Of tables.hazards."""
 
+    window: int
+    forks: Forks
     confidence: Confidence
 
 
@@ -222,6 +223,7 @@ class TabulateProbes(Part):
     models: tuple[Name, ...]
     probes: tuple[Name, ...]
     window: int
+    minimum_base_pmass: float
 
 
 class TabulateDeaths(Part):
@@ -233,7 +235,8 @@ class TabulateDeaths(Part):
 class TabulateDeathEvents(Part):
     """Of tables.death_events."""
 
-    deaths: Deaths
+    quantile: float
+    kl_multiple: float
     confidence: Confidence
 
 

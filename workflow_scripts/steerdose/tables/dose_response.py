@@ -2,6 +2,38 @@
 
 import polars as pl
 
+from steerdose.declarations.passed import CURVE as CURVES
+from steerdose.declarations.passed import DOSE_SHARES, LIFETIMES
+from steerdose.declarations.survival import DOSE_RESPONSE
+from steerdose.files import read_tables, write_csv, write_table
+from steerdose.study.settings import TabulateDoseResponse
+from steerdose.survival.dose_response import CURVE, dose_response, dose_text
+from steerdose.tables.publish import write_html
+
+
+def tabulate_dose_response(
+    *,
+    curves: list[str],
+    lifetimes: list[str],
+    settings: TabulateDoseResponse,
+    caption: str,
+    shares: str,
+    table: str,
+    csv: str,
+    html: str,
+) -> None:
+    """Write who is dead by the window at which dose, and lethal dose, steepness and safe dose."""
+    dead, doses = dose_response(
+        read_tables(curves, CURVES),
+        read_tables(lifetimes, LIFETIMES),
+        confidence=settings.confidence,
+        safe_level=settings.safe_level,
+    )
+    write_table(dead, shares, DOSE_SHARES)
+    write_table(doses, table, DOSE_RESPONSE)
+    write_csv(doses, csv, DOSE_RESPONSE)
+    write_html(dose_texts(doses), html, DOSE_RESPONSE, caption, n_names=5)
+
 
 def dose_texts(table: pl.DataFrame) -> pl.DataFrame:
     """Return the table of `dose_response` as readers see it: bounds in words, doses and shares with three digits."""
