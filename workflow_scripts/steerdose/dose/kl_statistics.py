@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from steerdose.declarations.passed import CALIBRATION
 from steerdose.errors import NoTokensError
 from steerdose.files import write_table
 
@@ -51,4 +52,4 @@ def write_evaluations(
         pl.col("sign").replace_strict(targets, return_dtype=pl.Float64).alias("target"),
         *[pl.lit(value).alias(name) for name, value in cell.items()],
     )
-    write_table(frame, path)
+    write_table(frame, path, CALIBRATION)

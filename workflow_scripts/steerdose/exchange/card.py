@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from steerdose.declarations.passed import CURVE, SUMMARIES
 from steerdose.exchange.write import base_of, dose_of, possible_formats
 from steerdose.files import read_json, read_table, replacing
 from steerdose.model.loading import load_model
@@ -121,7 +122,7 @@ def write_card(
     output: str,
 ) -> None:
     """Write card.md for one alpha of one method. settings: `confidence`, the level of the survival interval."""
-    source, found, totals = read_json(f"{model}/source.json"), read_json(calibration), read_table(summary)
+    source, found, totals = read_json(f"{model}/source.json"), read_json(calibration), read_table(summary, SUMMARIES)
     vector, coefficient = Steering.load(steering), dose_of(alpha, calibration)
     name = "negative" if alpha < 0 else "positive"
     sign, (base, revision) = found[name], base_of(model)
@@ -136,7 +137,7 @@ def write_card(
         if held
         else NOT_HELD.format(base=call, steering=os.path.relpath(steering, here), coefficient=coefficient)
     )
-    rows = survived(totals, read_table(curve), alpha)
+    rows = survived(totals, read_table(curve, CURVE), alpha)
     kinds = ", ".join(sorted({type(edit).__name__ for _, edit in vector.edits}))
     met, meets = ("converged", "meets") if sign["converged"] else ("not converged", "comes closest to")
     target = f"{sign['target']:g}"

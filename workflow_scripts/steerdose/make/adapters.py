@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
+from steerdose.declarations.passed import PAIRS, TRAINING
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, replacing, write_table
 from steerdose.flow.progress import bar
@@ -210,11 +211,10 @@ def train_adapter(
     loaded = load_model(model, dtype="float32", device=settings["device"], train=True)
     # The same for both signs and all families: equal order and split, and an equal start where the shapes agree.
     seed = seed_from("train", *[value for key, value in cell.items() if key != "method"])
-    kept, held = split_by_prompt(read_table(pairs), method["training"]["heldout_fraction"], seed)
+    kept, held = split_by_prompt(read_table(pairs, PAIRS), method["training"]["heldout_fraction"], seed)
     train_set, heldout = (
         training_examples(loaded.tokenizer, part, sign, method["training"]["max_tokens"]) for part in (kept, held)
     )
     _, history = train(loaded, cell["method"], method, train_set, heldout, seed, adapter)
-    write_table(
-        history.with_columns(pl.lit(sign).alias("sign"), *[pl.lit(v).alias(k) for k, v in cell.items()]), losses
-    )
+    labels = [pl.lit(sign).alias("sign"), *[pl.lit(v).alias(k) for k, v in cell.items()]]
+    write_table(history.with_columns(labels), losses, TRAINING)

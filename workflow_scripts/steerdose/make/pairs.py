@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import torch
 
+from steerdose.declarations.passed import PAIRS
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_table
 from steerdose.flow.progress import bar
@@ -119,4 +120,4 @@ def generate_pairs(
     )
     kept = check_pairs(frame, settings["max_similarity"], settings["max_rejected"])
     log.info("kept %d of %d pairs", len(kept), len(frame))
-    write_table(kept, output)
+    write_table(kept, output, PAIRS)

@@ -9,6 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from steerdose.declarations.passed import PAIRS
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, write_json
 from steerdose.flow.progress import bar
@@ -137,7 +138,7 @@ def fit_repe(
     name, method = cell["method"], settings["method"]
     loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
     fit = partial(ESTIMATORS[method["estimator"]], **method.get("options", {}))
-    prompted = persona_prompts(read_table(pairs))
+    prompted = persona_prompts(read_table(pairs, PAIRS))
     try:
         contrasts = read_contrasts(loaded, prompted, method, settings["batch_size"])
         if method.get("shuffle_labels"):

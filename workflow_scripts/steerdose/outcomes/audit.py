@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from steerdose.declarations.passed import AUDIT_FORKS
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json, write_table
 from steerdose.model.loading import load_model
@@ -46,7 +47,7 @@ def audit_probe(
         likely = tokens.sort("len", descending=True, maintain_order=True).head(5)
         row["likely"] = [list(each) for each in likely.iter_rows()]
         log.info("median pmass of the unsteered model on %s: %.4f", name, row["median_pmass"])
-    write_table(frame, forks)
+    write_table(frame, forks, AUDIT_FORKS)
     write_json(found, summary)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from steerdose.declarations.passed import FORKS, TOKENS, TRAJECTORIES
 from steerdose.engine.fork_grid import fork_times
 from steerdose.engine.generate import Request, Rollout, roll_out
 from steerdose.engine.probe import ForkPlan, build_probe
@@ -104,8 +105,8 @@ def write_rollouts(
 ) -> None:
     """Write the frames of `to_tables`."""
     frames = to_tables(tokenizer, planned, rollouts, cell)
-    for name, path in (("tokens", tokens), ("trajectories", trajectories), ("forks", forks)):
-        write_table(frames[name], path)
+    for table, path in ((TOKENS, tokens), (TRAJECTORIES, trajectories), (FORKS, forks)):
+        write_table(frames[table.name], path, table)
 
 
 def rollout_trajectories(
