@@ -9,6 +9,12 @@ KEYS = ("model", "behavior", "seed", "method", "alpha", "coefficient", "prompt_i
 COHORT = KEYS[:-1]  # the trajectories of one method and dose differ in their prompt only
 METHOD = KEYS[:4]
 CELL = KEYS[:3]
+SIGNS = {"positive": 1.0, "negative": -1.0}  # of alpha; each has a dose of its own
+
+
+def sign_of(alpha: float) -> str:
+    """Return the key of `SIGNS` that a dose, or a coefficient, belongs to; 0 counts as positive."""
+    return "negative" if alpha < 0 else "positive"
 
 
 @dataclass(frozen=True)

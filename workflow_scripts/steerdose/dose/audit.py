@@ -6,14 +6,14 @@ from typing import Any
 
 import polars as pl
 
-from steerdose.columns import Cell
+from steerdose.columns import SIGNS, Cell
+from steerdose.declarations.passed import AUDIT_TOKENS
 from steerdose.dose.calibrate import measured_kl
 from steerdose.dose.subjects import system_texts
 from steerdose.errors import NonFiniteLogitsError
 from steerdose.files import read_json, write_table
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.steering.intervention import Intervention, prompted_at
-from steerdose.steering.signs import SIGNS
 from steerdose.steering.steering import Steering
 from steerdose.study.settings import AuditDose, Subject
 from steerdose.study.texts import Prompt, load_prompts, take
@@ -73,4 +73,4 @@ def audit_dose(
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
         interventions = audited(name, subject, found[name], steering, texts)
         frames.append(audit_rows(loaded, chosen, interventions, settings).with_columns(cell.of(name).columns()))
-    write_table(pl.concat(frames), tokens)
+    write_table(pl.concat(frames), tokens, AUDIT_TOKENS)

@@ -13,7 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from steerdose.columns import Cell
+from steerdose.columns import SIGNS, Cell
+from steerdose.declarations.passed import SEARCH
 from steerdose.dose.kl_statistics import STATISTICS, evaluations, kl_statistics
 from steerdose.dose.search import find_dose
 from steerdose.dose.subjects import system_texts
@@ -25,7 +26,6 @@ from steerdose.model import chat
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.steering.intervention import Intervention, prompted_at
 from steerdose.steering.self_test import check_steering
-from steerdose.steering.signs import SIGNS
 from steerdose.steering.steering import Steering
 from steerdose.study.config import Calibration, Measure
 from steerdose.study.methods import PromptTarget, Target
@@ -173,5 +173,5 @@ def calibrate_alpha(
             reports[name] = search_doses(meter, vector, subject.target, targets, options)
         nats = {sign: reports[name][sign]["target"] for sign in SIGNS}
         frames.append(evaluations(meter.rows, nats, cell.of(name)))
-    write_table(pl.concat(frames), table)
+    write_table(pl.concat(frames), table, SEARCH)
     write_json(reports, summary)

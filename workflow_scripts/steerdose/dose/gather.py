@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from steerdose.columns import Cell
+from steerdose.columns import SIGNS, Cell
+from steerdose.declarations.passed import AUDIT_TOKENS, CALIBRATION, SEARCH
 from steerdose.dose.kl_statistics import STATISTICS, evaluations, kl_statistics
 from steerdose.files import read_json, read_table, read_tables, write_json, write_table
-from steerdose.steering.signs import SIGNS
 from steerdose.study.settings import GatherCalibration
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def gather_calibration(
     Null statistics: steered logits overflow, or every rollout is empty. `audit` is null for the same reasons.
     """
     own = pl.col("method") == cell.method
-    steps, tokens = read_table(search[0]).filter(own), read_tables(audits).filter(own)
+    steps, tokens = read_table(search[0], SEARCH).filter(own), read_tables(audits, AUDIT_TOKENS).filter(own)
     report, rows = read_json(search[1])[cell.method], []
     for sign in SIGNS:
         mine = steps.filter(sign=sign)
@@ -41,5 +41,5 @@ def gather_calibration(
         report[sign]["audit"] = found[settings.statistic]
         log.info("audit %s: %s %s", sign, settings.statistic, found[settings.statistic])
     targets = {sign: report[sign]["target"] for sign in SIGNS}
-    write_table(evaluations(rows, targets, cell), table)
+    write_table(evaluations(rows, targets, cell), table, CALIBRATION)
     write_json(report, summary)

@@ -61,7 +61,7 @@ def dose_response_figure(shares: pl.DataFrame, table: pl.DataFrame) -> Figure:
         estimates = table.join(panel, on=[*CELL, "method"], how="semi", maintain_order="left")
         for row in estimates.iter_rows(named=True):
             apart = len(estimates) > 1
-            _draw_curve(each, panel.filter(sign=row["sign"]), row["sign"], 0.008 * apart)
+            _draw_curve(each, panel.filter(pl.col("alpha") != 0, sign=row["sign"]), row["sign"], 0.008 * apart)
             height = LETHAL - 0.03 * apart * BESIDE[row["sign"]]
             if row["ld50"] is None:
                 draw_beyond(each, row, height, row["status"])

@@ -6,7 +6,9 @@ from math import ceil
 import numpy as np
 import polars as pl
 
-from steerdose.files import COHORT, KEYS, read_table
+from steerdose.columns import COHORT, KEYS
+from steerdose.declarations.passed import LIFETIMES, TOKENS
+from steerdose.files import read_table
 from steerdose.outcomes.kl import normalised_kl
 
 QUANTILES = {"p10": 0.1, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9}
@@ -122,7 +124,7 @@ def thinned_lines(
 
 def read_quantiles(tokens: list[str], lifetimes: list[str], edges: Sequence[int]) -> pl.DataFrame:
     """Return `kl_quantiles` of files that belong together, one pair at a time."""
-    pairs = [(path, read_table(lives)) for path, lives in zip(tokens, lifetimes, strict=True)]
+    pairs = [(path, read_table(lives, LIFETIMES)) for path, lives in zip(tokens, lifetimes, strict=True)]
     return pl.concat([kl_quantiles(_read_tokens(path, life), life, edges) for path, life in pairs])
 
 
@@ -137,7 +139,7 @@ def read_lines(
     value = "normalised" if head else "kl"
     lines, quantiles = [], []
     for path, lives in zip(tokens, lifetimes, strict=True):
-        life = read_table(lives)
+        life = read_table(lives, LIFETIMES)
         table = _read_tokens(path, life)
         table = smoothed(normalised_kl(table, head) if head else table, value, smoothing).drop_nulls(value)
         window = int(table["t"].to_numpy().max(initial=1))
@@ -147,4 +149,4 @@ def read_lines(
 
 
 def _read_tokens(path: str, lifetimes: pl.DataFrame) -> pl.DataFrame:
-    return numbered(read_table(path, [*_varying(lifetimes), "t", "kl"]), lifetimes)
+    return numbered(read_table(path, TOKENS, [*_varying(lifetimes), "t", "kl"]), lifetimes)

@@ -5,6 +5,7 @@ import logging
 import polars as pl
 
 from steerdose.columns import Cell
+from steerdose.declarations.passed import AUDIT_FORKS
 from steerdose.engine.probe import READINGS
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json, write_table
@@ -48,7 +49,7 @@ def audit_probe(*, model: str, questions: str, cell: Cell, settings: AuditProbe,
             list(each) for each in frame.filter(probe=name)["argmax"].value_counts(sort=True).head(5).rows()
         ]
         log.info("median pmass of the unsteered model on %s: %.4f", name, row["median_pmass"])
-    write_table(frame, forks)
+    write_table(frame, forks, AUDIT_FORKS)
     write_json(found, summary)
 
 

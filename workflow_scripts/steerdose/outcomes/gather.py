@@ -3,12 +3,21 @@
 import polars as pl
 
 from steerdose.columns import Cell
+from steerdose.declarations.base import Table
+from steerdose.declarations.passed import (
+    FORKS,
+    KEYED_SCORES,
+    KEYED_TRAJECTORIES,
+    SCORES,
+    TOKENS,
+    TRAJECTORIES,
+)
 from steerdose.files import read_tables, write_table
 
 
-def own_rows(parts: list[str], method: str | None) -> pl.DataFrame:
+def own_rows(parts: list[str], table: Table, method: str | None) -> pl.DataFrame:
     """Return a method's rows of all parts, in order."""
-    return read_tables(parts).filter(pl.col("method") == method).drop("key", strict=False)
+    return read_tables(parts, table).filter(pl.col("method") == method).drop("key", strict=False)
 
 
 def gather_rollouts(
@@ -22,10 +31,11 @@ def gather_rollouts(
     forks_table: str,
 ) -> None:
     """Write rollouts/{method}.{tokens,trajectories,forks}.parquet."""
-    for parts, table in ((tokens, tokens_table), (trajectories, trajectories_table), (forks, forks_table)):
-        write_table(own_rows(parts, cell.method), table)
+    write_table(own_rows(tokens, TOKENS, cell.method), tokens_table, TOKENS)
+    write_table(own_rows(trajectories, KEYED_TRAJECTORIES, cell.method), trajectories_table, TRAJECTORIES)
+    write_table(own_rows(forks, FORKS, cell.method), forks_table, FORKS)
 
 
 def gather_scores(*, parts: list[str], cell: Cell, scores: str) -> None:
     """Write scores/{method}.{task}.parquet."""
-    write_table(own_rows(parts, cell.method), scores)
+    write_table(own_rows(parts, KEYED_SCORES, cell.method), scores, SCORES)

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from steerdose.columns import Cell
+from steerdose.declarations.passed import FORKS, KEYED_TRAJECTORIES, TOKENS
 from steerdose.dose.subjects import interventions, system_texts
 from steerdose.engine.fork_grid import fork_times
 from steerdose.engine.generate import generate
@@ -28,7 +29,7 @@ from steerdose.study.texts import Question, load_questions
 
 log = logging.getLogger(__name__)
 
-TABLES = ("tokens", "trajectories", "forks")
+TABLES = {"tokens": TOKENS, "trajectories": KEYED_TRAJECTORIES, "forks": FORKS}
 ROW = ("method", "alpha", "prompt_id")  # what tells the trajectories of a job apart
 TYPES: dict[str, dict[str, type[pl.DataType]]] = {
     "tokens": {"t": pl.Int32, "token_id": pl.Int32, "kl": pl.Float32},
@@ -93,7 +94,7 @@ class Kept:
         self.planned = planned.with_row_index("place")
         self.frames: dict[str, pl.DataFrame] = {}
         if all(Path(path).exists() for path in files.values()):
-            old = {name: read_table(path) for name, path in files.items()}
+            old = {name: read_table(path, TABLES[name]) for name, path in files.items()}
             right = old["trajectories"].join(planned, on=[*ROW, "key"], how="semi")
             self.frames = {name: frame.join(right, on=ROW, how="semi") for name, frame in old.items()}
 
@@ -163,4 +164,4 @@ def rollout_trajectories(
         for table, frame in found.items():
             new[table].append(frame)
     for table, path in files.items():
-        write_table(kept.with_new(table, new[table]), path)
+        write_table(kept.with_new(table, new[table]), path, TABLES[table])

@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from steerdose.files import KEYS, read_json, read_table, replacing
+from steerdose.columns import KEYS
+from steerdose.declarations.passed import FORKS, LIFETIMES
+from steerdose.files import read_json, read_table, replacing
 from steerdose.study.texts import Question, load_questions
 
 CELL = KEYS[:3]
@@ -202,8 +204,8 @@ def write_reading(
     """
     sections = []
     for token_path, fork_path, life_path in zip(tokens, forks, lifetimes, strict=True):
-        steered = read_table(fork_path).filter(probe=settings["probe"], reading="steered")
-        lives, token_table = with_pmass(steered, read_table(life_path)), pl.scan_parquet(token_path)
+        steered = read_table(fork_path, FORKS).filter(probe=settings["probe"], reading="steered")
+        lives, token_table = with_pmass(steered, read_table(life_path, LIFETIMES)), pl.scan_parquet(token_path)
         sections.append(method_section(tokenizer, token_table, lives, settings["n_prompts"], settings["n_tokens"]))
     asked: dict[str, Question] = {question.id: question for question in load_questions(questions)}
     page = render(

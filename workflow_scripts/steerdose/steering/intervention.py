@@ -8,8 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from steerdose.steering.signs import coefficient_of, sign_of
+from steerdose.columns import sign_of
 from steerdose.steering.steering import Dial, Steering, steer
+
+
+def coefficient_of(alpha: float, calibration: Mapping[str, Any]) -> float:
+    """Return alpha times the c_star of its sign. calibration: what calibration/{method}.json holds."""
+    return float(alpha * calibration[sign_of(alpha)]["c_star"])
 
 
 @dataclass(frozen=True)
