@@ -9,7 +9,7 @@ import pytest
 import tiny
 import torch
 from steerdose.engine.fork_grid import fork_times
-from steerdose.engine.probe import Probe, build_probe, spellings
+from steerdose.engine.probe import Probe, answer_tokens, build_probe
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
 from steerdose.outcomes.audit import audit_probe, audit_rows
@@ -43,16 +43,33 @@ def tokens(tokenizer, *names):
     return tuple(sorted(tokenizer.convert_tokens_to_ids(list(names))))
 
 
-def test_spellings_cover_case_and_leading_space():
-    tokenizer = merging_tokenizer("Ġtrue", "True", "ĠTRUE")
-    expected = tokens(tokenizer, "true", "Ġtrue", "True", "Ġ", "TRUE", "ĠTRUE")  # ' True' takes two tokens
-    assert spellings(tokenizer, PREFILL, "true") == list(expected)
+def test_every_spelling_that_is_one_token_counts_and_no_other():
+    tokenizer = merging_tokenizer("Ġtrue", "True", "TR", "Ġfalse", "Fa")
+    assert tokenizer.tokenize(" True TRUE") == ["Ġ", "True", "Ġ", "TR", "U", "E"]
+    true, false = answer_tokens(tokenizer, PREFILL, ["true", "false"])
+    assert true == set(tokens(tokenizer, "true", "Ġtrue", "True"))
+    assert false == set(tokens(tokenizer, "false", "Ġfalse"))
+
+
+def test_a_single_letter_counts_in_the_given_case_only():
+    tokenizer = merging_tokenizer("ĠA", "Ġa", "ĠB")
+    upper, lower = answer_tokens(tokenizer, PREFILL, ["A", "b"])
+    assert upper == set(tokens(tokenizer, "A", "ĠA"))
+    assert lower == set(tokens(tokenizer, "b"))  # ' b' takes two tokens
+
+
+def test_a_tokenizer_without_a_token_for_an_answer_tells_both_by_their_first():
+    tokenizer = tiny.tokenizer()
+    true, false = answer_tokens(tokenizer, PREFILL, ["true", "false"])
+    assert (true, false) == (set(tokens(tokenizer, "t", "T", "Ġ")), set(tokens(tokenizer, "f", "F", "Ġ")))
+    half = merging_tokenizer("true")
+    assert answer_tokens(half, PREFILL, ["true", "false"])[0] == set(tokens(half, "true", "T", "Ġ"))
 
 
 def test_a_spelling_that_swallows_the_suffix_is_left_out():
     tokenizer = merging_tokenizer("unt")
     assert tokenizer.tokenize("untrue") == ["unt", "r", "u", "e"]
-    assert spellings(tokenizer, "un", "true") == list(tokens(tokenizer, "T", "Ġ"))
+    assert answer_tokens(tokenizer, "un", ["true"]) == [set(tokens(tokenizer, "T", "Ġ"))]
 
 
 def test_first_tokens_that_both_answers_share_are_dropped():
