@@ -51,8 +51,8 @@ def code(script):
 
 
 def caption(table):
-    """Return what stands above a table's page."""
-    return TABLES[table].caption
+    """Return what gives the text above a table's page; a function, since the text may hold braces."""
+    return lambda w: TABLES[table].caption
 
 
 def targets():

@@ -226,6 +226,12 @@ class TabulateProbes(Part):
     minimum_base_pmass: float
 
 
+class TabulateKnowledge(Part):
+    """Of tables.knowledge."""
+
+    confidence: Confidence
+
+
 class TabulateDeaths(Part):
     """Of tables.deaths."""
 

@@ -163,6 +163,10 @@ class Slices:
         return of.TabulateAggregation(confidence=self.study.survival.confidence).text()
 
     @property
+    def tabulate_knowledge(self) -> str:
+        return of.TabulateKnowledge(confidence=self.study.survival.confidence).text()
+
+    @property
     def tabulate_hazards(self) -> str:
         rollout, survival = self.study.rollout, self.study.survival
         return of.TabulateHazards(window=rollout.window, forks=rollout.forks, confidence=survival.confidence).text()
