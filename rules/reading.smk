@@ -9,7 +9,7 @@ rule write_reading:
         lifetimes=expand(f"{CELL}/survival/{{method}}.lifetimes.parquet", method=STUDY["methods"], allow_missing=True),
         threshold="results/{model}/probe/threshold.json",
         questions=config["data"]["questions"],
-        template="workflow_scripts/templates/reading.html",
+        template="workflow_scripts/steerdose/pages/templates/reading.html",
     output:
         report(
             f"{CELL}/reading.html",

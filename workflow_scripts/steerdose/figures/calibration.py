@@ -68,8 +68,11 @@ def calibration_figure(calibration: pl.DataFrame, tolerance: float, statistic: s
     prompt_styles = prompt_looks(prompts)
     looks = method_styles(steered["method"].unique(maintain_order=True).to_list())
     _, rows = arrange(steered, CELL[:2], "seed", most=1)
-    size = (10.5, max(4.0, 1.2 + 0.3 * len(looks)) * len(rows))
-    figure = Figure(size, layout="constrained")
+    missed = bool(chosen["missed"].any())
+    handles = [*_handles(looks, steered["target"].unique(), tolerance, missed), *prompt_handles(prompt_styles)]
+    handles += note_handles(note(panels, "methods"))
+    height = max(4.0, 1.2 + 0.3 * len(looks)) * len(rows)
+    figure = Figure((10.5, max(height, 0.3 + 0.21 * _lines(handles))), layout="constrained")
     axes = figure.subplots(len(rows), 2, squeeze=False, sharex="col", width_ratios=(3, 2))
     highest = pl.concat([steered[statistic], prompts[statistic]])
     for (path, result), title, panel in panels_on(rows, axes[:, :, None]):
@@ -86,9 +89,7 @@ def calibration_figure(calibration: pl.DataFrame, tolerance: float, statistic: s
         _draw_results(result, panel.filter(split="audit"), ends, statistic, tolerance, looks)
     axes[-1, 0].set_xlabel("|coefficient|")
     axes[-1, 1].set_xlabel(f"{statistic} over target, at the chosen coefficient")
-    missed = bool(chosen["missed"].any())
-    handles = [*_handles(looks, steered["target"].unique(), tolerance, missed), *prompt_handles(prompt_styles)]
-    figure.legend(handles=[*handles, *note_handles(note(panels, "methods"))], loc="outside right center")
+    figure.legend(handles=handles, loc="outside right center")
     return figure
 
 
@@ -100,6 +101,10 @@ def _handles(looks: Looks, targets: pl.Series, tolerance: float, missed: bool) -
     cross = [Line2D([], [], label=NOT_CONVERGED, **MISSED | grey)] if missed else []
     what = f"target {targets[0]:g}" if len(targets) == 1 else "targets"
     return [*lines, *signs, audit, *cross, Patch(facecolor="0.85", label=f"{what} ± {100 * tolerance:g} %")]
+
+
+def _lines(handles: list[Line2D | Patch]) -> int:
+    return sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
 
 
 def _draw_targets(axes: Axes, panel: pl.DataFrame, prompts: pl.DataFrame, statistic: str, tolerance: float) -> None:

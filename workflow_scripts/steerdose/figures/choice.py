@@ -71,4 +71,4 @@ def _without(frame: pl.DataFrame, hidden: pl.DataFrame) -> pl.DataFrame:
 def note(panels: Panels, table: str, which: str = "evenly spaced") -> str:
     """Return which members are shown, in words, with the published table that has all; empty where all are shown."""
     parts = [f"{count} of {len(panels.members[entry])} {entry}" for entry, count in places(panels).items()]
-    return f"Shown: {', '.join(parts)} ({which}); all in results/tables/ {table}.csv" if parts else ""
+    return f"Shown: {', '.join(parts)} ({which}); all in results/tables/{table}.csv" if parts else ""

@@ -95,7 +95,7 @@ def dose_response_figure(shares: pl.DataFrame, table: pl.DataFrame, panels: Pane
         _draw_method(each, panel, table.join(panel, on=METHOD, how="semi", maintain_order="left"))
     figure.supxlabel("dose: |alpha|, multiples of the calibrated coefficient")
     figure.supylabel("share dead by the end of the window")
-    shown = note(panels, "dose_response", "that bear most and least")
+    shown = note(panels, "dose_response", "those that bear most and least")
     handles = [*_handles(table), *prompt_handles(looks), *note_handles(shown)]
     figure.legend(handles=handles, loc="outside right center")
     return figure

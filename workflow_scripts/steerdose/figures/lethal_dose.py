@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from steerdose.columns import CELL
 from steerdose.figures.choice import EVERY, extremes, note, places
 from steerdose.figures.dose_response import by_robustness, dose_axis, draw_interval, with_missed
-from steerdose.figures.style import SIGNS, Style, drawing, note_handles, save
+from steerdose.figures.style import SIGNS, Style, drawing, note_title, save
 from steerdose.files import read_table, read_tables
 from steerdose.study.settings import Panels, PlotCalibration
 from steerdose.survival.dose_response import dose_text
@@ -19,7 +19,7 @@ from steerdose.survival.dose_response import dose_text
 LD50: Style = {"markersize": 6, "linewidth": 1.6}
 HALF_ROW = 0.2  # from the middle of a method's row to each of its signs
 STRIP = 1.6  # inches, with all members of an entry
-MEMBER: Style = {"markersize": 4, "linestyle": "", "clip_on": False}
+MEMBER: Style = {"markersize": 4.5, "linestyle": "", "markerfacecolor": "none", "clip_on": False}
 
 
 def plot_lethal_dose(
@@ -63,8 +63,9 @@ def lethal_dose_figure(shares: pl.DataFrame, table: pl.DataFrame, panels: Panels
         for sign in SIGNS
         if sign in table["sign"]
     ]
-    shown = note_handles(note(panels, "dose_response", "that bear most and least"))
-    figure.legend(handles=[*handles, Patch(facecolor="0.85", label="safe"), *shown], loc="outside upper right", ncols=3)
+    handles.append(Patch(facecolor="0.85", label="safe"))
+    title = note_title(note(panels, "dose_response", "those that bear most and least"), 9)
+    figure.legend(handles=handles, loc="outside upper right", ncols=3, title=title)
     return figure
 
 
@@ -100,7 +101,7 @@ def _draw_strip(axes: Axes, table: pl.DataFrame, entry: str, members: tuple[str,
     for (sign,), points in seen.group_by("sign", maintain_order=True):
         color, marker = SIGNS[str(sign)]
         heights = [places[method] for method in points["method"]]
-        axes.plot(points["ld50"], heights, color=color, marker=marker, alpha=0.7, **MEMBER)
+        axes.plot(points["ld50"], heights, color=color, marker=marker, **MEMBER)
     axes.set_title(f"{entry}: LD50 of all {len(members)}", fontsize=9)
     axes.set_yticks([0, len(members) - 1], [members[0], members[-1]], fontsize=8)
     axes.set_ylim(len(members) - 0.5, -0.5)

@@ -174,9 +174,14 @@ def prompt_handles(looks: dict[tuple[str, str], Style]) -> list[Line2D]:
 
 
 def note_handles(note: str) -> list[Patch]:
-    """Return the legend's last entry, a text without a line; none where the note is empty."""
+    """Return the last entry of a legend at the right, a text without a line; none where the note is empty."""
     text = fill(note.replace("/", "/ "), 24).replace("/ ", "/")  # a path may break at its slashes
     return [Patch(visible=False, label=text)] if note else []
+
+
+def note_title(note: str, width: float) -> str | None:
+    """Return the title of a legend at the top of a figure of this width (inches); none where the note is empty."""
+    return fill(note, int(9 * width)) if note else None
 
 
 def arrange(frame: pl.DataFrame, by: Sequence[str], panel: str, most: int) -> tuple[int, list[list[Panel]]]:

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from steerdose.columns import CELL
 from steerdose.figures.choice import EVERY, evenly, note
-from steerdose.figures.style import HALO, SIGNS, Style, arrange, drawing, note_handles, panels_on, save
+from steerdose.figures.style import HALO, SIGNS, Style, arrange, drawing, note_title, panels_on, save
 from steerdose.files import read_table
 from steerdose.study.settings import Panels
 
@@ -65,8 +65,9 @@ def threshold_sweep_figure(shares: pl.DataFrame, doses: pl.DataFrame, panels: Pa
         for sign in SIGNS
         if sign in doses["sign"]
     ]
-    handles = [*signs, Line2D([], [], label="threshold set", **SET), *note_handles(note(panels, "threshold_sweep"))]
-    figure.legend(handles=handles, loc="outside upper right", ncols=3)
+    handles = [*signs, Line2D([], [], label="threshold set", **SET)]
+    heading = note_title(note(panels, "threshold_sweep"), sizes[0])
+    figure.legend(handles=handles, loc="outside upper right", ncols=3, title=heading)
     return figure
 
 
