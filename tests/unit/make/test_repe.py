@@ -9,7 +9,8 @@ from steerdose.files import read_json, write_json
 from steerdose.make.estimators import ESTIMATORS, Contrast
 from steerdose.make.repe import capture, edited_modules, fit_repe, persona_prompts, read_contrasts, stability
 from steerdose.model import chat
-from steerdose.model.loading import LoadedModel, find_blocks
+from steerdose.model.architecture import find_blocks
+from steerdose.model.loading import LoadedModel
 from steerdose.steering.steering import Steering
 
 PROMPTS = [[5, 6, 7], [9] * 7, [30, 31], [8, 9, 10]]

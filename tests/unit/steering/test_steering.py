@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 from steerdose.errors import SteerdoseError
-from steerdose.model.loading import find_blocks, layer_range
+from steerdose.model.architecture import find_blocks, layer_range
 from steerdose.steering import steering as module
 from steerdose.steering.edits import Ablate, Add, Dense, LowRank
 from steerdose.steering.self_test import check_steering

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from steerdose.columns import CELL
+from steerdose.declarations.passed import FORKS
 from steerdose.engine.fork_grid import fork_times
 from steerdose.figures.choice import EVERY, evenly, note, spread
 from steerdose.figures.kl_fan import draw_fan, fan_handles
@@ -53,7 +54,7 @@ def plot_aggregate(
     grid = settings.grid
     edges = sorted({0, *fork_times(grid.window, count=grid.forks.count, every=grid.forks.every)})
     kl = read_quantiles(tokens, lifetimes, edges, spread(settings))
-    pmass = fork_quantiles(evenly(read_tables(forks), settings), grid.probe)
+    pmass = fork_quantiles(evenly(read_tables(forks, FORKS), settings), grid.probe)
     files = zip(settings.models, thresholds, strict=True)
     deadly = {model: float(read_json(file)[grid.probe]["threshold"]) for model, file in files}
     save(aggregate_figure(kl, pmass, deadly, settings.fewest, settings), png, svg)

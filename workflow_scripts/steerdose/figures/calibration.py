@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from steerdose.columns import CELL, METHOD, has_dose
+from steerdose.declarations.passed import CALIBRATION
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import (
     SIGNS,
@@ -35,7 +36,7 @@ Looks = dict[str, Style]
 
 def plot_calibration(*, tables: list[str], settings: PlotCalibration, png: str, svg: str) -> None:
     """Draw `calibration_figure` of the calibrations of all methods."""
-    figure = calibration_figure(read_tables(tables), settings.tolerance, settings.statistic, settings)
+    figure = calibration_figure(read_tables(tables, CALIBRATION), settings.tolerance, settings.statistic, settings)
     save(figure, png, svg)
 
 

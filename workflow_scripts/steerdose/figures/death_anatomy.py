@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from steerdose.columns import CELL
+from steerdose.declarations.passed import DEATH_HISTORIES
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import ALIVE, DEAD, Style, arrange, drawing, note_handles, panels_on, save
 from steerdose.files import read_table
@@ -32,7 +33,7 @@ EDGE: Style = {"edgecolor": "0.25", "linewidth": 0.6}
 
 def plot_death_anatomy(*, deaths: str, settings: Panels, png: str, svg: str) -> None:
     """Draw `death_anatomy_figure` of the table of deaths."""
-    save(death_anatomy_figure(deaths_table(read_table(deaths)), settings), png, svg)
+    save(death_anatomy_figure(deaths_table(read_table(deaths, DEATH_HISTORIES)), settings), png, svg)
 
 
 @drawing({"hatch.linewidth": 0.6})

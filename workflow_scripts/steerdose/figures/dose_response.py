@@ -10,6 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from steerdose.columns import CELL, METHOD, has_dose
+from steerdose.declarations.passed import CALIBRATION, DOSE_SHARES
+from steerdose.declarations.survival import DOSE_RESPONSE
 from steerdose.figures.calibration import MISSED, NOT_CONVERGED, chosen_doses
 from steerdose.figures.choice import EVERY, extremes, note
 from steerdose.figures.style import (
@@ -41,8 +43,8 @@ def plot_dose_response(
     *, shares: str, table: str, calibrations: list[str], settings: PlotCalibration, png: str, svg: str
 ) -> None:
     """Draw `dose_response_figure` of the tables of doses."""
-    marked = with_missed(read_table(table), read_tables(calibrations), settings)
-    save(dose_response_figure(read_table(shares), marked, settings), png, svg)
+    marked = with_missed(read_table(table, DOSE_RESPONSE), read_tables(calibrations, CALIBRATION), settings)
+    save(dose_response_figure(read_table(shares, DOSE_SHARES), marked, settings), png, svg)
 
 
 def with_missed(table: pl.DataFrame, calibration: pl.DataFrame, settings: PlotCalibration) -> pl.DataFrame:
@@ -121,7 +123,7 @@ def _draw_method(axes: Axes, panel: pl.DataFrame, estimates: pl.DataFrame) -> No
     """Draw the curves of both signs of a method, with lethal and safe doses."""
     for row in estimates.iter_rows(named=True):
         apart = len(estimates) > 1
-        _draw_curve(axes, panel.filter(sign=row["sign"]), row["sign"], 0.008 * apart)
+        _draw_curve(axes, panel.filter(pl.col("alpha") != 0, sign=row["sign"]), row["sign"], 0.008 * apart)
         height = LETHAL - 0.03 * apart * BESIDE[row["sign"]]
         if row["ld50"] is None:
             draw_beyond(axes, row, height, row["status"])

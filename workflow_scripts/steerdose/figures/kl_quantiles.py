@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from steerdose.columns import COHORT, KEYS
+from steerdose.declarations.passed import LIFETIMES, TOKENS
 from steerdose.files import read_table
 from steerdose.outcomes.kl import normalised_kl
 
@@ -151,6 +152,6 @@ def _pairs(
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Yield `numbered` tokens and lifetimes of every method that is not hidden."""
     for path, lives in zip(tokens, lifetimes, strict=True):
-        life = read_table(lives)
+        life = read_table(lives, LIFETIMES)
         if hidden.isdisjoint(life["method"]):
-            yield numbered(read_table(path, [*_varying(life), "t", "kl"]), life), life
+            yield numbered(read_table(path, TOKENS, [*_varying(life), "t", "kl"]), life), life

@@ -9,6 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from steerdose.columns import CELL
+from steerdose.declarations.passed import CALIBRATION, DOSE_SHARES
+from steerdose.declarations.survival import DOSE_RESPONSE
 from steerdose.figures.choice import EVERY, extremes, note, places
 from steerdose.figures.dose_response import by_robustness, dose_axis, draw_interval, with_missed
 from steerdose.figures.style import SIGNS, Style, drawing, note_title, save
@@ -26,8 +28,8 @@ def plot_lethal_dose(
     *, shares: str, table: str, calibrations: list[str], settings: PlotCalibration, png: str, svg: str
 ) -> None:
     """Draw `lethal_dose_figure` of the tables of doses."""
-    marked = with_missed(read_table(table), read_tables(calibrations), settings)
-    save(lethal_dose_figure(read_table(shares), marked, settings), png, svg)
+    marked = with_missed(read_table(table, DOSE_RESPONSE), read_tables(calibrations, CALIBRATION), settings)
+    save(lethal_dose_figure(read_table(shares, DOSE_SHARES), marked, settings), png, svg)
 
 
 @drawing()

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from steerdose.declarations.methods import PROBES
+from steerdose.declarations.passed import AUDIT_FORKS
 from steerdose.figures.style import ALIVE, Style, drawing, save
 from steerdose.files import read_table, read_tables
 from steerdose.study.settings import PlotProbes
@@ -17,9 +19,10 @@ MINIMUM: Style = {"color": "0.4", "linestyle": ":", "linewidth": 1.4}
 THRESHOLD: Style = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 
 
-def plot_probes(*, forks: list[str], table: str, settings: PlotProbes, png: str, svg: str) -> None:
-    """Draw `probes_figure` of the audits of all models."""
-    save(probes_figure(read_tables(forks), read_table(table), settings.minimum), png, svg)
+def plot_probes(*, forks: list[str], others: list[str], table: str, settings: PlotProbes, png: str, svg: str) -> None:
+    """Draw `probes_figure` of the audits of all models. others: of the probes that are audited only."""
+    read = read_tables([*forks, *others], AUDIT_FORKS)
+    save(probes_figure(read, read_table(table, PROBES), settings.minimum), png, svg)
 
 
 @drawing()

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from steerdose.columns import CELL, sign_of_alpha
+from steerdose.declarations.passed import CALIBRATION
 from steerdose.figures.choice import EVERY, evenly, note, spread
 from steerdose.figures.kl_quantiles import read_lines
 from steerdose.figures.style import (
@@ -46,7 +47,7 @@ def plot_spaghetti(
 ) -> None:
     """Draw `spaghetti_figure` of the tokens of all methods that have a place."""
     lines, medians = read_lines(tokens, lifetimes, spread(settings), settings.smoothing)
-    calibration = read_tables(calibrations)
+    calibration = read_tables(calibrations, CALIBRATION)
     save(spaghetti_figure(lines, medians, calibration, settings.smoothing, settings.fewest, settings), png, svg)
 
 

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
 from steerdose.columns import CELL, has_dose, sign_of_alpha
+from steerdose.declarations.passed import CURVE
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import (
     Style,
@@ -50,7 +51,7 @@ class Series:
 
 def plot_survival(*, curves: list[str], settings: Panels, png: str, svg: str) -> None:
     """Draw `survival_figure` of the curves of all methods."""
-    save(survival_figure(read_tables(curves), settings), png, svg)
+    save(survival_figure(read_tables(curves, CURVE), settings), png, svg)
 
 
 def survival_figure(curve: pl.DataFrame, panels: Panels = EVERY) -> Figure:

@@ -11,6 +11,8 @@ from matplotlib.markers import CARETDOWN
 from matplotlib.patches import Rectangle
 
 from steerdose.columns import CELL
+from steerdose.declarations.passed import THRESHOLD_SHARES
+from steerdose.declarations.survival import THRESHOLD_SWEEP
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import HALO, SIGNS, Style, arrange, drawing, note_title, panels_on, save
 from steerdose.files import read_table
@@ -23,7 +25,11 @@ SET: Style = {"color": "black", "marker": CARETDOWN, "markersize": 6, "linestyle
 
 def plot_threshold_sweep(*, shares: str, table: str, settings: Panels, png: str, svg: str) -> None:
     """Draw `threshold_sweep_figure` of the tables of the threshold sweep."""
-    save(threshold_sweep_figure(read_table(shares), read_table(table), settings), png, svg)
+    save(
+        threshold_sweep_figure(read_table(shares, THRESHOLD_SHARES), read_table(table, THRESHOLD_SWEEP), settings),
+        png,
+        svg,
+    )
 
 
 @drawing()

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from steerdose.columns import CELL, KEYS, has_dose, sign_of_alpha
+from steerdose.declarations.passed import FORKS, LIFETIMES
 from steerdose.files import read_json, read_table, replacing
 from steerdose.model.loading import load_tokenizer
 from steerdose.pages.render import render
@@ -188,8 +189,8 @@ def write_reading(
     tokenizer, how = load_tokenizer(model), settings.reading
     sections = []
     for token_path, fork_path, life_path in zip(tokens, forks, lifetimes, strict=True):
-        steered = read_table(fork_path).filter(probe=settings.probe, reading="steered")
-        lives, token_table = with_pmass(steered, read_table(life_path)), pl.scan_parquet(token_path)
+        steered = read_table(fork_path, FORKS).filter(probe=settings.probe, reading="steered")
+        lives, token_table = with_pmass(steered, read_table(life_path, LIFETIMES)), pl.scan_parquet(token_path)
         sections.append(method_section(tokenizer, token_table, lives, how.n_prompts, how.n_tokens))
     asked: dict[str, Question] = {question.id: question for question in load_questions(questions)}
     text = render(

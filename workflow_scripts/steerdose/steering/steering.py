@@ -5,11 +5,13 @@ The coefficient is a float or one value a batch row, so rows of many doses and u
 """
 
 import difflib
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,28 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from steerdose.columns import KEYS, Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import replacing
 from steerdose.steering.edits import EDITS, Edit, LowRank
+from steerdose.study.base import Part
 
 FORMAT_VERSION = "1"
+MEMBERS = "members"  # in the metadata: the part that each edit belongs to
 
 
-@dataclass(frozen=True)
+def origin(cell: Cell, settings: Part, model_sha256: str) -> dict[str, str]:
+    """Return what a steering file says about where it comes from."""
+    keys = {name: str(value) for name, value in zip(KEYS, cell.parts, strict=False)}
+    return {**keys, "config": settings.text(), "model_sha256": model_sha256}
+
+
+@dataclass(frozen=True, eq=False)
 class Steering:
-    """Edits by module path, in order, with the metadata that says where they come from."""
+    """Edits by module path, in order, with the metadata that says where they come from.
+
+    Two are the same only where they are one object: tensors are not compared, so that a steering can be a key.
+    """
 
     method: str
     edits: tuple[tuple[str, Edit], ...]
@@ -70,6 +84,26 @@ class Steering:
                     (entry["module"], kind(**{f.name: file.get_tensor(f"{index}.{f.name}") for f in fields(kind)}))
                 )
         return cls(header.pop("method"), tuple(edits), header)
+
+    @cached_property
+    def digest(self) -> str:
+        """A sha256 of what the steering does: modules, kinds of edits and all their numbers."""
+        found = hashlib.sha256()
+        for path, edit in self.edits:
+            found.update(f"{path} {type(edit).__name__}".encode())
+            for name, tensor in edit.tensors().items():
+                found.update(f"{name} {tuple(tensor.shape)}".encode())
+                found.update(tensor.contiguous().cpu().numpy().tobytes())
+        return found.hexdigest()
+
+    def member(self, method: str) -> "Steering":
+        """Return one method of a file that holds several, the parts of another; a file of one is that method itself."""
+        if MEMBERS not in self.metadata:
+            return self
+        members = json.loads(self.metadata[MEMBERS])
+        chosen = [edit for name, edit in zip(members, self.edits, strict=True) if f"{self.method}.{name}" == method]
+        metadata = {key: value for key, value in self.metadata.items() if key != MEMBERS}
+        return Steering(method, tuple(chosen), metadata)
 
     def describe(self) -> list[dict[str, Any]]:
         """Return one entry an edited module, for geometry.json: its edit, rank, norm and count of stored numbers."""

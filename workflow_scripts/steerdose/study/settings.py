@@ -3,13 +3,12 @@
 A class is named after its rule. `slices` makes each of them from a study.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from steerdose.study.base import Name, Part
 from steerdose.study.config import (
     Calibration,
     Confidence,
-    Deaths,
     Forks,
     Measure,
     Pairs,
@@ -180,15 +179,17 @@ class MeasurePrefixes(Part):
     head: int
 
 
-class Level(Part):
-    """Of tables whose estimates have an interval."""
+class TabulateAggregation(Part):
+    """Of tables.aggregation."""
 
     confidence: Confidence
 
 
-class TabulateHazards(ForkGrid):
+class TabulateHazards(Part):
     """Of tables.hazards."""
 
+    window: int
+    forks: Forks
     confidence: Confidence
 
 
@@ -221,6 +222,7 @@ class TabulateProbes(Part):
     models: tuple[Name, ...]
     probes: tuple[Name, ...]
     window: int
+    minimum_base_pmass: float
 
 
 class TabulateDeaths(Part):
@@ -232,7 +234,8 @@ class TabulateDeaths(Part):
 class TabulateDeathEvents(Part):
     """Of tables.death_events."""
 
-    deaths: Deaths
+    quantile: float
+    kl_multiple: float
     confidence: Confidence
 
 
@@ -246,8 +249,14 @@ class MethodFiles(Part):
     group: str
     origin: str
     calibration: str
+    steering: str | None
     geometry: str | None
     benchmarks: tuple[str, ...]
+    member: str | None = None  # of its steering file, where that holds several methods
+
+    def modules(self, geometry: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the method's own modules of geometry.json."""
+        return [module for module in geometry["modules"] if module.get("member") == self.member]
 
 
 class TabulateMethods(Part):
@@ -322,5 +331,4 @@ class WriteCard(Part):
     """Of exchange.card."""
 
     confidence: Confidence
-    group: str
     origin: str

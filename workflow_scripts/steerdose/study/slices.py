@@ -159,12 +159,13 @@ class Slices:
     # Tables
 
     @property
-    def level(self) -> str:
-        return of.Level(confidence=self.study.survival.confidence).text()
+    def tabulate_aggregation(self) -> str:
+        return of.TabulateAggregation(confidence=self.study.survival.confidence).text()
 
     @property
     def tabulate_hazards(self) -> str:
-        return of.TabulateHazards(**self._grid, confidence=self.study.survival.confidence).text()
+        rollout, survival = self.study.rollout, self.study.survival
+        return of.TabulateHazards(window=rollout.window, forks=rollout.forks, confidence=survival.confidence).text()
 
     @property
     def tabulate_logrank(self) -> str:
@@ -192,7 +193,12 @@ class Slices:
     @property
     def tabulate_probes(self) -> str:
         rollout = self.study.rollout
-        return of.TabulateProbes(models=self.study.study.models, probes=rollout.probes, window=rollout.window).text()
+        return of.TabulateProbes(
+            models=self.study.study.models,
+            probes=rollout.probes,
+            window=rollout.window,
+            minimum_base_pmass=self.study.survival.minimum_base_pmass,
+        ).text()
 
     @property
     def tabulate_deaths(self) -> str:
@@ -200,7 +206,10 @@ class Slices:
 
     @property
     def tabulate_death_events(self) -> str:
-        return of.TabulateDeathEvents(deaths=self.study.deaths, confidence=self.study.survival.confidence).text()
+        deaths = self.study.deaths
+        return of.TabulateDeathEvents(
+            quantile=deaths.quantile, kl_multiple=deaths.kl_multiple, confidence=self.study.survival.confidence
+        ).text()
 
     @property
     def tabulate_methods(self) -> str:
@@ -258,5 +267,5 @@ class Slices:
         return of.WriteReading(probe=self.study.rollout.probes[0], reading=self.study.reading).text()
 
     def write_card(self, w: Any) -> str:
-        method = self.plan.method(w.method)
-        return of.WriteCard(confidence=self.study.survival.confidence, group=method.group, origin=method.origin).text()
+        confidence = self.study.survival.confidence
+        return of.WriteCard(confidence=confidence, origin=self.plan.method(w.method).origin).text()
