@@ -13,7 +13,7 @@ from steerdose.figures.spaghetti import spaghetti_figure
 from steerdose.figures.spaghetti_normalised import spaghetti_normalised_figure
 from steerdose.outcomes.kl import normalised_kl
 from steerdose.study.settings import Panels
-from steerdose.survival.kaplan_meier import kaplan_meier
+from steerdose.survival.kaplan_meier import estimate_survival
 
 GRID = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 128]
 METHODS = [f"method_{i}" for i in range(12)]
@@ -38,7 +38,7 @@ def lived(methods, alphas, models=("m",)):
 
 def curve(methods, alphas, models=("m",)):
     """All methods and models share one estimate, since lifelines takes its time."""
-    one = kaplan_meier(lived(methods[:1], alphas), GRID)[0]
+    one = estimate_survival(lived(methods[:1], alphas), GRID)[0]
     names = itertools.product(models, methods)
     return pl.concat([one.with_columns(model=pl.lit(model), method=pl.lit(method)) for model, method in names])
 
