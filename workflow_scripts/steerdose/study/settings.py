@@ -9,7 +9,6 @@ from steerdose.study.base import Name, Part
 from steerdose.study.config import (
     Calibration,
     Confidence,
-    Figures,
     Forks,
     Measure,
     Pairs,
@@ -280,23 +279,29 @@ class TabulateGeometry(Part):
 
 
 class Panels(Part):
-    """Of figures: the group of every method, and how many methods have a place of their own."""
+    """Of figures: the methods that every entry of the study stands for, in order, and how many have a place."""
 
-    groups: dict[Name, str]
+    members: dict[Name, tuple[Name, ...]]
     most: int
 
 
 class PlotCalibration(Panels):
-    """Of figures.calibration."""
+    """Of figures.calibration, dose_response and lethal_dose: which searches did not converge."""
 
     tolerance: float
     statistic: Statistic
 
 
 class PlotSpaghetti(Panels):
-    """Of figures.spaghetti and spaghetti_normalised."""
+    """Of figures.spaghetti."""
 
-    figures: Figures
+    smoothing: int
+    fewest: int
+
+
+class PlotSpaghettiNormalised(PlotSpaghetti):
+    """Of figures.spaghetti_normalised."""
+
     head: int
 
 

@@ -36,8 +36,8 @@ class Slices:
 
     @property
     def _panels(self) -> dict[str, Any]:
-        groups = {name: each.group for name, each in self.study.chosen.items()}
-        return {"groups": groups, "most": self.study.figures.most}
+        members = {entry: tuple(self.study.methods[entry].members(entry)) for entry in self.study.study.methods}
+        return {"members": members, "most": self.study.figures.most}
 
     # Steerings
 
@@ -238,7 +238,15 @@ class Slices:
 
     @property
     def plot_spaghetti(self) -> str:
-        return of.PlotSpaghetti(**self._panels, figures=self.study.figures, head=self.study.deaths.head).text()
+        return of.PlotSpaghetti(**self._panels, **self._lines).text()
+
+    @property
+    def plot_spaghetti_normalised(self) -> str:
+        return of.PlotSpaghettiNormalised(**self._panels, **self._lines, head=self.study.deaths.head).text()
+
+    @property
+    def _lines(self) -> dict[str, Any]:
+        return {"smoothing": self.study.figures.smoothing, "fewest": self.study.figures.fewest}
 
     @property
     def plot_kl_fan(self) -> str:
