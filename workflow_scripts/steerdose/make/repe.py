@@ -31,7 +31,8 @@ def capture(
 ) -> dict[str, Tensor]:
     """Return each module's output at the last token of every prompt, (prompts, width), fp32 on the CPU.
 
-    Prompts of equal length share a batch, so nothing is ever padded and the padding side cannot matter.
+    Prompts of equal length share a batch, so nothing is ever padded and the padding side cannot matter. Raises
+    SteerdoseError where a module does not run on some prompt, or flattens its batch.
     """
     found: dict[str, list[Tensor | None]] = {path: [None] * len(prompts) for path in modules}
     layers = dict(loaded.model.named_modules())
@@ -60,7 +61,18 @@ def capture(
     finally:
         for handle in handles:
             handle.remove()
-    return {path: torch.stack([row for row in rows if row is not None]) for path, rows in found.items()}
+    return {path: torch.stack(_complete(path, rows)) for path, rows in found.items()}
+
+
+def _complete(path: str, rows: list[Tensor | None]) -> list[Tensor]:
+    """Return the rows; one that is missing would give those behind it to the wrong prompts."""
+    read = [row for row in rows if row is not None]
+    if len(read) < len(rows):
+        raise SteerdoseError(
+            f"{path} did not run on {len(rows) - len(read)} of {len(rows)} prompts, the first of them number "
+            f"{rows.index(None)}: it takes part in some forwards only, as an expert does; choose another module"
+        )
+    return read
 
 
 def edited_modules(model: Any, method: dict[str, Any]) -> list[str]:
