@@ -26,7 +26,16 @@ FILES = {
 
 def files(**changes):
     return MethodFiles(
-        **{**CELL, "method": "x", "group": "adapter", "origin": "", "calibration": "", "benchmarks": (), "steering": None} | changes
+        **{
+            **CELL,
+            "method": "x",
+            "group": "adapter",
+            "origin": "",
+            "calibration": "",
+            "benchmarks": (),
+            "steering": None,
+        }
+        | changes
     )
 
 
