@@ -19,7 +19,8 @@ from steerdose.engine.fork_grid import fork_times  # noqa: E402
 from steerdose.engine.generate import generate  # noqa: E402
 from steerdose.engine.probe import READINGS, ForkPlan, build_probe  # noqa: E402
 from steerdose.engine.requests import Request, Trajectory, ask  # noqa: E402
-from steerdose.model.loading import LoadedModel, find_blocks, load_model  # noqa: E402
+from steerdose.model.architecture import find_blocks  # noqa: E402
+from steerdose.model.loading import LoadedModel, load_model  # noqa: E402
 from steerdose.steering.edits import Add  # noqa: E402
 from steerdose.steering.intervention import Intervention  # noqa: E402
 from steerdose.steering.steering import Steering  # noqa: E402

@@ -2,7 +2,7 @@
 
 import torch
 from steerdose.engine.probe import Probe
-from steerdose.model.loading import find_blocks
+from steerdose.model.architecture import find_blocks
 from steerdose.steering.edits import Add, LowRank
 from steerdose.steering.steering import Steering
 

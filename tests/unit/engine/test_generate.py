@@ -17,7 +17,8 @@ from steerdose.engine.probe import READINGS, ForkPlan
 from steerdose.engine.requests import Request
 from steerdose.engine.rows import count_shared
 from steerdose.errors import NonFiniteLogitsError, SteerdoseError
-from steerdose.model.loading import LoadedModel, find_blocks, is_cacheable
+from steerdose.model.architecture import find_blocks, is_cacheable
+from steerdose.model.loading import LoadedModel
 from steerdose.steering.edits import Add
 from steerdose.steering.intervention import Intervention
 from steerdose.steering.steering import Steering

@@ -10,7 +10,7 @@ from steerdose.errors import SteerdoseError
 from steerdose.exchange.read import import_steering
 from steerdose.exchange.write import export_control_vector, export_model, export_peft
 from steerdose.files import read_json, write_json
-from steerdose.model.loading import find_blocks
+from steerdose.model.architecture import find_blocks
 from steerdose.steering.edits import Ablate, Add, Dense, LowRank
 from steerdose.steering.steering import Steering, steer
 from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -16,7 +16,7 @@ from steerdose.make.estimators import (
     residual_role,
     sinkhorn,
 )
-from steerdose.model.loading import find_blocks
+from steerdose.model.architecture import find_blocks
 from steerdose.steering.self_test import check_steering
 from steerdose.steering.steering import Steering, steer
 from steerdose.study.checks import estimator_options

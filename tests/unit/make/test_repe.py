@@ -9,7 +9,8 @@ from steerdose.files import read_json, write_json
 from steerdose.make.estimators import ESTIMATORS, Contrast
 from steerdose.make.repe import capture, edited_modules, fit_repe, persona_prompts, read_contrasts, stability
 from steerdose.model import chat
-from steerdose.model.loading import LoadedModel, find_blocks
+from steerdose.model.architecture import find_blocks
+from steerdose.model.loading import LoadedModel
 from steerdose.steering.steering import Steering
 
 PROMPTS = [[5, 6, 7], [9] * 7, [30, 31], [8, 9, 10]]
@@ -27,6 +28,28 @@ def test_capture_reads_the_last_token_whatever_the_batch(kind, batch_size):
             states = loaded.model(torch.tensor([prompt]), output_hidden_states=True).hidden_states
         for layer, path in enumerate(blocks[:2]):
             torch.testing.assert_close(found[path][i], states[layer + 1][0, -1], atol=1e-5, rtol=1e-5)
+
+
+class Sometimes(torch.nn.Module):
+    """A block beside a module that only long prompts reach, as in a mixture of experts."""
+
+    def __init__(self, block):
+        super().__init__()
+        self.block, self.expert = block, torch.nn.Identity()
+
+    def forward(self, hidden_states, **given):
+        return self.block(self.expert(hidden_states) if hidden_states.shape[1] > 2 else hidden_states, **given)
+
+
+def test_a_module_that_does_not_run_on_every_prompt_is_refused():
+    loaded = LoadedModel(tiny.model(), tiny.tokenizer(), "0")
+    layers = loaded.model.model.layers
+    layers[1] = Sometimes(layers[1])
+    path = "model.layers.1.expert"
+    assert capture(loaded, [path], [PROMPTS[0], PROMPTS[1]], 1)[path].shape == (2, 32)
+    with pytest.raises(SteerdoseError, match=rf"^{path} did not run on 1 of 4 prompts, the first of them number 2: "):
+        capture(loaded, [path], PROMPTS, 2)
+    assert not any(module._forward_hooks for module in loaded.model.modules())
 
 
 def test_contrasts_equal_the_activations_by_hand():

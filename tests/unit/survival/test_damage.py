@@ -6,7 +6,7 @@ import torch
 from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan, Probe
 from steerdose.engine.requests import Request
-from steerdose.model.loading import find_blocks
+from steerdose.model.architecture import find_blocks
 from steerdose.outcomes.trajectories import to_tables
 from steerdose.steering.edits import Add, Gated
 from steerdose.steering.intervention import Intervention

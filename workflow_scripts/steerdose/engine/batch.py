@@ -18,7 +18,7 @@ from steerdose.engine.probe import READINGS, ForkPlan, read_packed
 from steerdose.engine.requests import Request, Trajectory
 from steerdose.engine.rows import RowSplit
 from steerdose.errors import NonFiniteLogitsError, SteerdoseError
-from steerdose.model.loading import layer_types
+from steerdose.model.architecture import layer_types
 from steerdose.steering.intervention import Dials
 
 PACKED_TOKENS = 2048  # of suffixes in one forward

@@ -19,7 +19,8 @@ from steerdose.engine.requests import Request, Trajectory
 from steerdose.engine.rows import count_shared, split_rows
 from steerdose.flow.progress import bar
 from steerdose.model import chat
-from steerdose.model.loading import LoadedModel, is_cacheable, layer_types
+from steerdose.model.architecture import is_cacheable, layer_types
+from steerdose.model.loading import LoadedModel
 from steerdose.steering.intervention import activate, steerings_of
 
 log = logging.getLogger(__name__)

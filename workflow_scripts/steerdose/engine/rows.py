@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from steerdose.errors import SteerdoseError
-from steerdose.model.loading import find_blocks, text_config
+from steerdose.model.architecture import find_blocks, text_config
 from steerdose.steering.steering import Steering
 
 

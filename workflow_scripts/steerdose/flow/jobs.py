@@ -1,48 +1,71 @@
-"""The only place that sees the `snakemake` object: logging, threads, and the step from wildcards to plain values."""
+"""The only place that sees the `snakemake` object: logging, threads, and the step from a rule to a function call."""
 
-import json
+import inspect
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, get_type_hints
 
+from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
-from steerdose.flow import progress
-
-CELL = ("model", "behavior", "seed", "method")
+from steerdose.flow import progress, provenance
 
 
-@dataclass(frozen=True)
 class Job:
-    """What a rule hands to its script: named inputs and outputs, settings from the config, the cell's key columns."""
+    """One job of a rule."""
 
-    input: Any
-    output: Any
-    settings: dict[str, Any]
-    wildcards: dict[str, str]
-    params: Any
-
-    @property
-    def cell(self) -> dict[str, Any]:
-        """The key columns that the rule's wildcards name; seed is an integer."""
-        return {key: int(v) if key == "seed" else v for key in CELL if (v := self.wildcards.get(key)) is not None}
+    def __init__(self, snakemake: Any) -> None:
+        self.rule: str = snakemake.rule
+        self.files = {**_named(snakemake.input), **_named(snakemake.output)}
+        self.inputs, self.outputs = ([str(path) for path in paths] for paths in (snakemake.input, snakemake.output))
+        self.wildcards = dict(snakemake.wildcards.items())
+        self.params = dict(snakemake.params.items())
 
     @property
-    def metadata(self) -> dict[str, str]:
-        """What a steering file says about its origin."""
-        cell = {key: str(value) for key, value in self.cell.items() if key != "method"}
-        return {**cell, "config": json.dumps(self.settings, sort_keys=True)}
+    def cell(self) -> Cell:
+        """The key columns that the rule's wildcards name."""
+        wildcards = {name: value for name, value in self.wildcards.items() if name in Cell.__dataclass_fields__}
+        if "seed" in wildcards:
+            wildcards["seed"] = int(wildcards["seed"])
+        return Cell(**wildcards)
+
+    def run(self, function: Callable[..., None]) -> None:
+        """Call a function of the library, which takes by keyword what it needs of the rule, under the rule's names.
+
+        Files: each named input and output, a path or a list of paths. `cell`: the key columns. `settings`: the rule's
+        params of that name, as the type that the function declares. Other wildcards and params: by name, numbers where
+        it declares them. What a function does not take, such as an input that only has to be there, is left out.
+        """
+        types = get_type_hints(function)
+        given: dict[str, Any] = {**self.wildcards, **self.params, **self.files, "cell": self.cell}
+        names = inspect.signature(function).parameters
+        function(**{name: _typed(given, name, types[name], self.rule) for name in names})
+
+
+def _typed(given: dict[str, Any], name: str, kind: Any, rule: str) -> Any:
+    if name not in given:
+        raise TypeError(f"rule {rule} has no input, output, wildcard or param named '{name}'")
+    if name == "settings":
+        return kind.parse(given[name])
+    return kind(given[name]) if kind in (int, float) else given[name]
+
+
+def _named(files: Any) -> dict[str, str | list[str]]:
+    """Return the named files of an input or output, lists as lists."""
+    return {name: value if isinstance(value, str) else [str(each) for each in value] for name, value in files.items()}
 
 
 @contextmanager
 def open_job(snakemake: Any) -> Iterator[Job]:
     """Send all output of the body to the rule's log and set the threads; import torch only inside.
 
-    A SteerdoseError ends the script with its message alone; any other exception leaves its traceback in the log.
+    A SteerdoseError ends the script with its message alone; any other exception leaves its traceback in the log. Of a
+    body that succeeds a record of its provenance is left beside its outputs.
     """
+    start = datetime.now(UTC)
     progress.terminal = os.fdopen(os.dup(2), "w")
     log = os.open(str(snakemake.log[0]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for stream in (sys.stdout, sys.stderr):
@@ -53,10 +76,14 @@ def open_job(snakemake: Any) -> Iterator[Job]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    settings = json.loads(snakemake.params.get("settings", "{}"))
-    logging.info("rule %s, wildcards %s, settings %s", snakemake.rule, dict(snakemake.wildcards.items()), settings)
+    job = Job(snakemake)
+    settings = job.params.get("settings", "{}")
+    logging.info("rule %s, wildcards %s, settings %s", job.rule, job.wildcards, settings)
     try:
-        yield Job(snakemake.input, snakemake.output, settings, dict(snakemake.wildcards.items()), snakemake.params)
+        yield job
     except SteerdoseError as error:
         logging.error("%s", error)
         sys.exit(1)
+    provenance.record(
+        job.outputs, rule=job.rule, wildcards=job.wildcards, settings=settings, inputs=job.inputs, start=start
+    )

@@ -8,14 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steerdose.columns import sign_of
 from steerdose.steering.steering import Dial, Steering, steer
-
-SIGNS = {"positive": 1.0, "negative": -1.0}  # each has a dose of its own
-
-
-def sign_of(alpha: float) -> str:
-    """Return the key of `SIGNS` that a dose, or a coefficient, belongs to; 0 counts as positive."""
-    return "negative" if alpha < 0 else "positive"
 
 
 def coefficient_of(alpha: float, calibration: Mapping[str, Any]) -> float:

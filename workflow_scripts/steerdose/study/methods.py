@@ -1,0 +1,309 @@
+"""The kinds of methods. Each says of itself which rule makes it, whether it has a dose, its group, and what it is of.
+
+Nothing else in the project asks a method for its kind.
+"""
+
+import re
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Discriminator, Field, field_validator, model_validator
+
+from steerdose.study.base import Count, Name, Part, Positive, Share, Text, unique
+from steerdose.study.estimators import ESTIMATORS, Estimator
+
+Delta = Literal["difference", "bisector", "positive", "negative"]
+PEFT_TYPES = (
+    "ADALORA", "BOFT", "C3A", "DEFT", "DELORA", "FOURIERFT", "FROD", "GLORA", "GRALORA", "HIRA", "HRA", "IA3",
+    "LN_TUNING", "LOHA", "LOKR", "LORA", "MISS", "OFT", "OSF", "PEANUT", "PSOFT", "PVERA", "RANDLORA", "ROAD",
+    "SHIRA", "SUPERTUNING", "TINYLORA", "UNILORA", "VBLORA", "VERA", "WAVEFT",
+)  # fmt: skip
+HUB_ID = re.compile(r"(?![./])[\w.-]+/[\w.-]+@[\w./-]+")
+
+
+class PromptTarget(Part):
+    """The KL of a prompt baseline, measured on the same prompts, in place of nats."""
+
+    prompt: Name
+
+
+Target = Positive | PromptTarget
+
+
+class Method(Part):
+    """One way to steer inside a cell.
+
+    makes: the rule that writes its steering; None where it has none. jobs: the rules whose time it costs up to its
+    calibration, as `rule` or `rule.suffix`. has_dose: whether a coefficient can be calibrated.
+    """
+
+    makes: ClassVar[str | None] = None
+    jobs: ClassVar[tuple[str, ...]] = ()
+    has_dose: ClassVar[bool] = True
+    target: Target | None = Field(None, description="Of its calibration; absent: calibration.target.")
+
+    @property
+    def group(self) -> str:
+        """What it is compared within and coloured by."""
+        return type(self).__name__.lower()
+
+    @property
+    def derives_from(self) -> str | None:
+        """The method whose steering it is made of."""
+        return None
+
+    @property
+    def origin(self) -> str:
+        """Where its steering comes from, in words."""
+        raise NotImplementedError
+
+    @property
+    def system_style(self) -> str | None:
+        """The style of its system prompts; None where it has none."""
+        return None
+
+    def members(self, name: str) -> dict[str, "Method"]:
+        """Return the methods that the entry `name` stands for: itself, or many."""
+        return {name: self}
+
+    def own(self) -> "Method":
+        """Return what its steering depends on: all but the target."""
+        return self.model_copy(update={"target": None})
+
+
+class Training(Part):
+    """How one sign of an adapter is trained."""
+
+    steps: Count
+    batch_size: Count
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    precision: Literal["float32", "bfloat16"]
+    max_tokens: Annotated[int, Field(ge=8)]
+    eval_steps: Count
+    heldout_fraction: Annotated[float, Field(gt=0, le=0.5)]
+
+
+class Adapter(Method):
+    """Two PEFT adapters, trained to answer under opposite personas; their weight deltas subtracted."""
+
+    makes = "merge_diff"
+    jobs = ("train_adapter.positive", "train_adapter.negative", "merge_diff", "calibrate_alpha")
+    kind: Literal["adapter"]
+    delta: Delta = Field(
+        description="What is stored, with P and N the weight deltas of the positive and the negative adapter. "
+        "difference: P - N. bisector: P / |P| - N / |N|, as long as P - N. positive: P. negative: -N, so that a "
+        "positive coefficient always points to the positive persona."
+    )
+    peft_type: str = Field(
+        description="PEFT's tuner families that train on text alone and merge into the weights of linear layers. "
+        "DoRA, PiSSA and others are options of LORA.",
+        json_schema_extra={"enum": list(PEFT_TYPES)},
+    )
+    options: dict[str, Any] = Field(description="The family's own options, checked by PEFT.")
+    target_modules: Annotated[tuple[Text, ...], Field(min_length=1)]
+    layer_range: tuple[Share, Share] = Field(description="Fractions of the depth, the end excluded.")
+    training: Training
+
+    _unique = field_validator("target_modules")(unique)
+
+    @field_validator("peft_type")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in PEFT_TYPES:
+            raise ValueError(f"'{value}' is not one of {list(PEFT_TYPES)}; give one of them, for example LORA")
+        return value
+
+    @field_validator("layer_range")
+    @classmethod
+    def _rising(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] >= value[1]:
+            raise ValueError(f"{value[0]} to {value[1]} is empty; give two rising fractions like [0.3, 0.8]")
+        return value
+
+    @property
+    def origin(self) -> str:
+        return f"{self.peft_type} adapters trained here, {self.delta}"
+
+    def trained(self) -> "Adapter":
+        """Return what a training depends on: all but the target and the delta."""
+        return self.model_copy(update={"target": None, "delta": "difference"})
+
+
+class Activation(Method):
+    """An edit fitted to activations under opposite personas."""
+
+    makes = "fit_repe"
+    jobs = ("capture_activations", "fit_repe", "calibrate_alpha")
+    kind: Literal["activation"]
+    estimator: str = Field(json_schema_extra={"enum": list(ESTIMATORS)})
+    options: dict[str, Any] = Field({}, description="The estimator's own, with the defaults of its entry.")
+    depths: Annotated[tuple[Share, ...], Field(min_length=1, description="Fractions of the depth, an edit each.")]
+    submodule: Text | None = Field(None, description="Path of a module inside the block; null: the block itself.")
+    shuffle_labels: bool = Field(False, description="A control: which persona is positive is drawn for each pair.")
+
+    _unique = field_validator("depths")(unique)
+
+    @field_validator("estimator")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in ESTIMATORS:
+            raise ValueError(f"'{value}' is not one of {list(ESTIMATORS)}")
+        return value
+
+    @property
+    def fitted(self) -> Estimator:
+        """The estimator's options, defaults filled in."""
+        return ESTIMATORS[self.estimator].model_validate(self.options)
+
+    @property
+    def group(self) -> str:
+        return "control" if self.shuffle_labels else "activation"
+
+    @property
+    def origin(self) -> str:
+        labels = " with shuffled labels" if self.shuffle_labels else ""
+        return f"{self.estimator} of activations read here{labels}"
+
+
+class Random(Method):
+    """A control: another method's edits with random directions of the same norms."""
+
+    makes = "draw_control"
+    jobs = ("draw_control", "calibrate_alpha")
+    kind: Literal["random"]
+    of: Name
+    draw: Annotated[int, Field(ge=0, description="Which of the random copies.")]
+
+    @property
+    def group(self) -> str:
+        return "control"
+
+    @property
+    def derives_from(self) -> str | None:
+        return self.of
+
+    @property
+    def origin(self) -> str:
+        return f"random copy {self.draw} of {self.of}"
+
+
+class Import(Method):
+    """A steering that another tool made."""
+
+    makes = "import_steering"
+    jobs = ("import_steering", "calibrate_alpha")
+    kind: Literal["import"]
+    format: Literal["peft", "control_vector", "steering_vectors", "vectors", "checkpoint"]
+    positive: Text = Field(description="A local path, or a hub id with its revision: owner/name@revision.")
+    negative: Text | None = Field(description="The opposite of `positive`, subtracted from it; null: none.")
+    delta: Delta | None = Field(None, description="As of an adapter; only for two adapters. Absent: difference.")
+    ignore: tuple[Text, ...] = Field(
+        (),
+        description="What may differ from the model and is left out: names or patterns of a checkpoint's parameters "
+        "that are no weights of linear layers, and base_model, the name of the model that a source says it was made "
+        "for.",
+    )
+
+    _unique = field_validator("ignore")(unique)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.delta and (self.format != "peft" or not self.negative):
+            raise ValueError("delta: only two adapters (format peft, positive and negative) have one; remove it")
+        if self.format != "checkpoint" and (unknown := set(self.ignore) - {"base_model"}):
+            raise ValueError(f"ignore: {sorted(unknown)}: format {self.format} can only ignore base_model")
+        return self
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The sources by side, without those that are null."""
+        return {side: source for side in ("positive", "negative") if (source := getattr(self, side))}
+
+    @property
+    def origin(self) -> str:
+        return f"imported from {' and '.join(self.sources.values())}"
+
+
+class Prompt(Method):
+    """A baseline without a dose: a system prompt."""
+
+    jobs = ("calibrate_alpha",)
+    has_dose = False
+    kind: Literal["prompt"]
+    style: Literal["simple", "engineered"] = Field(description="Which text of data.system_prompts.")
+    target: None = Field(None, description="A prompt has no dose to calibrate.")
+
+    @property
+    def system_style(self) -> str | None:
+        return self.style
+
+    @property
+    def origin(self) -> str:
+        return f"{self.style} system prompt"
+
+
+class PartOf(Method):
+    """One part of another method's weight delta; written by its entry of kind parts, never in a config."""
+
+    makes = "make_parts"
+    jobs = ("make_parts", "calibrate_alpha")
+    kind: Literal["part"]
+    of: Name
+    by: Literal["layer", "module"]
+    member: str
+    entry: Name
+
+    @property
+    def group(self) -> str:
+        return self.entry
+
+    @property
+    def derives_from(self) -> str | None:
+        return self.of
+
+    @property
+    def origin(self) -> str:
+        return f"{self.by} {self.member} of {self.of}"
+
+
+class Parts(Method):
+    """Many methods: the parts of another method's weight delta, each calibrated and rolled out like a whole one."""
+
+    makes = "make_parts"
+    kind: Literal["parts"]
+    of: Name
+    by: Literal["layer", "module"] = Field(
+        description="layer: the edits of one block, its number from 0; module: those of one name, like down_proj."
+    )
+    names: Annotated[tuple[int | str, ...], Field(min_length=1)] = Field(
+        description="The parts to make: numbers of layers, ranges of them like 9-23, or names of modules."
+    )
+
+    @field_validator("names")
+    @classmethod
+    def _spelled_out(cls, value: tuple[int | str, ...], info: Any) -> tuple[int | str, ...]:
+        spelled: list[str] = []
+        for each in map(str, value):
+            span = re.fullmatch(r"([0-9]+)-([0-9]+)", each)
+            spelled += map(str, range(int(span[1]), int(span[2]) + 1)) if span else [each]
+        if info.data.get("by") == "layer" and not all(each.isdecimal() for each in spelled):
+            raise ValueError(f"{value} are no numbers of layers; give numbers, or ranges like 9-23")
+        return unique(tuple(spelled))
+
+    @property
+    def derives_from(self) -> str | None:
+        return self.of
+
+    @property
+    def origin(self) -> str:
+        return f"{len(self.names)} parts of {self.of} by {self.by}"
+
+    def members(self, name: str) -> dict[str, Method]:
+        return {f"{name}.{each}": self._member(name, str(each)) for each in self.names}
+
+    def _member(self, entry: str, member: str) -> PartOf:
+        return PartOf(kind="part", of=self.of, by=self.by, member=member, entry=entry, target=self.target)
+
+
+Entry = Annotated[Adapter | Activation | Random | Import | Prompt | Parts, Discriminator("kind")]

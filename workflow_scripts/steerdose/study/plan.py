@@ -1,0 +1,229 @@
+"""The files of a study: which there are, and which of them a job reads. Paths hold the wildcards of the rules."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from steerdose.study.blocks import spans
+from steerdose.study.config import Study
+from steerdose.study.methods import Import, Method, PromptTarget
+from steerdose.study.settings import MethodFiles
+
+CELL = "results/{model}/{behavior}/seed{seed}"
+MODEL = "results/models/{model}"
+BENCHMARKS = "results/benchmarks"
+
+
+class Plan:
+    """What a study consists of, for the rules' inputs and targets."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    @cached_property
+    def jobs(self) -> dict[str, tuple[str, ...]]:
+        """The methods of every job that runs the model, by the job's name: one method, or several of one entry."""
+        found: dict[str, tuple[str, ...]] = {}
+        for entry, kind in self.study.methods.items():
+            names, size = tuple(kind.members(entry)), self.study.jobs.methods
+            if names == (entry,):
+                found[entry] = names
+                continue
+            starts = range(0, len(names), size)
+            found |= {f"{entry}.job{start // size}": names[start : start + size] for start in starts}
+        return found
+
+    @cached_property
+    def job_of(self) -> dict[str, str]:
+        """The job of every method."""
+        return {method: job for job, methods in self.jobs.items() for method in methods}
+
+    def method(self, name: str) -> Method:
+        return self.study.all_methods[name]
+
+    def names(self, *, dosed: bool = False, made_by: str | None = None) -> list[str]:
+        """Return the study's methods: all, those with a dose, or those that a rule makes."""
+        chosen = self.study.chosen.items()
+        return [name for name, each in chosen if each.has_dose >= dosed and made_by in (None, each.makes)]
+
+    @property
+    def with_dose(self) -> list[str]:
+        """Every method of the config that has a dose, in the study or not."""
+        return [name for name, each in self.study.all_methods.items() if each.has_dose]
+
+    def made_by(self, rule: str) -> list[str]:
+        """Return the entries of the config whose steering a rule writes, in the study or not."""
+        return [name for name, kind in self.study.methods.items() if kind.makes == rule]
+
+    def one_of(self, names: Iterable[object]) -> str:
+        """Return the pattern of a wildcard that is one of these names."""
+        return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+    # Cells
+
+    @cached_property
+    def cells(self) -> list[dict[str, Any]]:
+        chosen = self.study.study
+        keys = product(chosen.models, chosen.behaviors, chosen.seeds)
+        return [dict(zip(("model", "behavior", "seed"), key, strict=True)) for key in keys]
+
+    def each(self, pattern: str, methods: Iterable[str] | None = None) -> list[str]:
+        """Return `pattern` for every cell and method of the study, in the config's order."""
+        names = self.names() if methods is None else list(methods)
+        return [pattern.format(**cell, method=name) for cell in self.cells for name in names]
+
+    def of_cell(self, w: Any, file: str) -> list[str]:
+        """Return a file of every method of the study in a job's own cell."""
+        return [_at(w, f"{CELL}/{file}", method=name) for name in self.names()]
+
+    def each_model(self, pattern: str) -> list[str]:
+        return [pattern.format(model=model) for model in self.study.study.models]
+
+    def each_cell(self, pattern: str) -> list[str]:
+        return [pattern.format(**cell) for cell in self.cells]
+
+    # Files that a job reads
+
+    def steering(self, w: Any) -> list[str]:
+        """Return the steering file of a job's methods; none of prompts. w: wildcards with `method` or `job`."""
+        method = self.jobs[w.job][0] if "job" in w.keys() else w.method  # noqa: SIM118
+        return self._steering_of(w, method) if self.method(method).makes else []
+
+    def derived_from(self, w: Any) -> list[str]:
+        """Return the steering that the entry of a control, or of parts, is made of."""
+        return self._steering_of(w, self.study.methods[w.entry].derives_from or "")
+
+    def _steering_of(self, w: Any, method: str) -> list[str]:
+        return [_at(w, f"{CELL}/steering/{self.study.entries[method]}.safetensors")]
+
+    def captured(self, w: Any) -> str:
+        """Return the activations that an entry is fitted to."""
+        submodule = getattr(self.study.methods[w.entry], "submodule", None)
+        return _at(w, f"{CELL}/captures/{submodule or 'residual'}.safetensors")
+
+    def references(self, w: Any) -> list[str]:
+        """Return the measured prompts that the targets of a job's methods name."""
+        targets = [self.study.target_of(method) for method in self.jobs[w.job]]
+        prompts = dict.fromkeys(target.prompt for target in targets if isinstance(target, PromptTarget))
+        doses = any(self.method(method).has_dose for method in self.jobs[w.job])
+        return [_at(w, f"{CELL}/calibration/{prompt}.json") for prompt in prompts if doses]
+
+    def search(self, w: Any) -> list[str]:
+        """Return table and summary of the search that a job's, or a method's, doses come from."""
+        job = w.job if "job" in w.keys() else self.job_of[w.method]  # noqa: SIM118
+        return [_at(w, f"{CELL}/calibration/jobs/{job}.{file}") for file in ("search.parquet", "search.json")]
+
+    def audits(self, w: Any) -> list[str]:
+        """Return the parts of the audit of a method's dose."""
+        pattern = f"{CELL}/calibration/jobs/{self.job_of[w.method]}.audit{{part}}.parquet"
+        return [_at(w, pattern, part=part) for part in range(len(self.audit_spans))]
+
+    def system_prompts(self, w: Any) -> list[str]:
+        """Return the file of system prompts where a job's methods have any."""
+        used = any(self.method(method).system_style for method in self.jobs[w.job])
+        return [self.study.data.system_prompts] if used else []
+
+    def calibrations(self, w: Any) -> list[str]:
+        """Return the calibrations of a job's methods."""
+        return [_at(w, f"{CELL}/calibration/{method}.json") for method in self.jobs[w.job]]
+
+    def rollouts(self, table: str) -> Any:
+        """Return the function that gives the parts of a method's rollouts."""
+        return lambda w: [
+            _at(w, f"{CELL}/rollouts/jobs/{self.job_of[w.method]}.{part}.{table}.parquet")
+            for part in range(len(self.rollout_spans))
+        ]
+
+    def scores(self, w: Any) -> list[str]:
+        """Return the parts of a method's scores of a task."""
+        pattern = f"{CELL}/scores/jobs/{self.job_of[w.method]}.{w.task}.{{part}}.parquet"
+        return [_at(w, pattern, part=part) for part in range(len(self.score_spans(w.task)))]
+
+    def local_files(self, source: str) -> list[str]:
+        """Return the files of a source that is a local path, and none of a remote one."""
+        place = Path(source)
+        if place.is_file():
+            return [str(place)]
+        return sorted(str(path) for path in place.glob("*") if path.is_file()) if place.is_dir() else []
+
+    def model_files(self, w: Any) -> list[str]:
+        return self.local_files(self.study.models[w.model].source)
+
+    def imported_files(self, w: Any) -> list[str]:
+        method = self.study.methods[w.entry]
+        sources = method.sources.values() if isinstance(method, Import) else ()
+        return [file for source in sources for file in self.local_files(source)]
+
+    # Jobs over parts of the prompts
+
+    @cached_property
+    def rollout_spans(self) -> list[tuple[int, int]]:
+        rollout = self.study.rollout
+        return spans(rollout.n_questions, len(rollout.alphas), rollout.batch_size, self.study.jobs.batches)
+
+    @cached_property
+    def audit_spans(self) -> list[tuple[int, int]]:
+        calibration = self.study.calibration
+        return spans(calibration.n_audit_prompts, 1, calibration.batch_size, self.study.jobs.batches)
+
+    def score_spans(self, task: str) -> list[tuple[int, int]]:
+        return spans(self.n_items, 1, self.study.tasks[task].batch_size, self.study.jobs.batches)
+
+    @cached_property
+    def n_items(self) -> int:
+        return sum(1 for line in Path(self.study.data.claims).read_text("utf-8").splitlines() if line.strip())
+
+    # What tables and figures ask for
+
+    def method_files(self, *, dosed: bool = False) -> tuple[MethodFiles, ...]:
+        """Return every method of every cell with the files that say what it cost."""
+        return tuple(self._files(cell, name) for cell in self.cells for name in self.names(dosed=dosed))
+
+    def _files(self, cell: Mapping[str, Any], name: str) -> MethodFiles:
+        method, entry = self.method(name), self.study.entries[name]
+        place = "{model}.{behavior}.seed{seed}".format(**cell)
+        jobs = {"generate_pairs": place, "capture_activations": f"{place}.{_submodule(method)}"}
+        jobs |= {"calibrate_alpha": f"{place}.{self.job_of[name]}"}
+        ran = [(rule, dot + sign) for rule, dot, sign in (job.partition(".") for job in method.jobs)]
+        return MethodFiles(
+            **cell,
+            method=name,
+            member=getattr(method, "member", None),
+            group=method.group,
+            origin=method.origin,
+            calibration=f"{CELL}/calibration/{name}.json".format(**cell),
+            steering=f"{CELL}/steering/{entry}.safetensors".format(**cell) if method.makes else None,
+            geometry=f"{CELL}/steering/{entry}.geometry.json".format(**cell) if method.makes else None,
+            benchmarks=tuple(f"{BENCHMARKS}/{r}/{jobs.get(r, f'{place}.{entry}')}{sign}.tsv" for r, sign in ran),
+        )
+
+    def losses(self) -> list[str]:
+        """Return the loss tables of the study's adapters, both signs."""
+        found = self.each(f"{CELL}/adapters/{{method}}", self.names(made_by="merge_diff"))
+        return [f"{adapter}.{sign}.training.parquet" for adapter in found for sign in ("positive", "negative")]
+
+
+def _submodule(method: Method) -> str:
+    return getattr(method, "submodule", None) or "residual"
+
+
+def _at(w: Any, pattern: str, **more: Any) -> str:
+    return pattern.format(**{**dict(w.items()), **more})
+
+
+def content(paths: Sequence[str]) -> str:
+    """Return a digest of small files' content, so that another file of the same name is noticed whatever its time."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(Path(path).read_bytes() if Path(path).is_file() else b"")
+    return digest.hexdigest()[:16]
+
+
+def state(paths: Sequence[str]) -> str:
+    """Return a digest of large files' names, sizes and times: any other time counts, an older one too."""
+    stats = [(path, Path(path).stat()) for path in paths]
+    return hashlib.sha256(repr([(p, s.st_size, s.st_mtime_ns) for p, s in stats]).encode()).hexdigest()[:16]

@@ -1,0 +1,340 @@
+"""What each job depends on of the study: the slice that is its rule's `params`, and comes back typed in its script.
+
+A class is named after its rule. `slices` makes each of them from a study.
+"""
+
+from typing import Any, Literal
+
+from steerdose.study.base import Name, Part
+from steerdose.study.config import (
+    Calibration,
+    Confidence,
+    Forks,
+    Measure,
+    Pairs,
+    Probe,
+    Reading,
+    Statistic,
+    Task,
+    Threshold,
+    Trajectories,
+)
+from steerdose.study.methods import Activation, Adapter, Import, Parts, Random, Target
+
+
+class Run(Part):
+    """How a job runs the model."""
+
+    dtype: Literal["float32", "bfloat16", "float16"]
+    device: str
+
+
+class GeneratePairs(Part):
+    """Of make.pairs."""
+
+    run: Run
+    pairs: Pairs
+
+
+class TrainAdapter(Part):
+    """Of make.adapters; the delta does not count."""
+
+    run: Run
+    method: Adapter
+
+
+class MergeDiff(Part):
+    """Of make.delta."""
+
+    method: Adapter
+
+
+class CaptureActivations(Part):
+    """Of make.captures."""
+
+    run: Run
+    batch_size: int
+
+
+class FitRepe(Part):
+    """Of make.fit."""
+
+    method: Activation
+
+
+class DrawControl(Part):
+    """Of make.controls."""
+
+    method: Random
+
+
+class ImportSteering(Part):
+    """Of exchange.read."""
+
+    method: Import
+
+
+class MakeParts(Part):
+    """Of make.parts."""
+
+    method: Parts
+
+
+class Subject(Part):
+    """A method as a job sees it that runs the model: with a dose to be found, or the style of a system prompt."""
+
+    target: Target | None = None
+    style: str | None = None
+
+
+class CalibrateAlpha(Part):
+    """Of dose.calibrate: the methods of one job, and how their KL is measured."""
+
+    run: Run
+    calibration: Calibration
+    methods: dict[Name, Subject]
+
+
+class AuditDose(Part):
+    """Of dose.audit: the same on held-out prompts, a part of them a job."""
+
+    run: Run
+    measure: Measure
+    methods: dict[Name, Subject]
+    first: int
+    last: int
+
+
+class GatherCalibration(Part):
+    """Of dose.gather."""
+
+    statistic: Statistic
+    method: Name
+
+
+class AuditProbe(Part):
+    """Of outcomes.audit: the unsteered model on the questions of the rollouts."""
+
+    run: Run
+    trajectories: Trajectories
+    probes: dict[Name, Probe]
+
+
+class RolloutTrajectories(Part):
+    """Of outcomes.trajectories: the methods of one job at all doses, on a part of the questions."""
+
+    run: Run
+    trajectories: Trajectories
+    probes: dict[Name, Probe]
+    readings: tuple[str, ...]
+    alphas: tuple[float, ...]
+    methods: dict[Name, Subject]
+    first: int
+    last: int
+
+
+class GatherRollouts(Part):
+    """Of outcomes.trajectories: one method of one job."""
+
+    method: Name
+
+
+class ScoreTask(Part):
+    """Of outcomes.tasks: the methods of one job at all doses, on a part of the items."""
+
+    run: Run
+    task: Task
+    alphas: tuple[float, ...]
+    methods: dict[Name, Subject]
+    first: int
+    last: int
+
+
+class SetThreshold(Part):
+    """Of survival.thresholds."""
+
+    probes: tuple[Name, ...]
+    threshold: Threshold
+    minimum_base_pmass: float
+
+
+class ForkGrid(Part):
+    """Where forks stand, and the probe that decides who is dead."""
+
+    probe: Name
+    window: int
+    forks: Forks
+
+
+class KaplanMeier(ForkGrid):
+    """Of survival.kaplan_meier."""
+
+    confidence: Confidence
+
+
+class MeasurePrefixes(Part):
+    """Of outcomes.prefixes."""
+
+    statistic: Statistic
+    head: int
+
+
+class TabulateAggregation(Part):
+    """Of tables.aggregation."""
+
+    confidence: Confidence
+
+
+class TabulateHazards(Part):
+    """Of tables.hazards."""
+
+    window: int
+    forks: Forks
+    confidence: Confidence
+
+
+class TabulateLogrank(Part):
+    """Of tables.logrank: named sets of methods that are compared in pairs."""
+
+    comparisons: dict[str, tuple[Name, ...]]
+
+
+class TabulateDoseResponse(Part):
+    """Of tables.dose_response."""
+
+    confidence: Confidence
+    safe_level: float
+
+
+class TabulateThresholdSweep(ForkGrid):
+    """Of tables.threshold_sweep."""
+
+    models: tuple[Name, ...]
+    threshold: Threshold
+    values: tuple[float, ...]
+    confidence: Confidence
+    safe_level: float
+
+
+class TabulateProbes(Part):
+    """Of tables.probes."""
+
+    models: tuple[Name, ...]
+    probes: tuple[Name, ...]
+    window: int
+    minimum_base_pmass: float
+
+
+class TabulateKnowledge(Part):
+    """Of tables.knowledge."""
+
+    confidence: Confidence
+
+
+class TabulateDeaths(Part):
+    """Of tables.deaths."""
+
+    significance: float
+
+
+class TabulateDeathEvents(Part):
+    """Of tables.death_events."""
+
+    quantile: float
+    kl_multiple: float
+    confidence: Confidence
+
+
+class MethodFiles(Part):
+    """One method of one cell, with the files that say what it cost: null where it has none."""
+
+    model: Name
+    behavior: Name
+    seed: int
+    method: Name
+    group: str
+    origin: str
+    calibration: str
+    steering: str | None
+    geometry: str | None
+    benchmarks: tuple[str, ...]
+    member: str | None = None  # of its steering file, where that holds several methods
+
+    def modules(self, geometry: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the method's own modules of geometry.json."""
+        return [module for module in geometry["modules"] if module.get("member") == self.member]
+
+
+class TabulateMethods(Part):
+    """Of tables.methods."""
+
+    methods: tuple[MethodFiles, ...]
+    probe: Name
+
+
+class TabulateGeometry(Part):
+    """Of tables.geometry."""
+
+    methods: tuple[MethodFiles, ...]
+
+
+class Panels(Part):
+    """Of figures: the methods that every entry of the study stands for, in order, and how many have a place."""
+
+    members: dict[Name, tuple[Name, ...]]
+    most: int
+
+
+class PlotCalibration(Panels):
+    """Of figures.calibration, dose_response and lethal_dose: which searches did not converge."""
+
+    tolerance: float
+    statistic: Statistic
+
+
+class PlotSpaghetti(Panels):
+    """Of figures.spaghetti."""
+
+    smoothing: int
+    fewest: int
+
+
+class PlotSpaghettiNormalised(PlotSpaghetti):
+    """Of figures.spaghetti_normalised."""
+
+    head: int
+
+
+class PlotKlFan(Panels):
+    """Of figures.kl_fan."""
+
+    window: int
+    fewest: int
+
+
+class PlotAggregate(Panels):
+    """Of figures.aggregate."""
+
+    grid: ForkGrid
+    models: tuple[Name, ...]
+    fewest: int
+
+
+class PlotProbes(Part):
+    """Of figures.probes."""
+
+    minimum: float
+
+
+class WriteReading(Part):
+    """Of pages.reading."""
+
+    probe: Name
+    reading: Reading
+
+
+class WriteCard(Part):
+    """Of exchange.card."""
+
+    confidence: Confidence
+    origin: str
