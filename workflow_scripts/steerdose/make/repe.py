@@ -14,7 +14,7 @@ from steerdose.files import read_table, write_json
 from steerdose.flow.progress import bar
 from steerdose.make.estimators import ESTIMATORS, Contrast
 from steerdose.model import chat
-from steerdose.model.architecture import find_blocks
+from steerdose.model.architecture import block_at, find_blocks
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.seeds import seed_from
 from steerdose.steering.edits import Edit
@@ -78,7 +78,7 @@ def _complete(path: str, rows: list[Tensor | None]) -> list[Tensor]:
 def edited_modules(model: Any, method: dict[str, Any]) -> list[str]:
     """Return the paths of the modules that a method edits: the block at each depth, or `submodule` inside it."""
     blocks, submodule = find_blocks(model), method.get("submodule")
-    chosen = dict.fromkeys(blocks[min(int(depth * len(blocks)), len(blocks) - 1)] for depth in method["depths"])
+    chosen = dict.fromkeys(blocks[block_at(depth, len(blocks))] for depth in method["depths"])
     if submodule is None:
         return list(chosen)
     modules = dict(model.named_modules())

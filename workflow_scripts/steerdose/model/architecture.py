@@ -49,6 +49,11 @@ def find_blocks(model: nn.Module) -> list[str]:
     return [f"{outer[0]}.{index}" for index in range(n_layers)]
 
 
+def block_at(depth: float, n_blocks: int) -> int:
+    """Return the block at a fraction of the depth: round(depth n), as in `layer_range`, or the last one."""
+    return min(round(depth * n_blocks), n_blocks - 1)
+
+
 def layer_range(n_layers: int, fractions: tuple[float, float]) -> list[int]:
     """Return the layers from round(first n) to round(last n), the last excluded."""
     return list(range(round(fractions[0] * n_layers), round(fractions[1] * n_layers)))
