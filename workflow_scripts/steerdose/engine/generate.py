@@ -22,6 +22,7 @@ from steerdose.engine.rows import RowSplit, count_shared, split_rows
 from steerdose.errors import NonFiniteLogitsError, SteerdoseError
 from steerdose.flow.progress import bar
 from steerdose.model.architecture import is_cacheable, layer_types
+from steerdose.model.generation import only_given_settings
 from steerdose.steering.steering import Dial, Steering, steer
 
 log = logging.getLogger(__name__)
@@ -300,10 +301,11 @@ def _run_plainly(
     for request, rollout in batch:
         prompt = torch.tensor([request.ids], device=device)
         dial.coefficient = request.coefficient
-        ids = model.generate(
-            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=window, do_sample=False,
-            eos_token_id=sorted(end_ids), pad_token_id=min(end_ids),
-        )  # fmt: skip
+        with only_given_settings(model):
+            ids = model.generate(
+                prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=window, do_sample=False,
+                eos_token_id=sorted(end_ids), pad_token_id=min(end_ids),
+            )  # fmt: skip
         steered = model(ids[:, :-1]).logits[0, prompt.shape[1] - 1 :]
         if not torch.isfinite(steered).all():
             raise (NonFiniteLogitsError if request.coefficient else SteerdoseError)(
