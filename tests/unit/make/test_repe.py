@@ -108,14 +108,14 @@ def fit(tmp_path):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_every_estimator_fits_and_tells_its_stability(fit, estimator):
     submodule = "self_attn.o_proj" if estimator in ("sspace", "sspace_ablate", "sspace_damp_amp") else None
-    steering, geometry = fit({"estimator": estimator, "submodule": submodule, "depths": [0.3, 0.9]})
+    steering, geometry = fit({"estimator": estimator, "submodule": submodule, "depths": [0.1, 0.9]})
     assert geometry["method"] == steering.method == "m"
     assert [entry["module"] for entry in geometry["modules"]] == [path for path, _ in steering.edits]
     for (_, edit), entry in zip(steering.edits, geometry["modules"], strict=True):
         assert entry["edit"] == type(edit).__name__
         assert entry["norm_mean_difference"] > 0
         assert 0 < entry["stability"] <= 1
-    assert fit({"estimator": estimator, "submodule": submodule, "depths": [0.3, 0.9]})[1] == geometry
+    assert fit({"estimator": estimator, "submodule": submodule, "depths": [0.1, 0.9]})[1] == geometry
 
 
 def test_options_reach_the_estimator_and_wrong_ones_stop_the_fit(fit):
