@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 import tiny
 import torch
-from adapter_examples import IDS, METHOD, pairs
+from adapter_examples import IDS, entry, pairs
 from steerdose.errors import SteerdoseError
 from steerdose.make.adapters import attach, split_by_prompt, target_modules, train, training_examples
-from steerdose.make.delta import adapter_delta, bisector, factorise, geometry, subtract
+from steerdose.make.delta import adapter_delta, angles, bisector, factorise, subtract
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.edits import Dense, LowRank
 from steerdose.steering.steering import Steering, steer
@@ -20,7 +20,7 @@ def random_adapter(folder, seed, **options):
     """A saved LoRA with random factors, not trained."""
     torch.manual_seed(seed)
     model = tiny.model()
-    wrapped = attach(model, "lora", {**METHOD, "options": {**METHOD["options"], **options}})
+    wrapped = attach(model, "lora", entry(options={**entry().options, **options}))
     torch.manual_seed(seed)
     for name, parameter in wrapped.named_parameters():
         if "lora_" in name:
@@ -38,7 +38,7 @@ def test_target_modules_are_full_paths_inside_the_layer_range():
 
 def test_unknown_families_and_options_are_refused():
     with pytest.raises(SteerdoseError, match=r"methods\.mine\.peft_type: 'LORAX' is unknown to PEFT.*LORA"):
-        attach(tiny.model(), "mine", {**METHOD, "peft_type": "LORAX"})
+        attach(tiny.model(), "mine", entry(peft_type="LORAX"))
     refused = {
         ("LORA", "rank"): r"methods\.mine\.options: LoraConfig of PEFT .* no option \['rank'\]; it accepts .*'r'",
         ("LORA", "target_modules"): r"methods\.mine\.options: LoraConfig .* no option \['target_modules'\]",
@@ -47,10 +47,10 @@ def test_unknown_families_and_options_are_refused():
     }
     for (family, option), message in refused.items():
         with pytest.raises(SteerdoseError, match=message):
-            attach(tiny.model(), "mine", {**METHOD, "peft_type": family, "options": {option: 5}})
+            attach(tiny.model(), "mine", entry(peft_type=family, options={option: 5}))
     both = {"init_lora_weights": "pissa", "use_dora": True}
     with pytest.raises(SteerdoseError, match="use_dora cannot be saved as a change of the untouched weights"):
-        attach(tiny.model(), "mine", {**METHOD, "options": both})
+        attach(tiny.model(), "mine", entry(options=both))
 
 
 def test_only_the_response_is_learnt_and_the_persona_is_gone():
@@ -75,7 +75,7 @@ def test_the_split_keeps_a_prompt_on_one_side_and_is_stable():
 def test_training_lowers_the_loss_and_logs_the_held_out_one(tmp_path):
     loaded = LoadedModel(tiny.model(), tiny.tokenizer(), "0")
     examples = training_examples(loaded.tokenizer, pairs(), "positive", 64)
-    model, losses = train(loaded, "lora", METHOD, examples[:6], examples[6:], 0, tmp_path / "adapter")
+    model, losses = train(loaded, "lora", entry(), examples[:6], examples[6:], 0, tmp_path / "adapter")
     assert losses.filter(split="heldout")["step"].to_list() == [0, 2, 4]
     heldout = losses.filter(split="heldout")["loss"].to_list()
     assert heldout[-1] < heldout[0]
@@ -87,7 +87,7 @@ def test_the_delta_is_what_peft_merges_and_steers_the_same(tmp_path, options):
     base = tiny.model()
     positive, negative = (adapter_delta(base, random_adapter(tmp_path / str(seed), seed, **options)) for seed in (1, 2))
     deltas = subtract(positive, negative)
-    assert sorted(deltas) == sorted(target_modules(base, METHOD["target_modules"], (0.0, 0.7)))
+    assert sorted(deltas) == sorted(target_modules(base, entry().target_modules, (0.0, 0.7)))
     edits = {path: factorise(delta) for path, delta in deltas.items()}
     assert {type(edit) for edit in edits.values()} == ({Dense} if "use_dora" in options else {LowRank})
     for path, edit in edits.items():
@@ -103,7 +103,7 @@ def test_the_delta_is_what_peft_merges_and_steers_the_same(tmp_path, options):
 
 def test_an_untrained_pair_is_refused(tmp_path):
     model = tiny.model()
-    attach(model, "lora", METHOD).save_pretrained(tmp_path / "untrained")
+    attach(model, "lora", entry()).save_pretrained(tmp_path / "untrained")
     with pytest.raises(SteerdoseError, match="changes nothing; train it longer"):
         adapter_delta(tiny.model(), tmp_path / "untrained")
     with pytest.raises(SteerdoseError, match="cannot load the adapter"):
@@ -111,7 +111,7 @@ def test_an_untrained_pair_is_refused(tmp_path):
 
 
 def test_a_family_that_cannot_be_merged_is_named(tmp_path):
-    attach(tiny.model(), "lily", {**METHOD, "peft_type": "LILY", "options": {}}).save_pretrained(tmp_path / "lily")
+    attach(tiny.model(), "lily", entry(peft_type="LILY", options={})).save_pretrained(tmp_path / "lily")
     with pytest.raises(SteerdoseError, match="PEFT cannot merge the LILY adapter in .*choose another peft_type"):
         adapter_delta(tiny.model(), tmp_path / "lily")
 
@@ -136,15 +136,15 @@ def test_factorising_finds_the_rank_or_stays_dense(rank):
         assert isinstance(edit, Dense)
 
 
-def test_geometry_has_the_closed_forms():
+def test_angles_have_the_closed_forms():
     a, b = torch.tensor([[3.0, 0.0]], dtype=torch.float64), torch.tensor([[0.0, 4.0]], dtype=torch.float64)
-    found = geometry({"m": a}, {"m": b, "n": torch.zeros(1, 1, dtype=torch.float64)})
+    found = angles({"m": a}, {"m": b, "n": torch.zeros(1, 1, dtype=torch.float64)})
     assert found == pytest.approx(
         {
             "norm_positive": 3, "norm_negative": 4, "norm_delta": 5, "norm_drift": 2.5, "cos_anti": 0,
             "asymmetry": 0.75, "drift_ratio": 1, "cos_delta_drift": abs(9 - 16) / 25,
         }
     )  # fmt: skip
-    opposite = geometry({"m": a}, {"m": -a})
+    opposite = angles({"m": a}, {"m": -a})
     assert (opposite["cos_anti"], opposite["drift_ratio"]) == pytest.approx((1, 0))
     assert math.isclose(opposite["norm_delta"], 6)
