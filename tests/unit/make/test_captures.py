@@ -103,7 +103,9 @@ def test_a_submodule_is_looked_up_in_every_block(kind, submodule, expected):
 
 
 def test_a_submodule_that_no_block_has_is_refused_with_those_there_are():
-    with pytest.raises(SteerdoseError, match=r"submodule 'attn' does not exist in model\.layers\.0; it has \['self_attn'"):
+    with pytest.raises(
+        SteerdoseError, match=r"submodule 'attn' does not exist in model\.layers\.0; it has \['self_attn'"
+    ):
         modules_of_blocks(tiny.model(), "attn")
 
 

@@ -8,6 +8,7 @@ import pytest
 import tiny
 import torch
 from adapter_examples import IDS, entry, pairs
+from safetensors.torch import load_file, save_file
 from steerdose.errors import SteerdoseError
 from steerdose.make.adapters import attach, split_by_prompt, target_modules, train, training_examples
 from steerdose.make.delta import adapter_delta, angles, bisector, factorise, subtract
@@ -108,6 +109,69 @@ def test_an_untrained_pair_is_refused(tmp_path):
         adapter_delta(tiny.model(), tmp_path / "untrained")
     with pytest.raises(SteerdoseError, match="cannot load the adapter"):
         adapter_delta(tiny.model(), tmp_path / "missing")
+
+
+def lora_on(folder, model, *modules):
+    """A saved LoRA with random factors on the named modules of any model."""
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", target_modules=list(modules), r=2))
+    for name, parameter in wrapped.named_parameters():
+        if "lora_" in name:
+            parameter.data = 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name)))
+    wrapped.save_pretrained(folder, save_embedding_layers=False)
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "module"), [("llama", "q_proj"), ("gemma3", "q_proj"), ("gpt2", "c_attn")])
+def test_only_what_is_adapted_is_formed_in_double_precision(tmp_path, monkeypatch, kind, module):
+    folder, base = lora_on(tmp_path / "a", tiny.model(kind), module), tiny.model(kind)
+    sizes, double = [], torch.Tensor.double
+
+    def counted(tensor):
+        sizes.append(tensor.numel())
+        return double(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "double", counted)
+    deltas = adapter_delta(base, folder)
+    weights = {path: base.get_submodule(path).weight for path in deltas}
+    assert set(weights) == {path for path, _ in base.named_modules() if path.endswith(f".{module}")}
+    assert max(sizes) == max(weight.numel() for weight in weights.values())
+    assert max(sizes) < base.get_input_embeddings().weight.numel(), "the embedding is the largest of all"
+
+
+@pytest.mark.parametrize(("kind", "module"), [("gpt2", "lm_head"), ("gpt2", "wte"), ("llama", "embed_tokens")])
+def test_an_adapter_of_an_embedding_or_of_a_head_that_is_one_is_refused(tmp_path, kind, module):
+    folder, base = lora_on(tmp_path / "a", tiny.model(kind), module), tiny.model(kind)
+    with pytest.raises(SteerdoseError, match=rf"changes \S*{module}\S*; only weights of linear layers can be steered"):
+        adapter_delta(base, folder)
+    untouched = dict(tiny.model(kind).named_parameters())
+    for name, parameter in base.named_parameters():
+        assert torch.equal(parameter, untouched[name]), name
+
+
+@pytest.mark.parametrize("change", [0.0, 0.1])
+def test_an_adapter_that_brings_parameters_of_the_base_may_not_change_them(tmp_path, change):
+    """As `save_embedding_layers` and `bias: all` of PEFT make them: loading writes over the model's own."""
+    folder, base = lora_on(tmp_path / "a", tiny.model("gpt2"), "c_attn"), tiny.model("gpt2")
+    path, prefix = folder / "adapter_model.safetensors", "base_model.model.transformer."
+    for name in ("wte.weight", "h.0.ln_1.bias"):
+        own = base.transformer.get_parameter(name).detach() + change
+        plain = load_file(path)
+        save_file({**plain, prefix + name: own}, path)
+        if change:
+            with pytest.raises(SteerdoseError, match=rf"changes \S*{name}; only weights of linear layers"):
+                adapter_delta(base, folder)
+        else:
+            assert len(adapter_delta(base, folder)) == 3
+        untouched = dict(tiny.model("gpt2").named_parameters())
+        assert all(torch.equal(parameter, untouched[key]) for key, parameter in base.named_parameters())
+        save_file(plain, path)
+
+
+def test_a_head_of_its_own_is_a_linear_layer_like_others(tmp_path):
+    base = tiny.model()
+    deltas = adapter_delta(base, lora_on(tmp_path / "a", tiny.model(), "lm_head"))
+    assert {path: delta.shape for path, delta in deltas.items()} == {"lm_head": (258, 32)}
+    assert torch.equal(base.lm_head.weight, tiny.model().lm_head.weight)
 
 
 def test_a_family_that_cannot_be_merged_is_named(tmp_path):
