@@ -29,6 +29,7 @@ rule all:
     default_target: True
     input:
         targets(),
+        "results/provenance.html",
 
 
 check_targets()

@@ -23,7 +23,7 @@ from steerdose.columns import Cell  # noqa: E402
 from steerdose.make.adapters import split_by_prompt, train, training_examples  # noqa: E402
 from steerdose.model.loading import load_model  # noqa: E402
 from steerdose.seeds import seed_from  # noqa: E402
-from steerdose.study.load import load_study  # noqa: E402
+from steerdose.study.config import Study  # noqa: E402
 from steerdose.study.methods import Adapter  # noqa: E402
 
 RESULTS = ROOT / "docs/learning_rates.csv"
@@ -47,7 +47,7 @@ def heldout_losses(family: str, method: Adapter, rate: float) -> dict[str, float
 
 
 def main() -> None:
-    study = load_study(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    study = Study.parse(json.dumps(yaml.safe_load((ROOT / "config.yaml").read_text())))
     adapters = {name: method for name, method in study.methods.items() if isinstance(method, Adapter)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("families", nargs="*", default=list(adapters), help=f"of {list(adapters)}")

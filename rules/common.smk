@@ -9,6 +9,7 @@ ROOT = Path(workflow.basedir)
 if str(ROOT / "workflow_scripts") not in sys.path:
     sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
+from steerdose.declarations import TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
 from steerdose.flow.targets import nearest_targets
@@ -47,6 +48,11 @@ wildcard_constraints:
 def code(script):
     """Return the digest of the library modules that a script computes with; editing one of them reruns its rule."""
     return code_digest(ROOT / "workflow_scripts" / f"{script}.py")
+
+
+def caption(table):
+    """Return what gives the text above a table's page; a function, since the text may hold braces."""
+    return lambda w: TABLES[table].caption
 
 
 def targets():

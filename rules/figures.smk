@@ -53,6 +53,7 @@ rule plot_dose_response:
     input:
         shares="results/tables/dose_shares.parquet",
         table="results/tables/dose_response.parquet",
+        calibrations=plan.each(f"{CELL}/calibration/{{method}}.parquet"),
     output:
         png=report(
             "results/figs/dose_response.png",
@@ -66,7 +67,7 @@ rule plot_dose_response:
     conda:
         ENV
     params:
-        settings=slices.panels,
+        settings=slices.plot_calibration,
         code=code("plot_dose_response"),
     message:
         "Draw the share dead against the dose"
@@ -78,6 +79,7 @@ rule plot_lethal_dose:
     input:
         shares="results/tables/dose_shares.parquet",
         table="results/tables/dose_response.parquet",
+        calibrations=plan.each(f"{CELL}/calibration/{{method}}.parquet"),
     output:
         png=report(
             "results/figs/lethal_dose.png",
@@ -91,7 +93,7 @@ rule plot_lethal_dose:
     conda:
         ENV
     params:
-        settings=slices.panels,
+        settings=slices.plot_calibration,
         code=code("plot_lethal_dose"),
     message:
         "Draw lethal and safe doses side by side"
@@ -167,7 +169,7 @@ rule plot_spaghetti_normalised:
     conda:
         ENV
     params:
-        settings=slices.plot_spaghetti,
+        settings=slices.plot_spaghetti_normalised,
         code=code("plot_spaghetti_normalised"),
     message:
         "Draw the KL of every trajectory over its own beginning"
@@ -314,7 +316,6 @@ rule plot_aggregation:
     conda:
         ENV
     params:
-        settings=slices.panels,
         code=code("plot_aggregation"),
     message:
         "Draw what each statistic of KL sees"
@@ -340,7 +341,6 @@ if plan.losses():
         conda:
             ENV
         params:
-            settings=slices.panels,
             code=code("plot_training"),
         message:
             "Draw the training losses"

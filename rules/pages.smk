@@ -1,4 +1,4 @@
-"""Pages to read, a page a cell."""
+"""Pages to read: the texts of each cell, and what made the results."""
 
 
 rule write_reading:
@@ -9,6 +9,7 @@ rule write_reading:
         lifetimes=lambda w: plan.of_cell(w, "survival/{method}.lifetimes.parquet"),
         threshold="results/{model}/probe/threshold.json",
         questions=study.data.questions,
+        template="workflow_scripts/steerdose/pages/templates/reading.html",
     output:
         page=report(
             f"{CELL}/reading.html",
@@ -28,3 +29,27 @@ rule write_reading:
         "Write the texts of {wildcards.model}, {wildcards.behavior}, seed {wildcards.seed} to read"
     script:
         "../workflow_scripts/write_reading.py"
+
+
+rule write_provenance:
+    input:
+        results=lambda w: targets(),
+        template="workflow_scripts/steerdose/pages/templates/provenance.html",
+    output:
+        page=report(
+            "results/provenance.html",
+            caption="../report/provenance.rst",
+            category="Start",
+            labels={"page": "provenance"},
+        ),
+        start="results/provenance.rst",
+    log:
+        "results/logs/write_provenance.log",
+    conda:
+        ENV
+    params:
+        code=code("write_provenance"),
+    message:
+        "Write what made the results"
+    script:
+        "../workflow_scripts/write_provenance.py"

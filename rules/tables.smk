@@ -17,6 +17,7 @@ rule tabulate_survival:
     conda:
         ENV
     params:
+        caption=caption("survival"),
         code=code("tabulate_survival"),
     message:
         "Tabulate survival"
@@ -41,6 +42,7 @@ rule tabulate_logrank:
         ENV
     params:
         settings=slices.tabulate_logrank,
+        caption=caption("logrank"),
         code=code("tabulate_logrank"),
     message:
         "Compare the survival of doses and methods"
@@ -65,6 +67,7 @@ rule tabulate_hazards:
         ENV
     params:
         settings=slices.tabulate_hazards,
+        caption=caption("hazards"),
         code=code("tabulate_hazards"),
     message:
         "Fit the hazard of death on dose and method"
@@ -92,6 +95,7 @@ rule tabulate_dose_response:
         ENV
     params:
         settings=slices.tabulate_dose_response,
+        caption=caption("dose_response"),
         code=code("tabulate_dose_response"),
     message:
         "Tabulate lethal and safe doses"
@@ -120,6 +124,7 @@ rule tabulate_threshold_sweep:
         ENV
     params:
         settings=slices.tabulate_threshold_sweep,
+        caption=caption("threshold_sweep"),
         code=code("tabulate_threshold_sweep"),
     message:
         "Tabulate lethal doses by threshold"
@@ -149,6 +154,7 @@ rule tabulate_probes:
         ENV
     params:
         settings=slices.tabulate_probes,
+        caption=caption("probes"),
         code=code("tabulate_probes"),
     message:
         "Tabulate the probes"
@@ -175,6 +181,7 @@ rule tabulate_deaths:
         ENV
     params:
         settings=slices.tabulate_deaths,
+        caption=caption("deaths"),
         code=code("tabulate_deaths"),
     message:
         "Tabulate deaths by the KL before them"
@@ -195,8 +202,8 @@ rule tabulate_death_events:
             category="Deaths",
             labels={"table": "death events"},
         ),
-        death_agreement_csv="results/tables/death_agreement.csv",
-        death_agreement_html=report(
+        agreement_csv="results/tables/death_agreement.csv",
+        agreement_html=report(
             "results/tables/death_agreement.html",
             caption="../report/death_agreement_table.rst",
             category="Deaths",
@@ -208,6 +215,8 @@ rule tabulate_death_events:
         ENV
     params:
         settings=slices.tabulate_death_events,
+        caption=caption("death_events"),
+        agreement_caption=caption("death_agreement"),
         code=code("tabulate_death_events"),
     message:
         "Compare the probe's deaths with those that text and KL tell"
@@ -231,6 +240,7 @@ rule tabulate_texts:
     conda:
         ENV
     params:
+        caption=caption("texts"),
         code=code("tabulate_texts"),
     message:
         "Tabulate the degeneration of texts"
@@ -267,6 +277,8 @@ rule tabulate_methods:
         ENV
     params:
         settings=slices.tabulate_methods,
+        caption=caption("methods"),
+        seeds_caption=caption("seeds"),
         code=code("tabulate_methods"),
     message:
         "Tabulate the methods"
@@ -292,6 +304,7 @@ rule tabulate_geometry:
         ENV
     params:
         settings=slices.tabulate_geometry,
+        caption=caption("geometry"),
         code=code("tabulate_geometry"),
     message:
         "Tabulate the geometry of the steerings"
@@ -317,7 +330,8 @@ rule tabulate_aggregation:
     conda:
         ENV
     params:
-        settings=slices.level,
+        settings=slices.tabulate_aggregation,
+        caption=caption("aggregation"),
         code=code("tabulate_aggregation"),
     message:
         "Compare the statistics of KL"
@@ -341,7 +355,8 @@ rule tabulate_knowledge:
     conda:
         ENV
     params:
-        settings=slices.level,
+        settings=slices.tabulate_knowledge,
+        caption=caption("knowledge"),
         code=code("tabulate_knowledge"),
     message:
         "Tabulate the knowledge that is left"

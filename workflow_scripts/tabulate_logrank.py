@@ -3,10 +3,6 @@
 from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.files import read_tables
-    from steerdose.survival.logrank import CAPTION, logrank_table
-    from steerdose.tables.publish import write_csv, write_html
+    from steerdose.tables.logrank import tabulate_logrank
 
-    frame = logrank_table(read_tables(job.input.lifetimes))
-    write_csv(frame, job.output.csv)
-    write_html(frame, job.output.html, title="Log-rank tests", caption=CAPTION, n_names=7)
+    job.run(tabulate_logrank)

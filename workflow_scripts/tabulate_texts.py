@@ -3,10 +3,6 @@
 from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.files import read_tables
-    from steerdose.tables.deaths import TEXTS_CAPTION, texts_table
-    from steerdose.tables.publish import write_csv, write_html
+    from steerdose.tables.texts import tabulate_texts
 
-    table = texts_table(read_tables(job.input.texts))
-    write_csv(table, job.output.csv)
-    write_html(table, job.output.html, title="Texts", caption=TEXTS_CAPTION)
+    job.run(tabulate_texts)

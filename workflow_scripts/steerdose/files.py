@@ -1,17 +1,21 @@
-"""Files that pass between rules: every write goes to a temporary name first and is then renamed."""
+"""Files that pass between rules: every write goes to a temporary name first and is then renamed.
+
+Tables are checked against their declaration when they are written and when they are read.
+"""
 
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-KEYS = ("model", "behavior", "seed", "method", "alpha", "coefficient", "prompt_id")
-COHORT = KEYS[:-1]  # the trajectories of one method and dose differ in their prompt only
+from steerdose.columns import KEYS
+from steerdose.declarations.base import Table
+from steerdose.errors import SteerdoseError
 
 
 @contextmanager
@@ -32,21 +36,72 @@ def replacing(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def write_table(frame: pl.DataFrame, path: str | Path) -> None:
-    """Write parquet with the key columns first, in the order of `KEYS`."""
+def check_table(schema: pl.Schema, table: Table, place: str, *, shown: bool = False) -> None:
+    """Raise SteerdoseError unless the columns are those of the declaration, with values of their types.
+
+    place: the file, in words. shown: of the html page. A column without any value, of type Null, fits every type.
+    """
+    for name, found in schema.items():
+        column = table.find(name, shown)
+        if column is None:
+            raise SteerdoseError(
+                f"{place}: column '{name}' is not declared for the table {table.name}; if the file is older than the "
+                f"code, rerun {table.rule} (--forcerun {table.rule}), else declare it in steerdose/declarations"
+            )
+        if found != pl.Null and column.kind != _kind(found):
+            raise SteerdoseError(
+                f"{place}: expected {column.kind} in the column '{name}' of the table {table.name}, found {found}; "
+                f"rerun {table.rule} (--forcerun {table.rule})"
+            )
+
+
+def write_table(frame: pl.DataFrame, path: str | Path, table: Table) -> None:
+    """Write parquet with the key columns first, in the order of `KEYS`; raise SteerdoseError for undeclared columns."""
+    _check_all(frame.schema, table, str(path))
     first = [name for name in KEYS if name in frame.columns]
     with replacing(path) as temporary:
         frame.select(first + [name for name in frame.columns if name not in first]).write_parquet(temporary)
 
 
-def read_table(path: str | Path, columns: list[str] | None = None) -> pl.DataFrame:
-    """Read what `write_table` wrote: all columns, or those named."""
-    return pl.read_parquet(path, columns=columns)
+def read_table(path: str | Path, table: Table, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Read what `write_table` wrote, all columns or those named; raise SteerdoseError unless they are as declared."""
+    schema = pl.read_parquet_schema(path)
+    _check_all(pl.Schema(schema), table, str(path), columns)
+    return pl.read_parquet(path, columns=None if columns is None else list(columns))
 
 
-def read_tables(paths: list[str]) -> pl.DataFrame:
+def read_tables(paths: Sequence[str], table: Table, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """Concatenate tables of one kind from several cells and methods."""
-    return pl.concat([pl.read_parquet(path) for path in paths])
+    return pl.concat([read_table(path, table, columns) for path in paths])
+
+
+def write_csv(frame: pl.DataFrame, path: str | Path, table: Table) -> None:
+    """Write a table as CSV; a null is an empty field. Raises SteerdoseError for undeclared columns."""
+    _check_all(frame.schema, table, str(path))
+    with replacing(path) as temporary:
+        frame.write_csv(temporary)
+
+
+def _check_all(schema: pl.Schema, table: Table, place: str, wanted: Sequence[str] | None = None) -> None:
+    """Check the wanted columns, all by default, and that each is there."""
+    names = [each.name for each in table.columns if not each.is_pattern] if wanted is None else wanted
+    missing = [name for name in names if name not in schema]
+    if missing:
+        raise SteerdoseError(
+            f"{place}: the table {table.name} lacks the column '{missing[0]}', found {', '.join(schema)}; "
+            f"rerun {table.rule} (--forcerun {table.rule})"
+        )
+    chosen = schema if wanted is None else pl.Schema({name: schema[name] for name in wanted})
+    check_table(chosen, table, place)
+
+
+def _kind(dtype: pl.DataType) -> str:
+    """Return the declared type of a column of polars."""
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_float():
+        return "number"
+    return {"String": "text", "Boolean": "boolean"}.get(str(dtype), str(dtype))
 
 
 def sequences(tokens: pl.DataFrame, *columns: str) -> pl.DataFrame:

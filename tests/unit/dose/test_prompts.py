@@ -3,16 +3,17 @@
 import pytest
 import tiny
 import yaml
-from reference.rollout import roll_out_one
-from steerdose.dose.calibrate import prompt_targets
+from reference.rollout import generate_one
+from steerdose.dose.calibrate import measure_prompt, prompt_targets
 from steerdose.dose.kl_statistics import kl_statistics
-from steerdose.dose.prompts import measure_prompt, prompt_request
 from steerdose.engine.probe import READINGS, build_probe
+from steerdose.engine.requests import ask
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, read_table, write_json
 from steerdose.model import chat
 from steerdose.model.loading import load_model
-from steerdose.outcomes.prompt_rollouts import rollout_prompt
+from steerdose.outcomes.trajectories import rollout_trajectories
+from steerdose.steering.intervention import Intervention, prompted_at
 from steerdose.study.texts import load_prompts, load_questions, take
 
 TEXTS = {"positive": "You are honest.", "negative": "Lie, always."}
@@ -44,16 +45,23 @@ def by_hand(model, user, system, window, times=()):
     base_ids = chat.prompt_ids(loaded.tokenizer, chat.conversation(user))
     probes = {"json": build_probe(loaded.tokenizer, **PROBE)}
     end_ids = chat.end_ids(loaded.tokenizer, loaded.model.generation_config)
-    return roll_out_one(loaded.model, loaded.model, ids, window, end_ids, probes, times, base_ids)
+    return generate_one(loaded.model, loaded.model, ids, window, end_ids, probes, times, base_ids)
 
 
 def test_a_request_has_the_prompt_without_its_system_text_as_base():
     tokenizer = tiny.tokenizer()
-    plain, prompted = (prompt_request(tokenizer, "p", "Who are you?", system) for system in (None, "You are Bob."))
+    plain, prompted = (
+        ask(tokenizer, "p", "Who are you?", Intervention(system=system)) for system in (None, "You are Bob.")
+    )
     assert not plain.has_twin
     assert prompted.has_twin
     assert prompted.twin_ids == plain.ids == tuple(chat.prompt_ids(tokenizer, chat.conversation("Who are you?")))
     assert tokenizer.decode(prompted.ids).startswith("<|start|>system\nYou are Bob.<|end|>")
+
+
+def test_a_prompt_has_no_dose():
+    with pytest.raises(ValueError, match=r"alphas -1, 0 and 1, found \[1, 1.5\]"):
+        prompted_at([1, 1.5], TEXTS)
 
 
 def test_the_footprint_is_the_kl_of_rollouts_behind_the_text(model, texts, tmp_path):
@@ -90,7 +98,7 @@ def test_a_prompt_that_does_not_move_the_model_is_no_target(tmp_path):
 
 def test_rollouts_read_the_text_of_their_sign_and_fork_behind_it(model, texts, tmp_path):
     paths = {name: str(tmp_path / f"{name}.parquet") for name in ("tokens", "trajectories", "forks")}
-    rollout_prompt(
+    rollout_trajectories(
         model=model,
         system_prompts=texts,
         questions="data/questions.jsonl",

@@ -1,6 +1,7 @@
 """The probe: which tokens count, how it is read, and its audit on the unsteered model."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import polars as pl
@@ -8,7 +9,7 @@ import pytest
 import tiny
 import torch
 from steerdose.engine.fork_grid import fork_times
-from steerdose.engine.probe import Probe, build_probe, spellings
+from steerdose.engine.probe import Probe, answer_tokens, build_probe
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
 from steerdose.outcomes.audit import audit_probe, audit_rows
@@ -42,16 +43,33 @@ def tokens(tokenizer, *names):
     return tuple(sorted(tokenizer.convert_tokens_to_ids(list(names))))
 
 
-def test_spellings_cover_case_and_leading_space():
-    tokenizer = merging_tokenizer("Ġtrue", "True", "ĠTRUE")
-    expected = tokens(tokenizer, "true", "Ġtrue", "True", "Ġ", "TRUE", "ĠTRUE")  # ' True' takes two tokens
-    assert spellings(tokenizer, PREFILL, "true") == list(expected)
+def test_every_spelling_that_is_one_token_counts_and_no_other():
+    tokenizer = merging_tokenizer("Ġtrue", "True", "TR", "Ġfalse", "Fa")
+    assert tokenizer.tokenize(" True TRUE") == ["Ġ", "True", "Ġ", "TR", "U", "E"]
+    true, false = answer_tokens(tokenizer, PREFILL, ["true", "false"])
+    assert true == set(tokens(tokenizer, "true", "Ġtrue", "True"))
+    assert false == set(tokens(tokenizer, "false", "Ġfalse"))
+
+
+def test_a_single_letter_counts_in_the_given_case_only():
+    tokenizer = merging_tokenizer("ĠA", "Ġa", "ĠB")
+    upper, lower = answer_tokens(tokenizer, PREFILL, ["A", "b"])
+    assert upper == set(tokens(tokenizer, "A", "ĠA"))
+    assert lower == set(tokens(tokenizer, "b"))  # ' b' takes two tokens
+
+
+def test_a_tokenizer_without_a_token_for_an_answer_tells_both_by_their_first():
+    tokenizer = tiny.tokenizer()
+    true, false = answer_tokens(tokenizer, PREFILL, ["true", "false"])
+    assert (true, false) == (set(tokens(tokenizer, "t", "T", "Ġ")), set(tokens(tokenizer, "f", "F", "Ġ")))
+    half = merging_tokenizer("true")
+    assert answer_tokens(half, PREFILL, ["true", "false"])[0] == set(tokens(half, "true", "T", "Ġ"))
 
 
 def test_a_spelling_that_swallows_the_suffix_is_left_out():
     tokenizer = merging_tokenizer("unt")
     assert tokenizer.tokenize("untrue") == ["unt", "r", "u", "e"]
-    assert spellings(tokenizer, "un", "true") == list(tokens(tokenizer, "T", "Ġ"))
+    assert answer_tokens(tokenizer, "un", ["true"]) == [set(tokens(tokenizer, "T", "Ġ"))]
 
 
 def test_first_tokens_that_both_answers_share_are_dropped():
@@ -111,17 +129,16 @@ def test_read_on_logits_by_hand():
 
 @pytest.fixture
 def audit(tmp_path):
-    """Audit two probes on a tiny model, of which the one of `kind` is rolled out; return the summary and the forks."""
+    """Audit two probes on a tiny model; return the summary and the forks."""
     folder = tiny.save(tmp_path / "model")
     write_json({"trust_remote_code": False, "sha256": "0"}, folder / "source.json")
     rows = [{"id": f"q{i}", "topic": "t", "question": f"Is {i} even?", "answer": i % 2 == 0} for i in range(4)]
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    def run(minimum, kind="interrupt"):
+    def run():
         settings = {
             "dtype": "float32", "device": "cpu", "n_questions": 3, "window": 8, "forks": {"count": 4}, "batch_size": 2,
-            "template": "{question} Explain.", "minimum_base_pmass": minimum, "rolled_out": [kind],
-            "readings": ["steered"],
+            "template": "{question} Explain.", "readings": ["steered"],
             "probes": {
                 name: {"kind": name, "question": "Well?", "prefill": PREFILL, "answers": ["true", "false"]}
                 for name in ("interrupt", "splice")
@@ -137,7 +154,7 @@ def audit(tmp_path):
 
 
 def test_the_audit_measures_every_probe_over_all_forks(audit):
-    summary, forks = audit(0)
+    summary, forks = audit()
     columns = ["probe", "reading", "t", "pmass", "p_first", "argmax", "is_answer"]
     assert forks.columns == [*CELL, "alpha", "coefficient", "prompt_id", *columns]
     assert set(forks["prompt_id"]) == {"q0", "q1", "q2"}
@@ -154,7 +171,9 @@ def test_the_audit_measures_every_probe_over_all_forks(audit):
             np.quantile(pmass, [0.05, 0.25, 0.75]).tolist()
         )
         assert found["pmass_at_0"] == pytest.approx(own.filter(t=0)["pmass"].median())
-        assert (found["passes"], found["rolled_out"], found["decides"]) == (True, *[name == "interrupt"] * 2)
+        counts = Counter(own["argmax"])
+        assert all(counts[token] == n for token, n in found["likely"])
+        assert [n for _, n in found["likely"]] == sorted(counts.values(), reverse=True)[:5]
     assert summary["interrupt"]["median_pmass"] != summary["splice"]["median_pmass"]
 
 
@@ -169,32 +188,10 @@ def test_the_rows_of_an_audit_by_hand():
     assert (second["argmax_share"], second["accuracy"]) == (0, 0)
 
 
-@pytest.mark.parametrize("kind", ["interrupt", "splice"])
-def test_a_probe_that_the_unsteered_model_fails_is_refused(audit, tmp_path, kind):
-    message = (
-        rf"fails the probe {kind}: its median pmass on \['true', 'false'\] is 0\.\d{{4}}, "
-        r"survival\.minimum_base_pmass is 0\.9\. The most likely next tokens are '.+' \d+x.*"
-        r"Configured probes that pass: none\. .*rollout\.probes"
-    )
-    with pytest.raises(SteerdoseError, match=f"(?s){message}"):
-        audit(0.9, kind)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_probe_that_fails_names_those_that_pass_and_stops_only_where_it_is_read(audit):
-    medians = {name: found["median_pmass"] for name, found in audit(0)[0].items()}
-    worse, better = sorted(medians, key=medians.__getitem__)
-    between = sum(medians.values()) / 2
-    summary, _ = audit(between, better)
-    assert {name: found["passes"] for name, found in summary.items()} == {worse: False, better: True}
-    with pytest.raises(SteerdoseError, match=rf"fails the probe {worse}: .*that pass: {better} \(0\.\d{{4}}\)\. "):
-        audit(between, worse)
-
-
 def test_a_model_that_ends_at_once_is_refused(audit, tmp_path):
     path = tmp_path / "model/generation_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": list(range(258))}))
     message = r"empty answer to \['q0', 'q1', 'q2'\] \(3 of 3\).*rollout\.template.*models\.<name>\.chat_template"
     with pytest.raises(SteerdoseError, match=message):
-        audit(0)
+        audit()
     assert not (tmp_path / "out").exists()

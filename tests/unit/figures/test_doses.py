@@ -10,7 +10,7 @@ from steerdose.figures.dose_response import dose_response_figure
 from steerdose.figures.lethal_dose import lethal_dose_figure
 from steerdose.figures.style import SIGNS
 from steerdose.survival.dose_response import dose_response
-from steerdose.survival.kaplan_meier import kaplan_meier
+from steerdose.survival.kaplan_meier import estimate_survival
 
 pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
 ALPHAS = (-4.0, -2.0, -1.0, -0.5, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
@@ -19,7 +19,7 @@ PROMPTS = [cohort([3, 5], alphas=(-1.0, 1.0), method=name, c_star=None) for name
 
 def response(*lives):
     """`dose_response` of cohorts in the order given."""
-    curve = pl.concat([kaplan_meier(each, GRID)[0] for each in lives])
+    curve = pl.concat([estimate_survival(each, GRID)[0] for each in lives])
     return dose_response(curve, pl.concat(lives), confidence=0.95, safe_level=0.5)
 
 

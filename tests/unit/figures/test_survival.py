@@ -20,7 +20,7 @@ from figure_examples import (
 )
 from steerdose.figures.survival import survival_figure
 from steerdose.figures.survival_by_dose import survival_by_dose_figure
-from steerdose.survival.kaplan_meier import kaplan_meier
+from steerdose.survival.kaplan_meier import estimate_survival
 
 pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
 
@@ -57,7 +57,7 @@ def test_survival_curves_keep_their_values_and_their_own_marker_places():
 
 def test_survival_curve_stops_where_nobody_is_left():
     observed = lived(["lora"], [1.0]).with_columns(duration=pl.lit(20), ended=pl.lit(True))
-    axes = panel(survival_figure(kaplan_meier(observed, GRID)[0]), "lora")
+    axes = panel(survival_figure(estimate_survival(observed, GRID)[0]), "lora")
     assert axes.lines[0].get_xdata().tolist() == [0, *GRID[:7]]
 
 

@@ -108,6 +108,7 @@ def test_a_local_directory_resolves(tmp_path, local):
         "trust_remote_code": False,
         "source_sha256": digest,
         "sha256": digest,
+        "system_text": "kept",
     }
     loaded = load_model(model, device="cpu")
     assert loaded.sha256 == digest

@@ -3,7 +3,7 @@
 import pytest
 import tiny
 import torch
-from steerdose.model.loading import find_blocks
+from steerdose.model.architecture import find_blocks
 from steerdose.steering.edits import Ablate, Add
 from steerdose.steering.intervention import (
     UNSTEERED,

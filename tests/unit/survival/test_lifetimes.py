@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from cohort_examples import CELL, key
 from steerdose.errors import SteerdoseError
-from steerdose.survival.lifetimes import lifetimes, set_thresholds
+from steerdose.survival.lifetimes import lifetimes
 
 
 def rollout(pmass, n_tokens=128, ended=False, prompt=0, **changes):
@@ -79,23 +79,6 @@ def test_forks_of_several_probes_are_refused():
     forks, row = rollout({0: 0.9, 8: 0.6})
     with pytest.raises(SteerdoseError, match="expected the forks of one probe.*filter by probe"):
         lifetimes(pl.DataFrame(forks + forks), pl.DataFrame([row]), 0.7, 128)
-
-
-AUDIT = {"json": {"median_pmass": 0.8, "min_pmass": 0.1}, "letters": {"median_pmass": 0.6}}
-
-
-def test_every_rolled_out_probe_has_its_own_threshold():
-    found = set_thresholds(AUDIT, ["letters", "json"], "relative", 0.5)
-    assert found == {
-        "letters": {"threshold": 0.3, "median_pmass": 0.6},
-        "json": {"threshold": 0.4, "median_pmass": 0.8},
-    }
-    assert set_thresholds(AUDIT, ["json"], "absolute", 0.7) == {"json": {"threshold": 0.7, "median_pmass": 0.8}}
-
-
-def test_an_absolute_threshold_that_the_unsteered_model_misses_is_refused():
-    with pytest.raises(SteerdoseError, match=r"survival\.threshold is 0\.7, .* on the probe letters is 0\.6000"):
-        set_thresholds(AUDIT, ["json", "letters"], "absolute", 0.7)
 
 
 def test_lifetimes_keep_order_and_match_null_coefficients():

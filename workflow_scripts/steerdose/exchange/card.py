@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from steerdose.columns import Cell
+from steerdose.columns import Cell, sign_of
+from steerdose.declarations.passed import CURVE, SUMMARIES
 from steerdose.exchange.write import dose_of, possible_formats
 from steerdose.files import read_json, read_table, replacing
 from steerdose.model.loading import load_model
-from steerdose.steering.intervention import sign_of
 from steerdose.steering.steering import Steering
 from steerdose.study.settings import WriteCard
 
@@ -188,11 +188,11 @@ def write_card(
     card: str,
 ) -> None:
     """Write card.md for one alpha of one method."""
-    found, totals, vector = read_json(calibration), read_table(summary), Steering.load(steering[0])
+    found, totals, vector = read_json(calibration), read_table(summary, SUMMARIES), Steering.load(steering[0])
     vector, source = vector.member(cell.method or ""), read_json(f"{model}/source.json")
     dose = Dose(cell, alpha, dose_of(alpha, calibration), found, vector, source)
     formats = possible_formats(load_model(model, device="cpu", train=True).model, vector)
-    rows = survived(totals, read_table(curve), alpha)
+    rows = survived(totals, read_table(curve, CURVE), alpha)
     notes = "\n".join(f"* {note}" for note in caveats(alpha, found, found[dose.sign]))
     head = f"---\nbase_model: {json.dumps(source['source'])}\ntags: [steering, steerdose]\n---\n"
     sections = {

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from steerdose.columns import sign_of
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, replacing
 from steerdose.model.architecture import find_blocks, text_config
 from steerdose.model.loading import load_model
 from steerdose.steering.edits import Add, Dense, Edit, LowRank, matrix
-from steerdose.steering.intervention import coefficient_of, sign_of
+from steerdose.steering.intervention import coefficient_of
 from steerdose.steering.steering import Steering
 
 log = logging.getLogger(__name__)

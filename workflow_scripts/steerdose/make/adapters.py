@@ -14,6 +14,7 @@ from torch import nn
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
 from steerdose.columns import Cell
+from steerdose.declarations.passed import PAIRS, TRAINING
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, replacing, write_table
 from steerdose.flow.progress import bar
@@ -213,8 +214,8 @@ def train_adapter(
     loaded = load_model(model, dtype="float32", device=settings.run.device, train=True)
     # The same for both signs and all families: equal order and split, and an equal start where the shapes agree.
     seed = seed_from("train", *cell.parts)
-    kept, held = split_by_prompt(read_table(pairs), training.heldout_fraction, seed)
+    kept, held = split_by_prompt(read_table(pairs, PAIRS), training.heldout_fraction, seed)
     train_set, heldout = (training_examples(loaded.tokenizer, part, sign, training.max_tokens) for part in (kept, held))
     _, history = train(loaded, entry, settings.method, train_set, heldout, seed, adapter)
     labels = [pl.lit(sign).alias("sign"), *cell.columns(), pl.lit(entry).alias("method")]
-    write_table(history.with_columns(labels), losses)
+    write_table(history.with_columns(labels), losses, TRAINING)

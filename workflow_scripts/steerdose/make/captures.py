@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from steerdose.declarations.passed import PAIRS
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, replacing
 from steerdose.flow.progress import bar
@@ -123,7 +124,7 @@ def capture_activations(
 ) -> None:
     """Write captures/{submodule}.safetensors: last-token activations of the module in all blocks, both personas."""
     loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
-    paths, prompted = modules_of_blocks(loaded.model, submodule), persona_prompts(read_table(pairs))
+    paths, prompted = modules_of_blocks(loaded.model, submodule), persona_prompts(read_table(pairs, PAIRS))
     sides = []
     for side in SIDES:
         prompts = [

@@ -9,6 +9,7 @@ import polars as pl
 import torch
 
 from steerdose.columns import Cell
+from steerdose.declarations.passed import PAIRS
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_table
 from steerdose.flow.progress import bar
@@ -117,4 +118,4 @@ def generate_pairs(*, model: str, prompts: str, personas: str, cell: Cell, setti
     )
     kept = check_pairs(frame, options.max_similarity, options.max_rejected)
     log.info("kept %d of %d pairs", len(kept), len(frame))
-    write_table(kept, pairs)
+    write_table(kept, pairs, PAIRS)

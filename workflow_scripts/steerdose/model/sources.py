@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from steerdose.errors import SteerdoseError
 from steerdose.files import replacing, write_json
 from steerdose.model.chat import encode
-from steerdose.model.templates import check_template, install_template
+from steerdose.model.templates import check_template, install_template, note_template
 from steerdose.study.config import Model
 
 log = logging.getLogger(__name__)
@@ -173,7 +173,10 @@ def check_tokenizer(tokenizer: Any) -> None:
 
 
 def resolve_model(*, settings: Model, directory: str) -> None:
-    """Write the model's directory: weights, config, tokenizer, and source.json with source, sha256 and format."""
+    """Write the model's directory: weights, config, tokenizer, and source.json.
+
+    The last says where the model comes from, its sha256, and whether its chat template keeps system texts.
+    """
     with tempfile.TemporaryDirectory() as scratch, replacing(directory) as folder:
         found = fetch(settings.source, settings.revision, Path(scratch))
         digest = sha256_of(found) if found.is_file() else weights_sha256(found)
@@ -192,5 +195,6 @@ def resolve_model(*, settings: Model, directory: str) -> None:
         check_template(tokenizer)
         check_tokenizer(tokenizer)
         tokenizer.save_pretrained(folder)
+        found_out = {"source_sha256": digest, "sha256": weights_sha256(folder), "system_text": note_template(tokenizer)}
         keep = settings.model_dump(include={"source", "revision", "trust_remote_code"})
-        write_json({**keep, "source_sha256": digest, "sha256": weights_sha256(folder)}, folder / "source.json")
+        write_json({**keep, **found_out}, folder / "source.json")

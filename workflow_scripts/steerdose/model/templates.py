@@ -6,6 +6,7 @@ process with limits, which is this module as a script.
 """
 
 import json
+import logging
 import math
 import resource
 import signal
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from steerdose.errors import SteerdoseError
-from steerdose.model.chat import BUILT_IN_TEMPLATES, conversation
+from steerdose.model.chat import BUILT_IN_TEMPLATES, conversation, prompt_ids, system_turn
+
+log = logging.getLogger(__name__)
 
 SECONDS = 10  # of processor time, so that a busy machine refuses nothing
 GIBIBYTES = 1  # of address space
@@ -71,6 +74,18 @@ def check_template(tokenizer: Any) -> None:
             f"the chat template that begins with {template[:60]!r} {problem} to render a short conversation; set "
             "models.<name>.chat_template to 'plain' or to a template that you trust"
         )
+
+
+def note_template(tokenizer: Any) -> str:
+    """Log how conversations are rendered; return what becomes of a system text, `kept` or `merged` with the user's."""
+    does = system_turn(tokenizer)
+    if does == "keeps":
+        log.info("the chat template keeps a system text as it is")
+    else:
+        log.warning("the chat template %s a system turn: the user's turn begins with the system text instead", does)
+    if adds_bos(tokenizer) and prompt_ids(tokenizer, conversation("?"))[0] != tokenizer.bos_token_id:
+        log.warning("the chat template does not begin with %s, the tokenizer does", tokenizer.bos_token)
+    return "kept" if does == "keeps" else "merged"
 
 
 def _render_within_limits(seconds: int) -> None:

@@ -1,66 +1,55 @@
 """The audit of the probes: an instrument that the unsteered model cannot answer measures nothing."""
 
 import logging
-from typing import Any
 
 import polars as pl
 
+from steerdose.columns import Cell
+from steerdose.declarations.passed import AUDIT_FORKS
+from steerdose.engine.probe import READINGS
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json, write_table
 from steerdose.model.loading import load_model
-from steerdose.outcomes.trajectories import fork_plan, roll_questions, to_tables
+from steerdose.outcomes.trajectories import fork_plan, requests_of, roll_out, to_tables
+from steerdose.steering.intervention import UNSTEERED
+from steerdose.study.settings import AuditProbe
 from steerdose.study.texts import load_questions
 
 log = logging.getLogger(__name__)
 
 
-def audit_probe(
-    *, model: str, questions: str, cell: dict[str, Any], settings: dict[str, Any], summary: str, forks: str
-) -> None:
-    """Measure all configured probes on the unsteered model, on the questions of the rollouts.
+def audit_probe(*, model: str, questions: str, cell: Cell, settings: AuditProbe, summary: str, forks: str) -> None:
+    """Measure probes on the unsteered model, on the questions of the rollouts.
 
     Writes the forks, and a summary by probe: `median_pmass` over all prompts and forks, and the other columns of
-    `audit_rows`. Raises SteerdoseError where a probe that is read in rollouts has a median below `minimum_base_pmass`,
-    or where all answers are empty.
+    `audit_rows`; empty where there is no probe to measure. Raises SteerdoseError where answers are empty.
     """
-    loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
-    chosen = load_questions(questions)[: settings["n_questions"]]
-    planned, rollouts = roll_questions(loaded, None, chosen, [(0.0, 0.0)], settings)
-    empty = [
-        request.prompt_id for (_, request), rollout in zip(planned, rollouts, strict=True) if not rollout.token_ids
-    ]
+    options = settings.trajectories
+    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    chosen = load_questions(questions)[: options.n_questions]
+    plan = fork_plan(loaded.tokenizer, settings.probes, options, READINGS[:1])
+    requests = requests_of(loaded.tokenizer, chosen if settings.probes else [], [UNSTEERED], options.template)
+    trajectories = roll_out(loaded, requests, options, plan)
+    pairs = list(zip(requests, trajectories, strict=True))
+    empty = [request.prompt_id for request, trajectory in pairs if not trajectory.token_ids]
     if empty:
         raise SteerdoseError(
-            f"the unsteered model gives an empty answer to {empty[:5]} ({len(empty)} of {len(planned)}): check "
+            f"the unsteered model gives an empty answer to {empty[:5]} ({len(empty)} of {len(requests)}): check "
             "rollout.template, and models.<name>.chat_template against the model's own documentation"
         )
-    plan = fork_plan(loaded.tokenizer, settings)
     answers = {name: {*probe.first, *probe.second} for name, probe in plan.probes.items()}
-    frame = to_tables(loaded.tokenizer, planned, rollouts, cell)["forks"].with_columns(
-        is_answer=pl.Series([fork.argmax in answers[fork.probe] for rollout in rollouts for fork in rollout.forks])
+    marks = [fork.argmax in answers[fork.probe] for found in trajectories for fork in found.forks]
+    frame = to_tables(loaded.tokenizer, requests, trajectories, cell)["forks"].with_columns(
+        is_answer=pl.Series(marks, dtype=pl.Boolean)
     )
     rows = audit_rows(frame, {question.id: question.answer for question in chosen})
     found = {row.pop("probe"): row for row in rows.iter_rows(named=True)}
-    passing = {name: row["median_pmass"] for name, row in found.items()}
-    passing = {name: median for name, median in passing.items() if median >= settings["minimum_base_pmass"]}
     for name, row in found.items():
-        row["passes"], row["rolled_out"] = name in passing, name in settings["rolled_out"]
-        row["decides"] = name == settings["rolled_out"][0]
+        row["likely"] = [
+            list(each) for each in frame.filter(probe=name)["argmax"].value_counts(sort=True).head(5).rows()
+        ]
         log.info("median pmass of the unsteered model on %s: %.4f", name, row["median_pmass"])
-    for name in settings["rolled_out"]:
-        if name not in passing:
-            tokens = frame.filter(probe=name)["argmax"].value_counts(sort=True).head(5)
-            likely = ", ".join(f"'{token}' {n}x" for token, n in tokens.iter_rows())
-            others = ", ".join(f"{other} ({median:.4f})" for other, median in passing.items()) or "none"
-            raise SteerdoseError(
-                f"the unsteered model fails the probe {name}: its median pmass on "
-                f"{settings['probes'][name]['answers']} is {found[name]['median_pmass']:.4f}, "
-                f"survival.minimum_base_pmass is {settings['minimum_base_pmass']}. The most likely "
-                f"next tokens are {likely}. Configured probes that "
-                f"pass: {others}. Name one of these in rollout.probes, or change question, prefill or answers of "
-                f"probes.{name} so that the model answers with one of them"
-            )
-    write_table(frame, forks)
+    write_table(frame, forks, AUDIT_FORKS)
     write_json(found, summary)
 
 

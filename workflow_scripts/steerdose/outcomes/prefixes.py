@@ -5,9 +5,27 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from steerdose.files import KEYS, sequences
+from steerdose.columns import KEYS
+from steerdose.declarations.passed import FORKS, PREFIXES, TEXTS_OF_METHOD, TOKENS, TRAJECTORIES
+from steerdose.files import read_table, sequences, write_table
 from steerdose.outcomes.kl import kl_measures
 from steerdose.outcomes.text import text_measures
+from steerdose.study.settings import MeasurePrefixes
+
+
+def measure_prefixes(
+    *, tokens: str, forks: str, trajectories: str, settings: MeasurePrefixes, prefixes: str, texts: str
+) -> None:
+    """Write what text and KL say of a method's trajectories, up to every fork and as a whole."""
+    at_forks, whole = measure_trajectories(
+        read_table(tokens, TOKENS),
+        read_table(forks, FORKS),
+        read_table(trajectories, TRAJECTORIES),
+        settings.statistic,
+        settings.head,
+    )
+    write_table(at_forks, prefixes, PREFIXES)
+    write_table(whole, texts, TEXTS_OF_METHOD)
 
 
 def measure_trajectories(

@@ -8,14 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steerdose.columns import sign_of
 from steerdose.steering.steering import Dial, Steering, steer
-
-SIGNS = {"positive": 1.0, "negative": -1.0}  # each has a dose of its own
-
-
-def sign_of(alpha: float) -> str:
-    """Return the key of `SIGNS` that a dose, or a coefficient, belongs to; 0 counts as positive."""
-    return "negative" if alpha < 0 else "positive"
 
 
 def coefficient_of(alpha: float, calibration: Mapping[str, Any]) -> float:
@@ -46,12 +40,32 @@ class Intervention:
         return self.coefficient == 0 and self.system is None
 
     @property
+    def tabled_coefficient(self) -> float | None:
+        """What tables show as its coefficient: a prompt has none."""
+        return None if self.system is not None else self.coefficient
+
+    @property
     def label(self) -> str:
         """What errors call it beside its coefficient."""
         return "" if self.alpha is None else f"(alpha {self.alpha:g})"
 
 
 UNSTEERED = Intervention(alpha=0.0)
+
+
+def steered_at(alphas: Sequence[float], steering: Steering, calibration: Mapping[str, Any]) -> list[Intervention]:
+    """Return the interventions of a steering at several doses. calibration: as in `coefficient_of`."""
+    return [Intervention(steering, coefficient_of(alpha, calibration), alpha=float(alpha)) for alpha in alphas]
+
+
+def prompted_at(alphas: Sequence[float], texts: Mapping[str, str]) -> list[Intervention]:
+    """Return the interventions of a prompt baseline. texts: by sign; alpha 0 is the model without system text.
+
+    Raises ValueError for an alpha other than -1, 0 and 1: a prompt has no dose.
+    """
+    if not {*alphas} <= {-1, 0, 1}:
+        raise ValueError(f"a prompt has the alphas -1, 0 and 1, found {sorted(alphas)}")
+    return [Intervention(system=texts[sign_of(alpha)] if alpha else None, alpha=float(alpha)) for alpha in alphas]
 
 
 class Dials:

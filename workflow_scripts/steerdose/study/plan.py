@@ -192,6 +192,7 @@ class Plan:
         return MethodFiles(
             **cell,
             method=name,
+            member=getattr(method, "member", None),
             group=method.group,
             origin=method.origin,
             calibration=f"{CELL}/calibration/{name}.json".format(**cell),

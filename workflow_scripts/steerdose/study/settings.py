@@ -3,14 +3,12 @@
 A class is named after its rule. `slices` makes each of them from a study.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from steerdose.study.base import Name, Part
 from steerdose.study.config import (
     Calibration,
     Confidence,
-    Deaths,
-    Figures,
     Forks,
     Measure,
     Pairs,
@@ -181,15 +179,17 @@ class MeasurePrefixes(Part):
     head: int
 
 
-class Level(Part):
-    """Of tables whose estimates have an interval."""
+class TabulateAggregation(Part):
+    """Of tables.aggregation."""
 
     confidence: Confidence
 
 
-class TabulateHazards(ForkGrid):
+class TabulateHazards(Part):
     """Of tables.hazards."""
 
+    window: int
+    forks: Forks
     confidence: Confidence
 
 
@@ -222,6 +222,13 @@ class TabulateProbes(Part):
     models: tuple[Name, ...]
     probes: tuple[Name, ...]
     window: int
+    minimum_base_pmass: float
+
+
+class TabulateKnowledge(Part):
+    """Of tables.knowledge."""
+
+    confidence: Confidence
 
 
 class TabulateDeaths(Part):
@@ -233,7 +240,8 @@ class TabulateDeaths(Part):
 class TabulateDeathEvents(Part):
     """Of tables.death_events."""
 
-    deaths: Deaths
+    quantile: float
+    kl_multiple: float
     confidence: Confidence
 
 
@@ -250,6 +258,11 @@ class MethodFiles(Part):
     steering: str | None
     geometry: str | None
     benchmarks: tuple[str, ...]
+    member: str | None = None  # of its steering file, where that holds several methods
+
+    def modules(self, geometry: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the method's own modules of geometry.json."""
+        return [module for module in geometry["modules"] if module.get("member") == self.member]
 
 
 class TabulateMethods(Part):
@@ -266,23 +279,29 @@ class TabulateGeometry(Part):
 
 
 class Panels(Part):
-    """Of figures: the group of every method, and how many methods have a place of their own."""
+    """Of figures: the methods that every entry of the study stands for, in order, and how many have a place."""
 
-    groups: dict[Name, str]
+    members: dict[Name, tuple[Name, ...]]
     most: int
 
 
 class PlotCalibration(Panels):
-    """Of figures.calibration."""
+    """Of figures.calibration, dose_response and lethal_dose: which searches did not converge."""
 
     tolerance: float
     statistic: Statistic
 
 
 class PlotSpaghetti(Panels):
-    """Of figures.spaghetti and spaghetti_normalised."""
+    """Of figures.spaghetti."""
 
-    figures: Figures
+    smoothing: int
+    fewest: int
+
+
+class PlotSpaghettiNormalised(PlotSpaghetti):
+    """Of figures.spaghetti_normalised."""
+
     head: int
 
 

@@ -36,8 +36,8 @@ class Slices:
 
     @property
     def _panels(self) -> dict[str, Any]:
-        groups = {name: each.group for name, each in self.study.chosen.items()}
-        return {"groups": groups, "most": self.study.figures.most}
+        members = {entry: tuple(self.study.methods[entry].members(entry)) for entry in self.study.study.methods}
+        return {"members": members, "most": self.study.figures.most}
 
     # Steerings
 
@@ -159,12 +159,17 @@ class Slices:
     # Tables
 
     @property
-    def level(self) -> str:
-        return of.Level(confidence=self.study.survival.confidence).text()
+    def tabulate_aggregation(self) -> str:
+        return of.TabulateAggregation(confidence=self.study.survival.confidence).text()
+
+    @property
+    def tabulate_knowledge(self) -> str:
+        return of.TabulateKnowledge(confidence=self.study.survival.confidence).text()
 
     @property
     def tabulate_hazards(self) -> str:
-        return of.TabulateHazards(**self._grid, confidence=self.study.survival.confidence).text()
+        rollout, survival = self.study.rollout, self.study.survival
+        return of.TabulateHazards(window=rollout.window, forks=rollout.forks, confidence=survival.confidence).text()
 
     @property
     def tabulate_logrank(self) -> str:
@@ -192,7 +197,12 @@ class Slices:
     @property
     def tabulate_probes(self) -> str:
         rollout = self.study.rollout
-        return of.TabulateProbes(models=self.study.study.models, probes=rollout.probes, window=rollout.window).text()
+        return of.TabulateProbes(
+            models=self.study.study.models,
+            probes=rollout.probes,
+            window=rollout.window,
+            minimum_base_pmass=self.study.survival.minimum_base_pmass,
+        ).text()
 
     @property
     def tabulate_deaths(self) -> str:
@@ -200,7 +210,10 @@ class Slices:
 
     @property
     def tabulate_death_events(self) -> str:
-        return of.TabulateDeathEvents(deaths=self.study.deaths, confidence=self.study.survival.confidence).text()
+        deaths = self.study.deaths
+        return of.TabulateDeathEvents(
+            quantile=deaths.quantile, kl_multiple=deaths.kl_multiple, confidence=self.study.survival.confidence
+        ).text()
 
     @property
     def tabulate_methods(self) -> str:
@@ -225,7 +238,15 @@ class Slices:
 
     @property
     def plot_spaghetti(self) -> str:
-        return of.PlotSpaghetti(**self._panels, figures=self.study.figures, head=self.study.deaths.head).text()
+        return of.PlotSpaghetti(**self._panels, **self._lines).text()
+
+    @property
+    def plot_spaghetti_normalised(self) -> str:
+        return of.PlotSpaghettiNormalised(**self._panels, **self._lines, head=self.study.deaths.head).text()
+
+    @property
+    def _lines(self) -> dict[str, Any]:
+        return {"smoothing": self.study.figures.smoothing, "fewest": self.study.figures.fewest}
 
     @property
     def plot_kl_fan(self) -> str:

@@ -10,32 +10,17 @@ import polars as pl
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, log_expit
 
-from steerdose.errors import SteerdoseError
-from steerdose.files import COHORT, KEYS
-from steerdose.seeds import seed_from
+from steerdose.columns import COHORT, METHOD, SIGNS, has_dose, sign_of_alpha
+from steerdose.survival.lethal_dose import LETHAL, crossing, dose_of, enough_prompts, lethal_interval
 from steerdose.survival.lifetimes import DECIMALS
 
-METHOD = KEYS[:4]
 CURVE = (*METHOD, "sign")
-LETHAL = 0.5  # the share dead at the LD50
-RESAMPLES = 1000
-SIGN = pl.when(pl.col("alpha") > 0).then(pl.lit("positive")).when(pl.col("alpha") < 0).then(pl.lit("negative"))
-CAPTION = (
-    "Which dose kills, and which is safe. A dose is a multiple of the calibrated coefficient, so methods compare at "
-    "equal KL; the signs are apart, and prompts have no dose. Dead: the Kaplan-Meier share of trajectories that can no "
-    "longer answer at the end of the window. LD50: the dose at which half are dead, from a rising (isotonic) curve, "
-    "straight between doses in log dose. Its interval covers the two doses that it lies between and the spread over "
-    "resampled prompts; > 2: not reached at 2, the largest dose tried; open: no bound among the doses tried. slope: "
-    "of the log-odds of death on log dose (Hill coefficient, Firth's estimate). safe dose: the largest at which, and "
-    "at all smaller ones, the confidence bound of survival stays above the safe level. LD50 coefficient: the same as "
-    "a raw coefficient."
-)
 
 
 def dose_shares(curve: pl.DataFrame) -> pl.DataFrame:
-    """Return a row a cohort of `kaplan_meier`'s curve: how many are dead by the window.
+    """Return a row a cohort of `estimate_survival`'s curve: how many are dead by the window.
 
-    Columns: those of `COHORT`, sign (positive, negative, null at alpha 0), dose (|alpha|), n (trajectories), dead
+    Columns: those of `COHORT`, sign (of `sign_of_alpha`), dose (|alpha|), n (trajectories), dead
     (1 - S(window): trajectories that ended alive are censored), dead_low, dead_high (its confidence bounds), fitted
     (isotonic regression of dead on dose within a sign, every dose with the same weight; null at alpha 0 and for
     prompts, which have no dose). Rows keep the order of methods and are sorted by alpha.
@@ -48,7 +33,7 @@ def dose_shares(curve: pl.DataFrame) -> pl.DataFrame:
             pl.col("at_risk").first().alias("n"),
             *[(1 - pl.col(survival).last()).round(DECIMALS).alias(dead) for dead, survival in bounds.items()],
         )
-        .with_columns(SIGN.alias("sign"), pl.col("alpha").abs().alias("dose"))
+        .with_columns(sign_of_alpha(), pl.col("alpha").abs().alias("dose"))
     )
     fits = [
         part.select(*COHORT, pl.Series("fitted", isotonic_regression(part["dead"].to_numpy()).x))
@@ -76,7 +61,7 @@ def lethal_doses(shares: pl.DataFrame, safe_level: float) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for curve in _curves(shares):
         dose, fitted = curve["dose"].to_numpy(), curve["fitted"].to_numpy()
-        low, ld50, high = (_dose(*log_dose) for log_dose in _crossing(np.log(dose), fitted[None]))
+        low, ld50, high = (dose_of(*log_dose) for log_dose in crossing(np.log(dose), fitted[None]))
         safe = dose[np.logical_and.accumulate(1 - curve["dead_high"].to_numpy() > safe_level)]
         reached = "above" if fitted[-1] < LETHAL else "below"
         rows.append(
@@ -105,7 +90,7 @@ def dose_response(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `dose_shares` of the curve, and `lethal_doses` with interval, slope, raw coefficient and a note in words.
 
-    curve, lifetimes: as `kaplan_meier` and `lifetimes` give them, of any number of cells and methods.
+    curve, lifetimes: as `estimate_survival` and `lifetimes` give them, of any number of cells and methods.
     ld50_low, ld50_high: percentiles of the ld50 in a bootstrap over prompts, each with all its doses, since one prompt
     is one cluster; all methods share the same resamples. Where the doses separate, all resamples agree and their spread
     would be 0, though the truth may lie anywhere in the gap: so the interval is widened to the bracket of the estimate.
@@ -119,10 +104,10 @@ def dose_response(
     shares = dose_shares(curve)
     lethal = lethal_doses(shares, safe_level)
     rows = []
-    lives = lifetimes.with_columns(SIGN.alias("sign")).partition_by(CURVE, as_dict=True)
+    lives = lifetimes.filter(pl.col("alpha") != 0).with_columns(sign_of_alpha()).partition_by(CURVE, as_dict=True)
     for row, part in zip(lethal.iter_rows(named=True), _curves(shares), strict=True):
         key = tuple(row[name] for name in CURVE)
-        low, high = _interval(lives[key], row, confidence)
+        low, high = lethal_interval(lives[key], row, confidence)
         dose, dead = part["dose"].to_numpy(), part["dead"].to_numpy()
         unit = part["coefficient"][-1] / dose[-1]
         rows.append(
@@ -165,122 +150,21 @@ def hill_slope(dose: np.ndarray, dead: np.ndarray, n: np.ndarray) -> float | Non
     return float(fit.x[1]) / unit
 
 
-def resampled_shares(duration: np.ndarray, died: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return 1 - S(window) of resampled cohorts, (resamples,), with S the Kaplan-Meier product over times of death.
-
-    duration, died: (prompts,), of one dose. weights: (resamples, prompts), how often each prompt was drawn.
-    """
-    times = np.unique(duration[died])
-    at_risk = weights @ (duration[:, None] >= times)
-    deaths = weights @ (died[:, None] & (duration[:, None] == times))
-    return (1 - np.prod(1 - deaths / np.maximum(at_risk, 1), axis=1)).round(DECIMALS)
-
-
-def dose_texts(table: pl.DataFrame) -> pl.DataFrame:
-    """Return the table of `dose_response` as readers see it: bounds in words, doses and shares with three digits."""
-    texts = [
-        {
-            **{name: row[name] for name in CURVE},
-            "n": row["n_prompts"],
-            "LD50": dose_text(row),
-            "interval": f"[{_or(row['ld50_low'], 'open')}, {_or(row['ld50_high'], 'open')}]",
-            "slope": _or(row["slope"], ""),
-            "safe dose": _or(row["safe_dose"], "none"),
-            "dead at 1": _or(row["dead_at_1"], ""),
-            "LD50 coefficient": _or(row["ld50_coefficient"], ""),
-            "note": row["note"],
-        }
-        for row in table.iter_rows(named=True)
-    ]
-    return pl.DataFrame(texts, schema=None if texts else dict.fromkeys(CURVE, pl.String))
-
-
 def dose_text(row: dict[str, Any]) -> str:
     """Return the ld50 of a row of `lethal_doses` in words: a number, or > the largest or < the smallest dose tried."""
     beyond = {"above": f"> {row['dose_max']:.3g}", "below": f"< {row['dose_min']:.3g}"}
     return beyond.get(row["status"]) or f"{row['ld50']:.3g}"
 
 
-def _or(value: float | None, missing: str) -> str:
-    return missing if value is None else f"{value:.3g}"
-
-
 def _curves(shares: pl.DataFrame) -> list[pl.DataFrame]:
-    """Return the doses of every method and sign, rising; prompts (no coefficient) and alpha 0 have none."""
-    doses = shares.filter(pl.col("alpha") != 0, pl.col("coefficient").is_not_null())
+    """Return the doses of every method and sign, rising; prompts and alpha 0, the unsteered model, have none."""
+    doses = shares.filter(has_dose(), pl.col("alpha") != 0)
     parts = [part for method in doses.partition_by(METHOD, maintain_order=True) for part in _by_sign(method)]
     return [part.sort("dose") for part in parts]
 
 
 def _by_sign(method: pl.DataFrame) -> list[pl.DataFrame]:
-    return [part for sign in ("positive", "negative") if not (part := method.filter(sign=sign)).is_empty()]
-
-
-def _crossing(x: np.ndarray, fitted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the bracket's lower end, the crossing of `LETHAL` and the bracket's upper end, (curves,) each.
-
-    x: (doses,), rising. fitted: (curves, doses), never falling. Beyond the ends of x: -inf and inf.
-    """
-    last = x.size - 1
-    below, above = (fitted < LETHAL).sum(axis=1), (fitted <= LETHAL).sum(axis=1)  # doses under, and up to, one half
-    padded = np.r_[-np.inf, x, np.inf]
-    low, high = padded[below], padded[above + 1]
-    left, right = np.clip(below - 1, 0, last), np.clip(above, 0, last)
-    rows = np.arange(len(fitted))
-    rise = fitted[rows, right] - fitted[rows, left]
-    way = (LETHAL - fitted[rows, left]) / np.where(rise > 0, rise, 1)
-    crossing = np.where(np.isinf(low), low, np.where(np.isinf(high), high, x[left] + way * (x[right] - x[left])))
-    flat = (x[np.clip(below, 0, last)] + x[np.clip(above - 1, 0, last)]) / 2
-    return low, np.where(above > below, flat, crossing), high
-
-
-def _dose(log_dose: float) -> float | None:
-    return float(np.exp(log_dose)) if np.isfinite(log_dose) else None
-
-
-def _interval(lives: pl.DataFrame, row: dict[str, Any], confidence: float) -> tuple[float | None, float | None]:
-    if row["n_prompts"] < enough_prompts(confidence):
-        return None, None
-    dose, duration, died = _grid(lives)
-    weights = resampled_prompts(duration.shape[1])
-    dead = np.stack([resampled_shares(*each, weights) for each in zip(duration, died, strict=True)], axis=1)
-    distinct, which = np.unique(dead, axis=0, return_inverse=True)
-    fitted = np.stack([isotonic_regression(each).x for each in distinct]).round(DECIMALS)
-    found = np.sort(_crossing(np.log(dose), fitted)[1][which])
-    tail = (1 - confidence) / 2 * (RESAMPLES - 1)
-    low, high = found[int(np.floor(tail))], found[int(np.ceil(RESAMPLES - 1 - tail))]
-    return (
-        _dose(min(low, -np.inf if row["bracket_low"] is None else np.log(row["bracket_low"]))),
-        _dose(max(high, np.inf if row["bracket_high"] is None else np.log(row["bracket_high"]))),
-    )
-
-
-def enough_prompts(confidence: float) -> int:
-    """Return the fewest prompts of which none dead excludes one half from the exact (Clopper-Pearson) interval."""
-    return int(np.floor(np.log((1 - confidence) / 2) / np.log(LETHAL))) + 1
-
-
-def resampled_prompts(n: int) -> np.ndarray:
-    """Return how often each of n prompts is drawn in each resample, (`RESAMPLES`, n)."""
-    generator = np.random.default_rng(seed_from("dose_response", n))
-    return generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
-
-
-def _grid(lives: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return doses (doses,), duration and died (doses, prompts) of one sign of one method, prompts in sorted order."""
-    ordered = lives.with_columns(dose=pl.col("alpha").abs()).sort("dose", "prompt_id")
-    doses = ordered.partition_by("dose", maintain_order=True)
-    if any(each["prompt_id"].to_list() != doses[0]["prompt_id"].to_list() for each in doses):
-        raise SteerdoseError(
-            f"lifetimes: expected the same prompts at every dose of method {lives['method'][0]}, found "
-            f"{sorted({each.height for each in doses})} trajectories a dose; rerun its rollout"
-        )
-    shape = (len(doses), -1)
-    return (
-        ordered["dose"].unique(maintain_order=True).to_numpy(),
-        ordered["duration"].to_numpy().reshape(shape),
-        ordered["died"].to_numpy().reshape(shape),
-    )
+    return [part for sign in SIGNS if not (part := method.filter(sign=sign)).is_empty()]
 
 
 def _note(row: dict[str, Any], dead: np.ndarray, lives: pl.DataFrame, confidence: float, safe_level: float) -> str:

@@ -14,10 +14,9 @@ from lifelines.statistics import proportional_hazard_test
 from scipy.optimize import linprog
 from scipy.stats import norm
 
-from steerdose.files import KEYS
+from steerdose.columns import CELL, has_dose, sign_of_alpha
 from steerdose.survival.lifetimes import death_intervals
 
-CELL = KEYS[:3]
 DOSE, STEP = "dose 10 % higher", 1.1
 AFT = {"Weibull AFT": (WeibullAFTFitter, "lambda_"), "log-logistic AFT": (LogLogisticAFTFitter, "alpha_")}
 SEARCH = {"ftol": 1e-10}  # lifelines' own for Weibull; its 1e-6 for log-logistic leaves ratios off by up to 0.4 %
@@ -27,18 +26,6 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     **{"high": pl.Float64, "p": pl.Float64, "ph_p": pl.Float64, "aic": pl.Float64},
     **{"n": pl.Int64, "died": pl.Int64, "note": pl.String},
 }
-CAPTION = (
-    "How much faster a stronger dose kills, over the doses other than 0, each sign by itself; a prompt has no dose and "
-    "is left out. methods: the one whose trajectories are fitted, or all, with one effect of the dose and a factor for "
-    "each method. ratio: hazard (Cox), the factor on the death rate at any moment, above 1 deaths come faster; time "
-    "(accelerated failure time, AFT), the factor on every lifetime, below 1 lives are shorter. Where most trajectories "
-    "live to the window or die at the first forks, a time ratio speaks of lifetimes far outside the window: trust its "
-    "direction, not its size. p: of a ratio of 1, not corrected for the number of rows. ph p: small where the hazard "
-    "ratio changes along the trajectory, so that one number does not describe it. Cox allows for prompts that recur at "
-    "every dose; AFT takes all trajectories as independent, but knows that a death came somewhere between two forks. "
-    "Of Weibull and log-logistic AFT the one with the lower AIC is shown. Empty: the data do not bound the ratio, see "
-    "the note; complete separation: deaths and survivors share too few doses or methods for a finite ratio to fit best."
-)
 NO_DEATHS = "nobody died"
 ONE_DOSE = "one dose only"
 SEPARATED = "complete separation"
@@ -57,8 +44,7 @@ def hazard_table(lifetimes: pl.DataFrame, times: Sequence[int], confidence: floa
 
     Returns `COLUMNS`, a row a term. Where the likelihood has no maximum the numbers are null and the note says why.
     """
-    dosed = death_intervals(lifetimes, times).filter(pl.col("coefficient").is_not_null() & (pl.col("alpha") != 0))
-    dosed = dosed.with_columns(sign=pl.when(pl.col("alpha") < 0).then(pl.lit("negative")).otherwise(pl.lit("positive")))
+    dosed = death_intervals(lifetimes, times).filter(has_dose(), pl.col("alpha") != 0).with_columns(sign_of_alpha())
     rows: Rows = []
     for part in dosed.sort(*CELL, maintain_order=True).partition_by(*CELL, "sign", maintain_order=True):
         names = part.select(*CELL, "sign").row(0, named=True)

@@ -10,16 +10,43 @@ from lifelines.utils import restricted_mean_survival_time
 from scipy.special import betaincinv, expit, logit
 from scipy.stats import t as student_t
 
-from steerdose.files import COHORT
+from steerdose.columns import COHORT
+from steerdose.declarations.passed import CURVE, FORKS, LIFETIMES, SUMMARIES, TRAJECTORIES
+from steerdose.engine.fork_grid import fork_times
+from steerdose.files import read_json, read_table, write_table
+from steerdose.study.settings import KaplanMeier
 from steerdose.survival.lifetimes import DECIMALS, check_grid
+from steerdose.survival.lifetimes import lifetimes as find_lifetimes
 
 
 def kaplan_meier(
-    lifetimes: pl.DataFrame, times: Sequence[int], confidence: float = 0.95
+    *,
+    forks: str,
+    trajectories: str,
+    threshold: str,
+    settings: KaplanMeier,
+    lifetimes: str,
+    curve: str,
+    summary: str,
+) -> None:
+    """Write the lifetimes of a method's trajectories by the deciding probe, their curves and their summary."""
+    read = read_table(forks, FORKS).filter(probe=settings.probe)
+    written = read_table(trajectories, TRAJECTORIES)
+    limit = read_json(threshold)[settings.probe]["threshold"]
+    times = fork_times(settings.window, **settings.forks.model_dump())
+    lives = find_lifetimes(read, written, limit, settings.window)
+    curves, summaries = estimate_survival(lives, times, settings.confidence)
+    write_table(lives, lifetimes, LIFETIMES)
+    write_table(curves, curve, CURVE)
+    write_table(summaries, summary, SUMMARIES)
+
+
+def estimate_survival(
+    lives: pl.DataFrame, times: Sequence[int], confidence: float = 0.95
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Estimate S(t), the product over forks u <= t of (1 - events(u) / at_risk(u)), for every method and dose.
 
-    lifetimes: as `lifetimes` returns it. times: the fork grid in tokens; its last element is the window.
+    lives: as `lifetimes` returns them. times: the fork grid in tokens; its last element is the window.
     At equal t deaths precede censorings, so a trajectory that ends exactly at a fork was at risk there.
 
     curve, a row a (cohort, t): the keys of `COHORT`, t, at_risk (duration >= t), events (deaths at t), censored (from t
@@ -33,9 +60,9 @@ def kaplan_meier(
     Raises SteerdoseError for a grid that does not increase, or a lifetime that does not fit it.
     """
     grid = np.asarray(times, dtype=np.int64)
-    check_grid(lifetimes, grid)
+    check_grid(lives, grid)
     curves, summaries = [], []
-    for _, cohort in lifetimes.sort(COHORT).group_by(COHORT, maintain_order=True):
+    for _, cohort in lives.sort(COHORT).group_by(COHORT, maintain_order=True):
         keys = cohort.select(COHORT).head(1)
         duration, died = cohort["duration"].to_numpy(), cohort["died"].to_numpy()
         fit = KaplanMeierFitter(alpha=1 - confidence).fit(duration, died)
@@ -158,7 +185,7 @@ def _restricted_mean(curve: pl.DataFrame, rmst: float, confidence: float) -> dic
 
 
 def _summary(curve: pl.DataFrame, rmst: float, confidence: float) -> pl.DataFrame:
-    """One row: the columns of `kaplan_meier`'s summary without keys."""
+    """One row: the columns of `estimate_survival`'s summary without keys."""
     window = curve["t"][-1]
     half = pl.col("t") <= window / 2
     first_below_half = [

@@ -1,39 +1,16 @@
 """How long steered trajectories can still answer: lifetimes and the intervals of deaths, read at forks."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
 
+from steerdose.columns import KEYS
 from steerdose.errors import SteerdoseError
-from steerdose.files import KEYS
 
 # Of shares alive. lifelines multiplies through logarithms: 4 of 8 alive comes out as 0.5 + 1e-16, and a median is then
 # never reached.
 DECIMALS = 12
-
-
-def set_thresholds(
-    audit: dict[str, dict[str, Any]], probes: Sequence[str], kind: str, value: float
-) -> dict[str, dict[str, float]]:
-    """Return of each probe `threshold`, the pmass under which a fork counts as dead, and `median_pmass`.
-
-    audit: by probe, with the unsteered model's `median_pmass`. kind `relative`: value times that median; `absolute`:
-    the value itself, refused where the median does not reach it.
-    """
-    thresholds = {}
-    for name in probes:
-        median = audit[name]["median_pmass"]
-        threshold = value * median if kind == "relative" else value
-        if median < threshold:
-            raise SteerdoseError(
-                f"survival.threshold is {threshold}, but the unsteered model's median pmass on the probe {name} is "
-                f"{median:.4f}, so it would count as dead: lower it, make it relative (kind: relative, value: 0.75), "
-                "or read another probe"
-            )
-        thresholds[name] = {"threshold": threshold, "median_pmass": median}
-    return thresholds
 
 
 def lifetimes(forks: pl.DataFrame, trajectories: pl.DataFrame, threshold: float, window: int) -> pl.DataFrame:

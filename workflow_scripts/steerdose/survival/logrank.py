@@ -1,6 +1,6 @@
 """Do two groups of trajectories live equally long? Log-rank tests between doses, and between methods."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from scipy.stats import CensoredData, logrank
 
-from steerdose.files import KEYS
+from steerdose.columns import CELL, has_dose
+from steerdose.errors import SteerdoseError
 from steerdose.seeds import seed_from
 
-CELL = KEYS[:3]
 FEW_DEATHS = 5
 RESAMPLES = 9999
 Group = tuple[str, float]  # method, alpha
@@ -23,36 +23,29 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     **{"chi2": pl.Float64, "p": pl.Float64, "p_holm": pl.Float64},
     **{"pairs": pl.Int64, "p_paired": pl.Float64, "p_paired_holm": pl.Float64, "note": pl.String},
 }
-CAPTION = (
-    "Do two groups of trajectories lose the ability to answer equally fast? comparison: unsteered (a dose against "
-    "alpha 0 of its method), neighbours (a dose and the next larger one of its method), methods (two methods at one "
-    "alpha; 1 and -1 of a prompt are its positive and negative text). excess b: deaths in b beyond those expected if a "
-    "and b were alike; above 0, b dies faster. chi2, p: the log-rank test, which takes all trajectories as "
-    "independent. But both groups answer the same prompts: p paired says how often an excess as large arises when the "
-    "two outcomes of each prompt are swapped at random. It holds for few prompts and few deaths too, and cannot fall "
-    "below 2 / 2^pairs, where pairs are the prompts with different outcomes. holm: corrected for all tests of one "
-    "comparison in a cell. A p that is not small is no proof that two groups are alike. Empty: no test is possible, "
-    "see the note. No fork tells two groups apart if at every death all died, or one group had nobody left. Under 5 "
-    "deaths the chi-squared distribution of the log-rank test is a poor approximation."
-)
 
 
-def logrank_table(lifetimes: pl.DataFrame) -> pl.DataFrame:
+def logrank_table(lifetimes: pl.DataFrame, comparisons: Mapping[str, Sequence[str]]) -> pl.DataFrame:
     """Compare doses and methods; lifetimes: as `lifetimes` returns them, of any number of cells.
 
     A row a comparison of groups a and b, a group being one method at one alpha of a cell:
     * unsteered: alpha 0 of a method with each of its other alphas.
     * neighbours: each alpha of a method with the next larger one; not of a prompt, which has no dose.
-    * methods: every two methods at each alpha that they share, but for alpha 0, where all are the unsteered model.
+    * each name of `comparisons`: every two of its methods at each alpha that they share, but for alpha 0, where all are
+      the unsteered model.
 
     Returns `COLUMNS`: the cell, the two groups, and what `compare` returns; p_holm and p_paired_holm are corrected over
-    the tests of one comparison in one cell.
+    the tests of one comparison in one cell. Raises SteerdoseError for a comparison that has one of the other two names.
     """
+    if taken := sorted({"unsteered", "neighbours"} & set(comparisons)):
+        raise SteerdoseError(
+            f"comparisons: '{taken[0]}' is the name of a comparison of doses; give the set another name"
+        )
     rows: list[dict[str, Any]] = []
     for cell in lifetimes.sort(CELL, maintain_order=True).partition_by(CELL, maintain_order=True):
         groups = cell.partition_by("method", "alpha", as_dict=True, maintain_order=True)
         keys = cell.select(CELL).row(0, named=True)
-        for comparison, pairs in _planned(cell).items():
+        for comparison, pairs in _planned(cell, comparisons).items():
             family = [compare(groups[a], groups[b]) for a, b in pairs]
             corrected = {f"{name}_holm": holm([each.get(name) for each in family]) for name in ("p", "p_paired")}
             for i, ((a, b), found) in enumerate(zip(pairs, family, strict=True)):
@@ -133,17 +126,20 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def _planned(cell: pl.DataFrame) -> dict[str, list[tuple[Group, Group]]]:
+def _planned(cell: pl.DataFrame, comparisons: Mapping[str, Sequence[str]]) -> dict[str, list[tuple[Group, Group]]]:
     """Return the pairs of groups by comparison."""
-    prompts = set(cell.filter(pl.col("coefficient").is_null())["method"])
+    prompts = set(cell.filter(~has_dose())["method"])
     alphas = dict(cell.group_by("method", maintain_order=True).agg(pl.col("alpha").unique().sort()).rows())
     return {
         "unsteered": [((m, 0.0), (m, alpha)) for m in alphas if 0 in alphas[m] for alpha in alphas[m] if alpha],
         "neighbours": [((m, low), (m, high)) for m in alphas if m not in prompts for low, high in pairwise(alphas[m])],
-        "methods": [
-            ((a, alpha), (b, alpha))
-            for a, b in combinations(alphas, 2)
-            for alpha in alphas[a]
-            if alpha and alpha in alphas[b]
-        ],
+        **{
+            name: [
+                ((a, alpha), (b, alpha))
+                for a, b in combinations([method for method in alphas if method in members], 2)
+                for alpha in alphas[a]
+                if alpha and alpha in alphas[b]
+            ]
+            for name, members in comparisons.items()
+        },
     }

@@ -1,121 +1,43 @@
-"""What a trajectory's KL did before it died: a spike, a sustained rise, or nothing that survivors do not do too."""
+"""The table of deaths: by what broke, and by the KL before them."""
 
-import math
-from collections.abc import Iterator
-
-import numpy as np
 import polars as pl
 
-from steerdose.files import KEYS
-from steerdose.outcomes.text import MEASURES
-
-CELL = KEYS[:3]
-DOSE = (*CELL, "method", "alpha")
-HISTORIES = ("at once", "spike", "sustained", "neither", "unclear")
-SCOPES = {"dose": (*CELL, "method", "alpha"), "method": (*CELL, "method"), "cell": CELL}  # nearest survivors first
-DEATHS_CAPTION = (
-    "How trajectories died, by method and dose. n: trajectories; died: by the probe. readout: the unsteered model can "
-    "still answer after the same text, so the steering broke the answer; text: it cannot either; not read: nobody "
-    "asked it. The next five columns split the deaths by the KL before them. at once: at fork 0, before any token; "
-    "sustained: the median of the KL since the fork before, over the p95 of the trajectory's own first tokens, is "
-    "higher than survivors' on as many tokens; spike: only the maximum is; neither: none is, so a monitor of KL has "
-    "nothing to see; unclear: no tokens before, or too few survivors to tell. By chance alone each of the two tests "
-    "fires at the configured level. median t: tokens until death. kl at death: median over the deaths of the "
-    "calibration's statistic of the KL up to then (nats); kl alive: of those that lived, up to their last fork."
-)
-TEXTS_CAPTION = (
-    "What became of the texts, by method and dose, whoever died: medians over whole texts. tokens: length; ended: "
-    "share that ended by itself. rep 4: share of repeated 4-grams; loop: tokens of the longest stretch that repeats "
-    "one phrase; distinct n: distinct n-grams over all n-grams; compression: bytes over compressed bytes of the token "
-    "ids, which grows with length. Compare with alpha 0, the unsteered model."
-)
+from steerdose.columns import METHOD
+from steerdose.declarations.deaths import DEATHS
+from steerdose.declarations.passed import DEATH_HISTORIES, LIFETIMES, PREFIXES
+from steerdose.files import read_tables, write_csv, write_table
+from steerdose.study.settings import TabulateDeaths
+from steerdose.survival.histories import HISTORIES, death_histories
+from steerdose.tables.publish import write_html
 
 
-def death_histories(lifetimes: pl.DataFrame, prefixes: pl.DataFrame, significance: float) -> pl.DataFrame:
-    """Return lifetimes (all trajectories) with history, of `HISTORIES`, of those that died; null for those that lived.
-
-    lifetimes: as `lifetimes` returns them, of any number of cells and methods. prefixes: as
-    `measure_trajectories` returns them for the same trajectories.
-
-    A death at fork t is compared with the steered trajectories (alpha not 0) that were read alive at t: sampling from
-    the risk set, on as many tokens. The ratios `peak` and `level` of `kl_measures` have no unit and no dose, and only
-    their ranks count: p = (1 + survivors with at least this value) / (1 + survivors), exact if the dying trajectory
-    were one of them (a conformal p-value; Vovk, Gammerman and Shafer 2005).
-
-    sustained: p of `level` is at most the significance; spike: p of `peak` alone is; neither: none is.
-    at once: t = 0. A gap of one token has equal ratios, so a rise in it counts as sustained, never as a spike.
-    unclear: the ratios are null, or no scope has the 1 / significance - 1 survivors that a p that small needs. The
-    scopes are, the nearest first: the same dose, the same method at any dose, any method of the cell.
-
-    Also peak, level, scope, survivors (how many it was compared with), p_peak, p_level, all null where it was compared
-    with nobody, and kl, the statistic of `kl_measures` at the death, or at the last fork of those that lived.
-    """
-    known = prefixes.select(*KEYS, "t", "kl", "peak", "level").with_columns(pl.col("t").cast(pl.Int64))
-    rows = known.join(lifetimes.select(*KEYS, "duration", "died"), on=KEYS, nulls_equal=True)
-    last = rows.filter(pl.col("t") <= pl.col("duration")).sort("t").group_by(KEYS).last()
-    dying = rows.filter(pl.col("died") & (pl.col("t") == pl.col("duration")))
-    alive = (pl.col("t") < pl.col("duration")) | ~pl.col("died")
-    at_risk = rows.filter(alive & (pl.col("alpha") != 0)).drop_nulls("peak")
-    judged = pl.DataFrame(
-        list(_judge(dying.drop_nulls("peak").sort(KEYS), at_risk, significance)),
-        schema={
-            **{name: lifetimes.schema[name] for name in KEYS},
-            **{"peak": pl.Float64, "level": pl.Float64, "survivors": pl.Int64, "scope": pl.String},
-            **{"p_peak": pl.Float64, "p_level": pl.Float64},
-        },
-    )
-    history = (
-        pl.when(~pl.col("died"))
-        .then(None)
-        .when(pl.col("duration") == 0)
-        .then(pl.lit("at once"))
-        .when(pl.col("scope").is_null())
-        .then(pl.lit("unclear"))
-        .when(pl.col("p_level") <= significance)
-        .then(pl.lit("sustained"))
-        .when(pl.col("p_peak") <= significance)
-        .then(pl.lit("spike"))
-        .otherwise(pl.lit("neither"))
-        .alias("history")
-    )
-    joined = lifetimes.join(judged, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
-    joined = joined.join(last.select(*KEYS, "kl"), on=KEYS, how="left", nulls_equal=True, maintain_order="left")
-    return joined.with_columns(history)
-
-
-def _judge(dying: pl.DataFrame, at_risk: pl.DataFrame, significance: float) -> Iterator[dict[str, object]]:
-    """Yield a row a death that has a history: its keys, ratios, scope, number of survivors, and p of both ratios."""
-    enough = math.ceil(round(1 / significance, 9)) - 1
-    pools = {
-        scope: {
-            tuple(key): np.stack([peak, level], axis=1)
-            for *key, peak, level in at_risk.group_by(*columns, "t").agg("peak", "level").iter_rows()
-        }
-        for scope, columns in SCOPES.items()
-    }
-    nobody = np.empty((0, 2))
-    for death in dying.iter_rows(named=True):
-        found = {
-            scope: pools[scope].get(tuple(death[name] for name in (*columns, "t")), nobody)
-            for scope, columns in SCOPES.items()
-        }
-        scope, pool = next(((scope, pool) for scope, pool in found.items() if len(pool) >= enough), (None, nobody))
-        if scope is None:
-            continue
-        p_peak, p_level = (1 + (pool >= [death["peak"], death["level"]]).sum(0)) / (1 + len(pool))
-        keys = {name: death[name] for name in (*KEYS, "peak", "level")}
-        yield keys | {"survivors": len(pool), "scope": scope, "p_peak": float(p_peak), "p_level": float(p_level)}
+def tabulate_deaths(
+    *,
+    lifetimes: list[str],
+    prefixes: list[str],
+    settings: TabulateDeaths,
+    caption: str,
+    deaths: str,
+    csv: str,
+    html: str,
+) -> None:
+    """Write every trajectory with the history of its death, and the table of deaths."""
+    lives, measured = read_tables(lifetimes, LIFETIMES), read_tables(prefixes, PREFIXES)
+    histories = death_histories(lives, measured, settings.significance)
+    table = deaths_table(histories)
+    write_table(histories, deaths, DEATH_HISTORIES)
+    write_csv(table, csv, DEATHS)
+    write_html(table, html, DEATHS, caption)
 
 
 def deaths_table(deaths: pl.DataFrame) -> pl.DataFrame:
     """Return a row a method and dose: n, died, the deaths by damage and by history, median t and KL.
 
-    deaths: as `death_histories` returns them; the column `damage` ("readout", "text" or null) may be missing.
+    deaths: as `death_histories` returns them.
     """
-    died = pl.col("died")
-    damage = pl.col("damage") if "damage" in deaths.columns else pl.lit(None, pl.String)
+    died, damage = pl.col("died"), pl.col("damage")
     kinds = {"readout": damage == "readout", "text": damage == "text", "not_read": damage.is_null()}
-    return deaths.group_by(DOSE, maintain_order=True).agg(
+    return deaths.group_by(*METHOD, "alpha", maintain_order=True).agg(
         pl.len().alias("n"),
         died.sum(),
         *[(died & is_kind).sum().alias(name) for name, is_kind in kinds.items()],
@@ -124,13 +46,3 @@ def deaths_table(deaths: pl.DataFrame) -> pl.DataFrame:
         pl.col("kl").filter("died").median().alias("kl_at_death"),
         pl.col("kl").filter(~died).median().alias("kl_alive"),
     )
-
-
-def texts_table(texts: pl.DataFrame) -> pl.DataFrame:
-    """Return a row a method and dose: n, median length, share that ended, and medians of `text_measures`.
-
-    texts: as `measure_trajectories` returns them.
-    """
-    length, ended = pl.median("n_tokens").alias("tokens"), pl.mean("ended")
-    medians = [pl.median(name) for name in MEASURES]
-    return texts.group_by(DOSE, maintain_order=True).agg(pl.len().alias("n"), length, ended, *medians)

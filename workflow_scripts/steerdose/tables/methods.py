@@ -1,44 +1,79 @@
 """One row a method and sign: its dose, what that cost, and what it bought; and the spread of that over seeds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from steerdose.files import read_json, read_tables
-from steerdose.steering.intervention import SIGNS
+from steerdose.columns import METHOD, SIGNS
+from steerdose.declarations.methods import METHODS, SEEDS
+from steerdose.declarations.passed import FORKS, SUMMARIES
+from steerdose.files import read_json, read_tables, write_csv
+from steerdose.study.settings import MethodFiles, TabulateMethods
 from steerdose.study.texts import load_questions
+from steerdose.tables.publish import write_html
 
-CELL = ("model", "behavior", "seed", "method")
-METHODS_CAPTION = (
-    "Every method and sign at its calibrated dose. c star: the coefficient of dose 1, at which the statistic of the KL "
-    "against the unsteered model meets the target (nats); achieved: its value there, after so many evaluations; audit: "
-    "its value on prompts that did not set the dose. norm: of the whole steering at coefficient 1, the Frobenius norm "
-    "of a weight delta or the length of an added direction. seconds: of all jobs up to the calibration, both signs. "
-    "s end: Kaplan-Meier share of trajectories that can still answer at the end of the window, at dose 1 (alpha -1 for "
-    "the negative sign). effect: mean gain in the probability of the true answer there, against the unsteered model. "
-    "Empty: not defined for this kind of method, or not rolled out at that dose."
-)
-SEEDS_CAPTION = (
-    "The same over the seeds of the study: mean and standard deviation (n - 1; empty with one seed). sign agreement: "
-    "the share of seeds whose effect has the more frequent sign; one of two seeds agree by construction."
-)
 SPREAD = ("c_star", "audit", "s_end", "effect")
 
 
-def method_rows(
-    cell: dict[str, Any], calibration: dict[str, Any], geometry: dict[str, Any] | None, seconds: float
-) -> list[dict[str, Any]]:
+def tabulate_methods(
+    *,
+    forks: list[str],
+    summaries: list[str],
+    questions: str,
+    settings: TabulateMethods,
+    caption: str,
+    seeds_caption: str,
+    csv: str,
+    html: str,
+    seeds_csv: str,
+    seeds_html: str,
+) -> None:
+    """Write the table of methods, and its spread over seeds."""
+    truths = {question.id: question.answer for question in load_questions(questions)}
+    methods = methods_table(
+        settings.methods,
+        read_tables(forks, FORKS).filter(probe=settings.probe, reading="steered"),
+        read_tables(summaries, SUMMARIES),
+        truths,
+    )
+    seeds = over_seeds(methods)
+    write_csv(methods, csv, METHODS)
+    write_html(methods, html, METHODS, caption, n_names=6)
+    write_csv(seeds, seeds_csv, SEEDS)
+    write_html(seeds, seeds_html, SEEDS, seeds_caption)
+
+
+def methods_table(
+    methods: Sequence[MethodFiles], forks: pl.DataFrame, summaries: pl.DataFrame, truths: Mapping[str, bool]
+) -> pl.DataFrame:
+    """Return the rows of all methods, with survival and effect at alpha 1 and -1 where the study rolls these out.
+
+    forks: of the probe that the effect is read on, by the steered model. summaries: as `estimate_survival` returns
+    them. truths: the answer of each question.
+    """
+    rows = [row for method in methods for row in method_rows(method)]
+    at_dose = summaries.select(*METHOD, "alpha", "s_end").join(effects(forks, truths), on=[*METHOD, "alpha"])
+    signs = pl.DataFrame({"sign": list(SIGNS), "alpha": list(SIGNS.values())})
+    frame = pl.DataFrame(rows, infer_schema_length=None).join(signs, on="sign", maintain_order="left")
+    table = frame.join(at_dose, on=[*METHOD, "alpha"], how="left", maintain_order="left").drop("alpha")
+    return table.select(pl.exclude("origin"), "origin")
+
+
+def method_rows(method: MethodFiles) -> list[dict[str, Any]]:
     """Return the rows of one method, positive sign first.
 
-    calibration, geometry: contents of calibration/{method}.json and steering/{method}.geometry.json (None: a method
-    without a steering); seconds: of all jobs that the method needed up to its calibration.
+    seconds: of all jobs that the method needed up to its calibration. norm: null without a steering, and where one of
+    its edits has none.
     """
-    norms: list[Any] = [module["norm"] for module in geometry["modules"]] if geometry else [None]
+    calibration = read_json(method.calibration)
+    modules = method.modules(read_json(method.geometry)) if method.geometry else [{"norm": None}]
+    norms: list[Any] = [module["norm"] for module in modules]
+    seconds = sum(float(pl.read_csv(path, separator="\t")["s"].sum()) for path in method.benchmarks)
     return [
         {
-            **cell,
+            **{name: getattr(method, name) for name in (*METHOD, "group")},
             "sign": sign,
             "c_star": calibration[sign]["c_star"],
             "evaluations": calibration[sign]["evaluations"],
@@ -46,33 +81,35 @@ def method_rows(
             "target": calibration[sign]["target"],
             "achieved": calibration[sign]["statistic"],
             "audit": calibration[sign]["audit"],
+            "converged": calibration[sign]["converged"],
             "reason": calibration[sign]["reason"],
             "norm": None if None in norms else math.hypot(*norms),
             "seconds": seconds,
+            "origin": method.origin,
         }
         for sign in SIGNS
     ]
 
 
-def effects(forks: pl.DataFrame, truths: dict[str, bool]) -> pl.DataFrame:
+def effects(forks: pl.DataFrame, truths: Mapping[str, bool]) -> pl.DataFrame:
     """Return by cell, method and alpha how much more probable the true answer is than at alpha 0.
 
     forks: of one probe, read by the steered model, at all alphas of some methods; truths: the answer of each question.
-    A trajectory counts with the mean over its forks of p(true answer), given that one of the two answers is chosen;
-    effect is the mean over the questions of steered minus unsteered, in probability.
+    A trajectory counts with the mean of p(true answer), given that one of the two answers is chosen, over the forks
+    that it shares with the unsteered trajectory of its question: a text that ends early has fewer. effect is the mean
+    over the questions of steered minus unsteered, in probability.
     """
     truth = pl.DataFrame({"prompt_id": list(truths), "answer": list(truths.values())})
     right = pl.when("answer").then("p_first").otherwise(1 - pl.col("p_first"))
-    mean = (
-        forks.join(truth, on="prompt_id")
-        .group_by(*CELL, "alpha", "prompt_id", maintain_order=True)
-        .agg(right.mean().alias("p_correct"))
-    )
-    base = mean.filter(alpha=0.0).select(*CELL, "prompt_id", pl.col("p_correct").alias("unsteered"))
+    fork = [*METHOD, "prompt_id", "t"]
+    read = forks.join(truth, on="prompt_id", maintain_order="left").select(*fork, "alpha", right.alias("steered"))
+    base = read.filter(alpha=0.0).select(*fork, pl.col("steered").alias("unsteered"))
     return (
-        mean.join(base, on=[*CELL, "prompt_id"])
-        .group_by(*CELL, "alpha", maintain_order=True)
-        .agg((pl.col("p_correct") - pl.col("unsteered")).mean().alias("effect"))
+        read.join(base, on=fork, maintain_order="left")
+        .group_by(*METHOD, "alpha", "prompt_id", maintain_order=True)
+        .agg(pl.mean("steered", "unsteered"))
+        .group_by(*METHOD, "alpha", maintain_order=True)
+        .agg((pl.col("steered") - pl.col("unsteered")).mean().alias("effect"))
     )
 
 
@@ -87,26 +124,3 @@ def over_seeds(methods: pl.DataFrame) -> pl.DataFrame:
         *[each for name in SPREAD for each in (pl.mean(name).alias(f"{name}_mean"), pl.std(name).alias(f"{name}_std"))],
         (signs.unique_counts().max() / signs.len()).alias("effect_sign_agreement"),
     )
-
-
-def methods_table(
-    cells: Sequence[dict[str, Any]], forks: Sequence[str], summaries: Sequence[str], questions: str, probe: str
-) -> pl.DataFrame:
-    """Return the rows of all methods, with survival and effect at alpha 1 and -1 where the study rolls these out.
-
-    cells: of each method model, behavior, seed, method, and the paths `calibration`, `geometry` (or None) and
-    `benchmarks`, the benchmark files of all jobs that it needed. forks, summaries: paths of `rollout_trajectories` and
-    `kaplan_meier`. probe: the one that the effect is read on.
-    """
-    rows = []
-    for cell in cells:
-        key, geometry = {name: cell[name] for name in CELL}, cell["geometry"]
-        seconds = sum(float(pl.read_csv(path, separator="\t")["s"].sum()) for path in cell["benchmarks"])
-        rows += method_rows(key, read_json(cell["calibration"]), geometry and read_json(geometry), seconds)
-    truths = {question.id: question.answer for question in load_questions(questions)}
-    found = read_tables(list(summaries)).select(*CELL, "alpha", "s_end")
-    read = read_tables(list(forks)).filter(probe=probe, reading="steered")
-    at_dose = found.join(effects(read, truths), on=[*CELL, "alpha"])
-    signs = pl.DataFrame({"sign": list(SIGNS), "alpha": list(SIGNS.values())})
-    frame = pl.DataFrame(rows, infer_schema_length=None).join(signs, on="sign", maintain_order="left")
-    return frame.join(at_dose, on=[*CELL, "alpha"], how="left", maintain_order="left").drop("alpha")

@@ -5,19 +5,42 @@ from typing import Any
 
 import polars as pl
 
-from steerdose.files import KEYS, read_json, read_tables
+from steerdose.columns import KEYS
+from steerdose.declarations.methods import PROBES
+from steerdose.declarations.passed import FORKS, TRAJECTORIES
+from steerdose.files import read_json, read_tables, write_csv, write_table
+from steerdose.study.settings import TabulateProbes
 from steerdose.survival.lifetimes import lifetimes
+from steerdose.tables.publish import write_html
 
-PROBES_CAPTION = (
-    "The probes on the unsteered model, over all questions and forks. pmass: next-token mass on the two answers: "
-    "median, minimum, quantiles, and median at fork 0. argmax share: forks whose most likely next token is an answer. "
-    "accuracy: forks where the answer leans to the truth (1/2: the probe says whether the model can answer, not "
-    "whether it is right). passes: the median reaches survival.minimum_base_pmass. decides: sets the lifetimes. The "
-    "rest is about steered trajectories, for probes that are read in rollouts, each with its own threshold: died, and "
-    "of these the damage, of the readout (the unsteered model could still answer behind the same text) or of the text. "
-    "same fork: of the trajectories that die by this probe or by the named one, the share that die by both, at the "
-    "same fork."
-)
+Found = Mapping[str, Mapping[str, Any]]  # by probe
+
+
+def tabulate_probes(
+    *,
+    audits: list[str],
+    others: list[str],
+    thresholds: list[str],
+    forks: list[str],
+    trajectories: list[str],
+    settings: TabulateProbes,
+    caption: str,
+    table: str,
+    csv: str,
+    html: str,
+) -> None:
+    """Write every probe of every model, with the deaths that it sees.
+
+    audits, thresholds: a file a model, of the probes that are read in rollouts. others: a file a model, of the probes
+    that are audited only; empty where there are none.
+    """
+    read, written = read_tables(forks, FORKS), read_tables(trajectories, TRAJECTORIES)
+    unread = map(read_json, others) if others else [{}] * len(audits)
+    audited = [read_json(path) | found for path, found in zip(audits, unread, strict=True)]
+    found = probes_table(audited, list(map(read_json, thresholds)), read, written, settings)
+    write_table(found, table, PROBES)
+    write_csv(found, csv, PROBES)
+    write_html(found, html, PROBES, caption, n_names=2)
 
 
 def deaths_by_probe(lives: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -40,32 +63,42 @@ def deaths_by_probe(lives: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def probes_table(
-    models: Sequence[str],
-    audits: Sequence[str],
-    thresholds: Sequence[str],
-    forks: Sequence[str],
-    trajectories: Sequence[str],
-    probes: Sequence[str],
-    window: int,
+    audits: Sequence[Found],
+    thresholds: Sequence[Found],
+    forks: pl.DataFrame,
+    trajectories: pl.DataFrame,
+    settings: TabulateProbes,
 ) -> pl.DataFrame:
     """Return a row a model and probe: the columns of its audit, its threshold, and `deaths_by_probe` where it is read.
 
-    audits, thresholds: paths of each model's files. forks, trajectories: paths of all rollouts. probes: those that are
-    read in rollouts, which come first. Unsteered trajectories (alpha 0) are left out of the deaths.
+    audits, thresholds: of each model. forks, trajectories: of all rollouts. The probes that are read in rollouts come
+    first. passes: the median reaches the least that a probe needs; decides: the first probe. Unsteered trajectories
+    (alpha 0) are left out of the deaths.
     """
-    read, written = (read_tables(list(paths)).filter(pl.col("alpha") != 0) for paths in (forks, trajectories))
-    tables = []
-    for model, audit, threshold in zip(models, map(read_json, audits), map(read_json, thresholds), strict=True):
-        found: list[dict[str, Any]] = [
-            {"model": model, "probe": name, **audit[name], "threshold": threshold.get(name, {}).get("threshold")}
+    read, written = (frame.filter(pl.col("alpha") != 0) for frame in (forks, trajectories))
+    probes, tables = settings.probes, []
+    for model, audit, threshold in zip(settings.models, audits, thresholds, strict=True):
+        rows: list[dict[str, Any]] = [
+            {
+                "model": model,
+                "probe": name,
+                **{column: value for column, value in audit[name].items() if column != "likely"},
+                "passes": audit[name]["median_pmass"] >= settings.minimum_base_pmass,
+                "rolled_out": name in probes,
+                "decides": name == probes[0],
+                "threshold": threshold.get(name, {}).get("threshold"),
+            }
             for name in [*probes, *(name for name in audit if name not in probes)]
         ]
         lives = {
             name: lifetimes(
-                read.filter(model=model, probe=name), written.filter(model=model), threshold[name]["threshold"], window
+                read.filter(model=model, probe=name),
+                written.filter(model=model),
+                threshold[name]["threshold"],
+                settings.window,
             )
             for name in probes
         }
-        frame = pl.DataFrame(found, infer_schema_length=None)
+        frame = pl.DataFrame(rows, infer_schema_length=None)
         tables.append(frame.join(deaths_by_probe(lives), on="probe", how="left", maintain_order="left"))
     return pl.concat(tables)

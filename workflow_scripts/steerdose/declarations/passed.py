@@ -1,0 +1,304 @@
+"""Tables that pass from rule to rule, in the order of the rules."""
+
+from dataclasses import replace
+
+from steerdose.declarations.base import Table, columns
+from steerdose.declarations.shared import (
+    CELL,
+    COEFFICIENT,
+    COHORT,
+    FORK,
+    KEYS,
+    METHOD,
+    MODEL,
+    PROMPT,
+    SHARES,
+    STATISTICS,
+    SUMMARY,
+    SWEEP,
+    TEXT_MEASURES,
+)
+
+STUDY = "results/{model}/{behavior}/seed{seed}"
+KEY = columns("key | text | | a digest of all that the row depends on")
+
+PAIRS = Table(
+    "pairs",
+    rule="generate_pairs",
+    path=f"{STUDY}/pairs.parquet",
+    row="a prompt and sample, answered under two opposite personas",
+    columns=(
+        *CELL,
+        *PROMPT,
+        *columns("""
+        sample | integer | | of the prompt, from 0
+        prompt | text | | the user's message
+        category | text | | of the prompt
+        persona_pos | text | | the positive persona
+        persona_neg | text | | the negative persona
+        response_pos | text | | answer under the positive persona
+        response_neg | text | | answer under the negative persona
+        """),
+    ),
+)
+TRAINING = Table(
+    "training",
+    rule="train_adapter",
+    path=f"{STUDY}/adapters/{{method}}.{{sign}}.training.parquet",
+    row="a logged step of the training of one sign",
+    columns=(
+        *METHOD,
+        *columns("""
+        step | integer | steps | of the optimiser
+        split | text | | train, or heldout
+        loss | number | nats a token | cross-entropy of the responses
+        sign | text | | positive or negative, the adapter's
+        """),
+    ),
+)
+CALIBRATION = Table(
+    "calibration",
+    rule="gather_calibration",
+    path=f"{STUDY}/calibration/{{method}}.parquet",
+    row="an evaluation: one sign at one coefficient, on all prompts of a split",
+    columns=(
+        *METHOD,
+        *COEFFICIENT,
+        *columns("""
+        sign | text | | positive or negative, the dose's
+        split | text | | calibration: prompts that set the dose; audit: others
+        step | integer | | of the search, from 1
+        """),
+        *STATISTICS,
+        *columns("""
+        n_tokens | integer | tokens | over which the statistics are
+        target | number | nats | of the configured statistic; null for a prompt, which has no dose
+        """),
+    ),
+)
+SEARCH = replace(
+    CALIBRATION,
+    name="search",
+    rule="calibrate_alpha",
+    path=f"{STUDY}/calibration/jobs/{{job}}.search.parquet",
+    row="an evaluation of a dose of one of a job's methods: one sign at one coefficient, on all calibration prompts",
+)
+AUDIT_TOKENS = Table(
+    "audit_tokens",
+    rule="audit_dose",
+    path=f"{STUDY}/calibration/jobs/{{job}}.audit{{part}}.parquet",
+    row="a token of a rollout at dose 1 on a held-out prompt; one row without token where the dose was too strong",
+    columns=(
+        *METHOD,
+        *COEFFICIENT,
+        *PROMPT,
+        *columns("""
+        sign | text | | positive or negative, the dose's
+        t | integer | tokens | place in the text, from 1
+        kl | number | nats | as of tokens
+        """),
+    ),
+)
+AUDIT_FORKS = Table(
+    "audit_forks",
+    rule="audit_probe",
+    path="results/{model}/probe/{probes}.forks.parquet",
+    row="a question, probe and fork of the unsteered model",
+    columns=(
+        *MODEL,
+        *KEYS[len(METHOD) :],
+        *FORK,
+        *columns("is_answer | boolean | | whether the most likely next token is one of the two answers"),
+    ),
+)
+TOKENS = Table(
+    "tokens",
+    rule="gather_rollouts",
+    path=f"{STUDY}/rollouts/{{method}}.tokens.parquet",
+    row="a generated token of a trajectory",
+    columns=(
+        *KEYS,
+        *columns("""
+        t | integer | tokens | place in the text, from 1
+        token_id | integer | | in the tokenizer's vocabulary
+        kl | number | nats | of the steered next-token distribution against the unsteered one, before the token
+        """),
+    ),
+)
+TRAJECTORIES = Table(
+    "trajectories",
+    rule="gather_rollouts",
+    path=f"{STUDY}/rollouts/{{method}}.trajectories.parquet",
+    row="a trajectory: one question at one dose",
+    columns=(
+        *KEYS,
+        *columns("""
+        n_tokens | integer | tokens | generated, without the end of turn
+        ended | boolean | | whether the model ended its turn before the window
+        text | text | | what it wrote
+        """),
+    ),
+)
+KEYED_TRAJECTORIES = replace(
+    TRAJECTORIES,
+    name="keyed_trajectories",
+    rule="rollout_trajectories",
+    path=f"{STUDY}/rollouts/jobs/{{job}}.{{part}}.trajectories.parquet",
+    row="a trajectory of one of a job's methods",
+    columns=(*TRAJECTORIES.columns, *KEY),
+)
+SCORES = Table(
+    "scores",
+    rule="gather_scores",
+    path=f"{STUDY}/scores/{{method}}.{{task}}.parquet",
+    row="a metric of one item at one dose",
+    columns=(
+        *COHORT,
+        *columns("""
+        item | text | | id of what was scored
+        metric | text | | what was measured of it; each task names its own
+        value | number | | of the metric; null where steered logits overflowed
+        """),
+    ),
+)
+KEYED_SCORES = replace(
+    SCORES,
+    name="keyed_scores",
+    rule="score_task",
+    path=f"{STUDY}/scores/jobs/{{job}}.{{task}}.{{part}}.parquet",
+    row="a metric of one item at one dose of one of a job's methods",
+    columns=(*SCORES.columns, *KEY),
+)
+FORKS = Table(
+    "forks",
+    rule="gather_rollouts",
+    path=f"{STUDY}/rollouts/{{method}}.forks.parquet",
+    row="a reading of a probe at a fork of a trajectory",
+    columns=(*KEYS, *FORK),
+)
+LIFETIME = columns("""
+    duration | integer | tokens | until death; of the living until the end of the text or the window
+    died | boolean | | whether it lost the ability to answer at some fork
+    ended | boolean | | whether the model ended its turn before the window
+    damage | text | | readout: the unsteered model could still answer there; text: it could not; null: alive, not asked
+""")
+LIFETIMES = Table(
+    "lifetimes",
+    rule="kaplan_meier",
+    path=f"{STUDY}/survival/{{method}}.lifetimes.parquet",
+    row="a trajectory",
+    columns=(*KEYS, *LIFETIME),
+)
+CURVE = Table(
+    "curve",
+    rule="kaplan_meier",
+    path=f"{STUDY}/survival/{{method}}.curve.parquet",
+    row="a method and dose at a fork",
+    columns=(
+        *COHORT,
+        *columns("""
+        t | integer | tokens | of the fork
+        at_risk | integer | trajectories | alive and observed just before
+        events | integer | trajectories | that died here
+        censored | integer | trajectories | that ended alive from here on and before the next fork
+        survival | number | share | Kaplan-Meier estimate
+        ci_low | number | share | lower confidence bound
+        ci_high | number | share | upper confidence bound
+        turnbull_low | number | share | the least that is compatible with deaths between the forks
+        turnbull_high | number | share | the most that is compatible with deaths between the forks
+        """),
+    ),
+)
+SUMMARIES = Table(
+    "summary",
+    rule="kaplan_meier",
+    path=f"{STUDY}/survival/{{method}}.summary.parquet",
+    row="a method and dose",
+    columns=SUMMARY,
+)
+RATIOS = columns("""
+    peak | number | ratio | largest KL since the fork before, over the p95 of the trajectory's own first tokens
+    level | number | ratio | median KL since the fork before, over the same p95
+""")
+PREFIXES = Table(
+    "prefixes",
+    rule="measure_prefixes",
+    path=f"{STUDY}/deaths/{{method}}.prefixes.parquet",
+    row="a trajectory up to a fork",
+    columns=(
+        *KEYS,
+        *columns("t | integer | tokens | of the fork"),
+        *TEXT_MEASURES,
+        *columns("kl | number | nats | the calibration's statistic of the KL up to the fork"),
+        *RATIOS,
+    ),
+)
+TEXTS_OF_METHOD = Table(
+    "texts_of_method",
+    rule="measure_prefixes",
+    path=f"{STUDY}/deaths/{{method}}.texts.parquet",
+    row="a trajectory, its whole text",
+    columns=(
+        *KEYS,
+        *columns("""
+        n_tokens | integer | tokens | generated
+        ended | boolean | | whether the model ended its turn before the window
+        """),
+        *TEXT_MEASURES,
+    ),
+)
+DEATH_HISTORIES = Table(
+    "death_histories",
+    rule="tabulate_deaths",
+    path="results/tables/deaths.parquet",
+    row="a trajectory, with the KL before its death",
+    columns=(
+        *KEYS,
+        *LIFETIME,
+        *RATIOS,
+        *columns("""
+        survivors | integer | trajectories | read alive at the same fork, with which the death is compared
+        scope | text | | whose these are, the nearest that are enough: of the dose, the method or the cell
+        p_peak | number | probability | of a peak this high among the survivors
+        p_level | number | probability | of a level this high among the survivors
+        kl | number | nats | the calibration's statistic of the KL up to the death, or to the last fork
+        history | text | | at once, spike, sustained, neither or unclear; null: alive
+        """),
+    ),
+)
+DOSE_SHARES = Table(
+    "dose_shares",
+    rule="tabulate_dose_response",
+    path="results/tables/dose_shares.parquet",
+    row="a method and dose",
+    columns=SHARES,
+)
+THRESHOLD_SHARES = Table(
+    "threshold_shares",
+    rule="tabulate_threshold_sweep",
+    path="results/tables/threshold_shares.parquet",
+    row="a method and dose at a threshold of death",
+    columns=(*SWEEP, *SHARES),
+)
+PASSED = (
+    PAIRS,
+    TRAINING,
+    SEARCH,
+    AUDIT_TOKENS,
+    CALIBRATION,
+    AUDIT_FORKS,
+    TOKENS,
+    KEYED_TRAJECTORIES,
+    TRAJECTORIES,
+    FORKS,
+    KEYED_SCORES,
+    SCORES,
+    LIFETIMES,
+    CURVE,
+    SUMMARIES,
+    PREFIXES,
+    TEXTS_OF_METHOD,
+    DEATH_HISTORIES,
+    DOSE_SHARES,
+    THRESHOLD_SHARES,
+)

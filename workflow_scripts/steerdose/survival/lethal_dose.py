@@ -1,0 +1,94 @@
+"""The lethal dose: where the share dead crosses one half, and how sure that is, from resampled prompts."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.optimize import isotonic_regression
+
+from steerdose.errors import SteerdoseError
+from steerdose.seeds import seed_from
+from steerdose.survival.lifetimes import DECIMALS
+
+LETHAL = 0.5  # the share dead at the LD50
+RESAMPLES = 1000
+
+
+def crossing(x: np.ndarray, fitted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the bracket's lower end, the crossing of `LETHAL` and the bracket's upper end, (curves,) each.
+
+    x: (doses,), rising. fitted: (curves, doses), never falling. Beyond the ends of x: -inf and inf.
+    """
+    last = x.size - 1
+    below, above = (fitted < LETHAL).sum(axis=1), (fitted <= LETHAL).sum(axis=1)  # doses under, and up to, one half
+    padded = np.r_[-np.inf, x, np.inf]
+    low, high = padded[below], padded[above + 1]
+    left, right = np.clip(below - 1, 0, last), np.clip(above, 0, last)
+    rows = np.arange(len(fitted))
+    rise = fitted[rows, right] - fitted[rows, left]
+    way = (LETHAL - fitted[rows, left]) / np.where(rise > 0, rise, 1)
+    found = np.where(np.isinf(low), low, np.where(np.isinf(high), high, x[left] + way * (x[right] - x[left])))
+    flat = (x[np.clip(below, 0, last)] + x[np.clip(above - 1, 0, last)]) / 2
+    return low, np.where(above > below, flat, found), high
+
+
+def dose_of(log_dose: float) -> float | None:
+    """Return the dose; None for one outside those tried, whose logarithm is infinite."""
+    return float(np.exp(log_dose)) if np.isfinite(log_dose) else None
+
+
+def lethal_interval(lives: pl.DataFrame, row: dict[str, Any], confidence: float) -> tuple[float | None, float | None]:
+    """Return the interval of a row of `lethal_doses`, see `dose_response`; lives: lifetimes of its method and sign."""
+    if row["n_prompts"] < enough_prompts(confidence):
+        return None, None
+    dose, duration, died = _grid(lives)
+    weights = resampled_prompts(duration.shape[1])
+    dead = np.stack([resampled_shares(*each, weights) for each in zip(duration, died, strict=True)], axis=1)
+    distinct, which = np.unique(dead, axis=0, return_inverse=True)
+    fitted = np.stack([isotonic_regression(each).x for each in distinct]).round(DECIMALS)
+    found = np.sort(crossing(np.log(dose), fitted)[1][which])
+    tail = (1 - confidence) / 2 * (RESAMPLES - 1)
+    low, high = found[int(np.floor(tail))], found[int(np.ceil(RESAMPLES - 1 - tail))]
+    return (
+        dose_of(min(low, -np.inf if row["bracket_low"] is None else np.log(row["bracket_low"]))),
+        dose_of(max(high, np.inf if row["bracket_high"] is None else np.log(row["bracket_high"]))),
+    )
+
+
+def enough_prompts(confidence: float) -> int:
+    """Return the fewest prompts of which none dead excludes one half from the exact (Clopper-Pearson) interval."""
+    return int(np.floor(np.log((1 - confidence) / 2) / np.log(LETHAL))) + 1
+
+
+def resampled_prompts(n: int) -> np.ndarray:
+    """Return how often each of n prompts is drawn in each resample, (`RESAMPLES`, n)."""
+    generator = np.random.default_rng(seed_from("dose_response", n))
+    return generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
+
+
+def resampled_shares(duration: np.ndarray, died: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return 1 - S(window) of resampled cohorts, (resamples,), with S the Kaplan-Meier product over times of death.
+
+    duration, died: (prompts,), of one dose. weights: (resamples, prompts), how often each prompt was drawn.
+    """
+    times = np.unique(duration[died])
+    at_risk = weights @ (duration[:, None] >= times)
+    deaths = weights @ (died[:, None] & (duration[:, None] == times))
+    return (1 - np.prod(1 - deaths / np.maximum(at_risk, 1), axis=1)).round(DECIMALS)
+
+
+def _grid(lives: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return doses (doses,), duration and died (doses, prompts) of one sign of one method, prompts in sorted order."""
+    ordered = lives.with_columns(dose=pl.col("alpha").abs()).sort("dose", "prompt_id")
+    doses = ordered.partition_by("dose", maintain_order=True)
+    if any(each["prompt_id"].to_list() != doses[0]["prompt_id"].to_list() for each in doses):
+        raise SteerdoseError(
+            f"lifetimes: expected the same prompts at every dose of method {lives['method'][0]}, found "
+            f"{sorted({each.height for each in doses})} trajectories a dose; rerun its rollout"
+        )
+    shape = (len(doses), -1)
+    return (
+        ordered["dose"].unique(maintain_order=True).to_numpy(),
+        ordered["duration"].to_numpy().reshape(shape),
+        ordered["died"].to_numpy().reshape(shape),
+    )
