@@ -8,6 +8,7 @@ rule audit_probe:
     output:
         summary="results/{model}/probe/{probes}.json",
         forks="results/{model}/probe/{probes}.forks.parquet",
+        texts="results/{model}/probe/{probes}.texts.json",
     log:
         "results/logs/audit_probe/{model}.{probes}.log",
     benchmark:
