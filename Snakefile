@@ -16,19 +16,20 @@ include: "rules/models.smk"
 include: "rules/pairs.smk"
 include: "rules/steering.smk"
 include: "rules/dose.smk"
-include: "rules/prompts.smk"
+include: "rules/rollouts.smk"
+include: "rules/scores.smk"
 include: "rules/survival.smk"
-include: "rules/probes.smk"
-include: "rules/dose_response.smk"
-include: "rules/reading.smk"
-include: "rules/figures.smk"
 include: "rules/tables.smk"
-include: "rules/aggregation.smk"
-include: "rules/deaths.smk"
+include: "rules/figures.smk"
+include: "rules/pages.smk"
 include: "rules/export.smk"
 
 
 rule all:
     default_target: True
     input:
-        study_results(),
+        targets(),
+        "results/provenance.html",
+
+
+check_targets()

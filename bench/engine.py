@@ -14,13 +14,15 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "tests")]
 
 import torch  # noqa: E402
-from reference.rollout import roll_out_one, steered_copy  # noqa: E402
+from reference.rollout import generate_one, steered_copy  # noqa: E402
 from steerdose.engine.fork_grid import fork_times  # noqa: E402
-from steerdose.engine.generate import Request, Rollout, roll_out  # noqa: E402
+from steerdose.engine.generate import generate  # noqa: E402
 from steerdose.engine.probe import READINGS, ForkPlan, build_probe  # noqa: E402
-from steerdose.model import chat  # noqa: E402
-from steerdose.model.loading import LoadedModel, find_blocks, load_model  # noqa: E402
+from steerdose.engine.requests import Request, Trajectory, ask  # noqa: E402
+from steerdose.model.architecture import find_blocks  # noqa: E402
+from steerdose.model.loading import LoadedModel, load_model  # noqa: E402
 from steerdose.steering.edits import Add  # noqa: E402
+from steerdose.steering.intervention import Intervention  # noqa: E402
 from steerdose.steering.steering import Steering  # noqa: E402
 from steerdose.study.texts import load_questions  # noqa: E402
 
@@ -43,10 +45,10 @@ def report(name: str, tokens: int, seconds: float, against: float | None = None,
     return rate
 
 
-def make_requests(loaded: LoadedModel, n_prompts: int, alphas: Sequence[float]) -> list[Request]:
+def make_requests(loaded: LoadedModel, steering: Steering, n_prompts: int, alphas: Sequence[float]) -> list[Request]:
+    doses = [Intervention(steering, DOSE * alpha, alpha=alpha) for alpha in alphas]
     questions = load_questions(ROOT / "data/questions.jsonl")[:n_prompts]
-    prompts = [(q.id, tuple(chat.prompt_ids(loaded.tokenizer, chat.conversation(q.question)))) for q in questions]
-    return [Request(name, ids, DOSE * alpha) for name, ids in prompts for alpha in alphas]
+    return [ask(loaded.tokenizer, q.id, q.question, dose) for q in questions for dose in doses]
 
 
 def bare_decode(model: Any, rows: int, prompt: int, window: int) -> None:
@@ -74,22 +76,25 @@ def main() -> None:
         )
     }
     alphas = [4 * (i + 1) / given.alphas for i in range(given.alphas)]
-    requests = make_requests(loaded, given.prompts, alphas)
+    requests = make_requests(loaded, steering, given.prompts, alphas)
 
     def engine(
         using: LoadedModel, wanted: Sequence[Request], window: int, times: Sequence[int], readings: int = 2
-    ) -> list[Rollout]:
+    ) -> list[Trajectory]:
         plan = ForkPlan(probes, times, READINGS[:readings])
-        return roll_out(using.model, steering, wanted, window=window, end_ids=NEVER, batch_size=96, plan=plan)
+        return generate(using, wanted, window=window, end_ids=NEVER, batch_size=96, plan=plan)
 
     print(f"{given.alphas} alphas x {given.prompts} prompts x {given.window} tokens x {given.forks} forks, "
           f"{torch.get_num_threads()} threads\n")  # fmt: skip
     times = fork_times(given.window, count=given.forks)
     chosen = requests[:: max(1, len(requests) // given.reference_trajectories)][: given.reference_trajectories]
-    steered = {request.coefficient: steered_copy(plain.model, steering, request.coefficient) for request in chosen}
+    coefficients = {request.intervention.coefficient for request in chosen}
+    steered = {c: steered_copy(plain.model, steering, c) for c in coefficients}
     seconds, expected = timed(
         lambda: [
-            roll_out_one(plain.model, steered[r.coefficient], list(r.ids), given.window, NEVER, probes, times)
+            generate_one(
+                plain.model, steered[r.intervention.coefficient], list(r.ids), given.window, NEVER, probes, times
+            )
             for r in chosen
         ]
     )
@@ -99,8 +104,8 @@ def main() -> None:
     report("the engine", total, seconds, script, "the script")
     gaps = [
         abs(a - b)
-        for request, (rollout, _) in zip(chosen, expected, strict=True)
-        for a, b in zip(found[requests.index(request)].kl, rollout.kl, strict=True)
+        for request, (path, _) in zip(chosen, expected, strict=True)
+        for a, b in zip(found[requests.index(request)].kl, path.kl, strict=True)
     ]
     print(f"{'  largest difference of KL between the two, nats':<52}{max(gaps):>12.1e}")
 

@@ -1,114 +1,78 @@
-"""Is the probe valid, which coefficient is dose 1, and what happens at multiples of it."""
-
-
-# Both rules of the probes come before everything expensive: a probe that the unsteered model fails, or a threshold that
-# it does not reach, stops the workflow at once.
-rule audit_probe:
-    input:
-        model=MODEL,
-        questions=config["data"]["questions"],
-    output:
-        summary="results/{model}/probe/audit.json",
-        forks="results/{model}/probe/audit.forks.parquet",
-    log:
-        "results/logs/audit_probe/{model}.log",
-    benchmark:
-        "results/benchmarks/audit_probe/{model}.tsv"
-    priority: 100
-    conda:
-        ENV
-    threads: workflow.cores
-    resources:
-        **GPU,
-    params:
-        settings=lambda w: trajectory_settings(
-            w.model,
-            probes=config["probes"],
-            readings=["steered"],
-            rolled_out=config["rollout"]["probes"],
-            minimum_base_pmass=config["survival"]["minimum_base_pmass"],
-        ),
-        code=code("audit_probe"),
-    message:
-        "Audit the probes on the unsteered {wildcards.model}"
-    script:
-        "../workflow_scripts/audit_probe.py"
-
-
-rule set_threshold:
-    input:
-        "results/{model}/probe/audit.json",
-    output:
-        "results/{model}/probe/threshold.json",
-    log:
-        "results/logs/set_threshold/{model}.log",
-    priority: 100
-    conda:
-        ENV
-    params:
-        settings=settings(probes=config["rollout"]["probes"], **config["survival"]["threshold"]),
-        code=code("set_threshold"),
-    message:
-        "Set the threshold of death for {wildcards.model}"
-    script:
-        "../workflow_scripts/set_threshold.py"
+"""Which coefficient is dose 1, and what is it on prompts that did not set it."""
 
 
 rule calibrate_alpha:
     input:
         model=MODEL,
-        steering=f"{CELL}/steering/{{method}}.safetensors",
-        prompts=config["data"]["prompts"],
-        reference=target_reference,
+        steering=plan.steering,
+        prompts=study.data.prompts,
+        system_prompts=plan.system_prompts,
+        references=plan.references,
     output:
-        table=f"{CELL}/calibration/{{method}}.parquet",
-        summary=f"{CELL}/calibration/{{method}}.json",
+        table=f"{CELL}/calibration/jobs/{{job}}.search.parquet",
+        summary=f"{CELL}/calibration/jobs/{{job}}.search.json",
     log:
-        "results/logs/calibrate_alpha/{model}.{behavior}.seed{seed}.{method}.log",
+        "results/logs/calibrate_alpha/{model}.{behavior}.seed{seed}.{job}.log",
     benchmark:
-        "results/benchmarks/calibrate_alpha/{model}.{behavior}.seed{seed}.{method}.tsv"
-    wildcard_constraints:
-        method=one_of(steered_methods()),
+        "results/benchmarks/calibrate_alpha/{model}.{behavior}.seed{seed}.{job}.tsv"
     conda:
         ENV
-    threads: workflow.cores
+    threads: THREADS
     resources:
-        **GPU,
+        **MODEL_JOB,
     params:
-        settings=lambda w: model_settings(w.model, **calibration_settings(w.method)),
+        settings=slices.calibrate_alpha,
+        data=lambda w: content([study.data.prompts, *plan.system_prompts(w)]),
         code=code("calibrate_alpha"),
     message:
-        "Calibrate {wildcards.method}"
+        "Calibrate {wildcards.job}"
     script:
         "../workflow_scripts/calibrate_alpha.py"
 
 
-rule rollout_trajectories:
+rule audit_dose:
     input:
         model=MODEL,
-        steering=f"{CELL}/steering/{{method}}.safetensors",
-        calibration=f"{CELL}/calibration/{{method}}.json",
-        audit=ancient("results/{model}/probe/audit.json"),  # a pass before the long rollouts; its numbers are not read
-        questions=config["data"]["questions"],
+        steering=plan.steering,
+        search=plan.search,
+        prompts=study.data.prompts,
+        system_prompts=plan.system_prompts,
     output:
-        tokens=f"{CELL}/rollouts/{{method}}.tokens.parquet",
-        trajectories=f"{CELL}/rollouts/{{method}}.trajectories.parquet",
-        forks=f"{CELL}/rollouts/{{method}}.forks.parquet",
+        tokens=f"{CELL}/calibration/jobs/{{job}}.audit{{part}}.parquet",
     log:
-        "results/logs/rollout_trajectories/{model}.{behavior}.seed{seed}.{method}.log",
+        "results/logs/audit_dose/{model}.{behavior}.seed{seed}.{job}.{part}.log",
     benchmark:
-        "results/benchmarks/rollout_trajectories/{model}.{behavior}.seed{seed}.{method}.tsv"
-    wildcard_constraints:
-        method=one_of(steered_methods()),
+        "results/benchmarks/audit_dose/{model}.{behavior}.seed{seed}.{job}.{part}.tsv"
     conda:
         ENV
-    threads: workflow.cores
+    threads: THREADS
     resources:
-        **GPU,
+        **MODEL_JOB,
     params:
-        settings=lambda w: rollout_settings(w.model, alphas=config["rollout"]["alphas"]),
-        code=code("rollout_trajectories"),
+        settings=slices.audit_dose,
+        data=lambda w: content([study.data.prompts, *plan.system_prompts(w)]),
+        code=code("audit_dose"),
     message:
-        "Roll {wildcards.method} out at {config[rollout][alphas]}"
+        "Audit the dose of {wildcards.job}"
     script:
-        "../workflow_scripts/rollout_trajectories.py"
+        "../workflow_scripts/audit_dose.py"
+
+
+rule gather_calibration:
+    input:
+        search=plan.search,
+        audits=plan.audits,
+    output:
+        table=f"{CELL}/calibration/{{method}}.parquet",
+        summary=f"{CELL}/calibration/{{method}}.json",
+    log:
+        "results/logs/gather_calibration/{model}.{behavior}.seed{seed}.{method}.log",
+    conda:
+        ENV
+    params:
+        settings=slices.gather_calibration,
+        code=code("gather_calibration"),
+    message:
+        "Gather the calibration of {wildcards.method}"
+    script:
+        "../workflow_scripts/gather_calibration.py"

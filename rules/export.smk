@@ -3,7 +3,7 @@
 EXPORT = "results/export/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}"
 EXPORTED = {
     "model": MODEL,
-    "steering": f"{CELL}/steering/{{method}}.safetensors",
+    "steering": plan.steering,
     "calibration": f"{CELL}/calibration/{{method}}.json",
 }
 
@@ -12,14 +12,15 @@ rule export_peft:
     input:
         **EXPORTED,
     output:
-        directory(f"{EXPORT}/peft"),
+        folder=directory(f"{EXPORT}/peft"),
     log:
         "results/logs/export_peft/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.log",
+    wildcard_constraints:
+        method=plan.one_of(plan.with_dose),
     conda:
         ENV
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **BUSY_JOB,
     params:
         code=code("export_peft"),
     message:
@@ -32,14 +33,15 @@ rule export_model:
     input:
         **EXPORTED,
     output:
-        directory(f"{EXPORT}/model"),
+        folder=directory(f"{EXPORT}/model"),
     log:
         "results/logs/export_model/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.log",
+    wildcard_constraints:
+        method=plan.one_of(plan.with_dose),
     conda:
         ENV
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **BUSY_JOB,
     params:
         code=code("export_model"),
     message:
@@ -52,14 +54,15 @@ rule export_control_vector:
     input:
         **EXPORTED,
     output:
-        f"{EXPORT}/control_vector.gguf",
+        vector=f"{EXPORT}/control_vector.gguf",
     log:
         "results/logs/export_control_vector/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.log",
+    wildcard_constraints:
+        method=plan.one_of(plan.with_dose),
     conda:
         ENV
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **BUSY_JOB,
     params:
         code=code("export_control_vector"),
     message:
@@ -74,16 +77,17 @@ rule write_card:
         summary=f"{CELL}/survival/{{method}}.summary.parquet",
         curve=f"{CELL}/survival/{{method}}.curve.parquet",
     output:
-        f"{EXPORT}/card.md",
+        card=f"{EXPORT}/card.md",
     log:
         "results/logs/write_card/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.log",
+    wildcard_constraints:
+        method=plan.one_of(plan.with_dose),
     conda:
         ENV
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **BUSY_JOB,
     params:
-        settings=settings(confidence=config["survival"]["confidence"]),
+        settings=slices.write_card,
         code=code("write_card"),
     message:
         "Write the card of {wildcards.method} at alpha {wildcards.alpha}"

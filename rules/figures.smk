@@ -1,9 +1,9 @@
-"""Pictures across methods, from tables alone."""
+"""Pictures across methods, from tables alone. Every one is part of `rule all`."""
 
 
 rule plot_survival:
     input:
-        curves=study_methods(f"{CELL}/survival/{{method}}.curve.parquet"),
+        curves=plan.each(f"{CELL}/survival/{{method}}.curve.parquet"),
     output:
         png=report(
             "results/figs/survival.png",
@@ -17,6 +17,7 @@ rule plot_survival:
     conda:
         ENV
     params:
+        settings=slices.panels,
         code=code("plot_survival"),
     message:
         "Draw survival"
@@ -26,13 +27,13 @@ rule plot_survival:
 
 rule plot_survival_by_dose:
     input:
-        curves=study_methods(f"{CELL}/survival/{{method}}.curve.parquet"),
+        curves=plan.each(f"{CELL}/survival/{{method}}.curve.parquet"),
     output:
         png=report(
             "results/figs/survival_by_dose.png",
             caption="../report/survival_by_dose.rst",
             category="Survival",
-            labels={"figure": "survival_by_dose"},
+            labels={"figure": "survival by dose"},
         ),
         svg="results/figs/survival_by_dose.svg",
     log:
@@ -40,6 +41,7 @@ rule plot_survival_by_dose:
     conda:
         ENV
     params:
+        settings=slices.panels,
         code=code("plot_survival_by_dose"),
     message:
         "Draw survival of the methods at each dose"
@@ -47,11 +49,88 @@ rule plot_survival_by_dose:
         "../workflow_scripts/plot_survival_by_dose.py"
 
 
+rule plot_dose_response:
+    input:
+        shares="results/tables/dose_shares.parquet",
+        table="results/tables/dose_response.parquet",
+        calibrations=plan.each(f"{CELL}/calibration/{{method}}.parquet"),
+    output:
+        png=report(
+            "results/figs/dose_response.png",
+            caption="../report/dose_response.rst",
+            category="Dose",
+            labels={"figure": "dose response"},
+        ),
+        svg="results/figs/dose_response.svg",
+    log:
+        "results/logs/plot_dose_response.log",
+    conda:
+        ENV
+    params:
+        settings=slices.plot_calibration,
+        code=code("plot_dose_response"),
+    message:
+        "Draw the share dead against the dose"
+    script:
+        "../workflow_scripts/plot_dose_response.py"
+
+
+rule plot_lethal_dose:
+    input:
+        shares="results/tables/dose_shares.parquet",
+        table="results/tables/dose_response.parquet",
+        calibrations=plan.each(f"{CELL}/calibration/{{method}}.parquet"),
+    output:
+        png=report(
+            "results/figs/lethal_dose.png",
+            caption="../report/lethal_dose.rst",
+            category="Dose",
+            labels={"figure": "lethal dose"},
+        ),
+        svg="results/figs/lethal_dose.svg",
+    log:
+        "results/logs/plot_lethal_dose.log",
+    conda:
+        ENV
+    params:
+        settings=slices.plot_calibration,
+        code=code("plot_lethal_dose"),
+    message:
+        "Draw lethal and safe doses side by side"
+    script:
+        "../workflow_scripts/plot_lethal_dose.py"
+
+
+rule plot_threshold_sweep:
+    input:
+        shares="results/tables/threshold_shares.parquet",
+        table="results/tables/threshold_sweep.parquet",
+    output:
+        png=report(
+            "results/figs/threshold_sweep.png",
+            caption="../report/threshold_sweep.rst",
+            category="Instrument",
+            labels={"figure": "threshold sweep"},
+        ),
+        svg="results/figs/threshold_sweep.svg",
+    log:
+        "results/logs/plot_threshold_sweep.log",
+    conda:
+        ENV
+    params:
+        settings=slices.panels,
+        code=code("plot_threshold_sweep"),
+    message:
+        "Draw who is dead by dose and threshold"
+    script:
+        "../workflow_scripts/plot_threshold_sweep.py"
+
+
 rule plot_spaghetti:
     input:
-        tokens=study_methods(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
-        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
-        calibrations=study_methods(f"{CELL}/calibration/{{method}}.parquet"),
+        tokens=plan.each(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
+        lifetimes=plan.each(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+        calibrations=plan.each(f"{CELL}/calibration/{{method}}.parquet"),
     output:
         png=report(
             "results/figs/spaghetti.png",
@@ -65,7 +144,7 @@ rule plot_spaghetti:
     conda:
         ENV
     params:
-        settings=settings(**config["figures"]),
+        settings=slices.plot_spaghetti,
         code=code("plot_spaghetti"),
     message:
         "Draw the KL of every trajectory"
@@ -75,14 +154,14 @@ rule plot_spaghetti:
 
 rule plot_spaghetti_normalised:
     input:
-        tokens=study_methods(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
-        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+        tokens=plan.each(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
+        lifetimes=plan.each(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
     output:
         png=report(
             "results/figs/spaghetti_normalised.png",
             caption="../report/spaghetti_normalised.rst",
             category="Deaths",
-            labels={"figure": "spaghetti_normalised"},
+            labels={"figure": "spaghetti normalised"},
         ),
         svg="results/figs/spaghetti_normalised.svg",
     log:
@@ -90,7 +169,7 @@ rule plot_spaghetti_normalised:
     conda:
         ENV
     params:
-        settings=settings(**config["figures"], head=config["deaths"]["head"]),
+        settings=slices.plot_spaghetti_normalised,
         code=code("plot_spaghetti_normalised"),
     message:
         "Draw the KL of every trajectory over its own beginning"
@@ -100,14 +179,11 @@ rule plot_spaghetti_normalised:
 
 rule plot_kl_fan:
     input:
-        tokens=study_methods(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
-        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+        tokens=plan.each(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
+        lifetimes=plan.each(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
     output:
         png=report(
-            "results/figs/kl_fan.png",
-            caption="../report/kl_fan.rst",
-            category="Deaths",
-            labels={"figure": "kl_fan"},
+            "results/figs/kl_fan.png", caption="../report/kl_fan.rst", category="Deaths", labels={"figure": "kl fan"}
         ),
         svg="results/figs/kl_fan.svg",
     log:
@@ -115,7 +191,7 @@ rule plot_kl_fan:
     conda:
         ENV
     params:
-        settings=settings(window=config["rollout"]["window"], fewest=config["figures"]["fewest"]),
+        settings=slices.plot_kl_fan,
         code=code("plot_kl_fan"),
     message:
         "Draw quantiles of KL along the rollout"
@@ -125,10 +201,10 @@ rule plot_kl_fan:
 
 rule plot_aggregate:
     input:
-        tokens=study_methods(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
-        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
-        forks=study_methods(f"{CELL}/rollouts/{{method}}.forks.parquet"),
-        thresholds=expand("results/{model}/probe/threshold.json", model=STUDY["models"]),
+        tokens=plan.each(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
+        lifetimes=plan.each(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+        forks=plan.each(f"{CELL}/rollouts/{{method}}.forks.parquet"),
+        thresholds=plan.each_model("results/{model}/probe/threshold.json"),
     output:
         png=report(
             "results/figs/aggregate.png",
@@ -142,13 +218,7 @@ rule plot_aggregate:
     conda:
         ENV
     params:
-        settings=settings(
-            models=STUDY["models"],
-            probe=config["rollout"]["probes"][0],
-            window=config["rollout"]["window"],
-            forks=config["rollout"]["forks"],
-            fewest=config["figures"]["fewest"],
-        ),
+        settings=slices.plot_aggregate,
         code=code("plot_aggregate"),
     message:
         "Draw KL above the probe"
@@ -156,9 +226,59 @@ rule plot_aggregate:
         "../workflow_scripts/plot_aggregate.py"
 
 
+rule plot_death_anatomy:
+    input:
+        deaths="results/tables/deaths.parquet",
+    output:
+        png=report(
+            "results/figs/death_anatomy.png",
+            caption="../report/death_anatomy.rst",
+            category="Deaths",
+            labels={"figure": "death anatomy"},
+        ),
+        svg="results/figs/death_anatomy.svg",
+    log:
+        "results/logs/plot_death_anatomy.log",
+    conda:
+        ENV
+    params:
+        settings=slices.panels,
+        code=code("plot_death_anatomy"),
+    message:
+        "Draw how trajectories died"
+    script:
+        "../workflow_scripts/plot_death_anatomy.py"
+
+
+rule plot_probes:
+    input:
+        forks=plan.each_model("results/{model}/probe/rolled_out.forks.parquet"),
+        others=plan.each_model("results/{model}/probe/others.forks.parquet"),
+        table="results/tables/probes.parquet",
+    output:
+        png=report(
+            "results/figs/probes.png",
+            caption="../report/probes.rst",
+            category="Instrument",
+            labels={"figure": "probes"},
+        ),
+        svg="results/figs/probes.svg",
+    log:
+        "results/logs/plot_probes.log",
+    conda:
+        ENV
+    params:
+        settings=slices.plot_probes,
+        code=code("plot_probes"),
+    message:
+        "Draw the probes on the unsteered model"
+    script:
+        "../workflow_scripts/plot_probes.py"
+
+
 rule plot_calibration:
     input:
-        tables=study_methods(f"{CELL}/calibration/{{method}}.parquet"),
+        tables=plan.each(f"{CELL}/calibration/{{method}}.parquet"),
     output:
         png=report(
             "results/figs/calibration.png",
@@ -172,10 +292,7 @@ rule plot_calibration:
     conda:
         ENV
     params:
-        settings=settings(
-            tolerance=config["calibration"]["tolerance"],
-            statistic=config["calibration"]["statistic"],
-        ),
+        settings=slices.plot_calibration,
         code=code("plot_calibration"),
     message:
         "Draw the calibration paths"
@@ -183,24 +300,49 @@ rule plot_calibration:
         "../workflow_scripts/plot_calibration.py"
 
 
-rule plot_training:
+rule plot_aggregation:
     input:
-        losses=trained_losses(),
+        table="results/tables/aggregation.parquet",
     output:
         png=report(
-            "results/figs/training.png",
-            caption="../report/training.rst",
-            category="Dose",
-            labels={"figure": "training"},
+            "results/figs/aggregation.png",
+            caption="../report/aggregation.rst",
+            category="Instrument",
+            labels={"figure": "aggregation"},
         ),
-        svg="results/figs/training.svg",
+        svg="results/figs/aggregation.svg",
     log:
-        "results/logs/plot_training.log",
+        "results/logs/plot_aggregation.log",
     conda:
         ENV
     params:
-        code=code("plot_training"),
+        code=code("plot_aggregation"),
     message:
-        "Draw the training losses"
+        "Draw what each statistic of KL sees"
     script:
-        "../workflow_scripts/plot_training.py"
+        "../workflow_scripts/plot_aggregation.py"
+
+
+if plan.losses():
+
+    rule plot_training:
+        input:
+            losses=plan.losses(),
+        output:
+            png=report(
+                "results/figs/training.png",
+                caption="../report/training.rst",
+                category="Dose",
+                labels={"figure": "training"},
+            ),
+            svg="results/figs/training.svg",
+        log:
+            "results/logs/plot_training.log",
+        conda:
+            ENV
+        params:
+            code=code("plot_training"),
+        message:
+            "Draw the training losses"
+        script:
+            "../workflow_scripts/plot_training.py"

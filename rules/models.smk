@@ -3,21 +3,21 @@
 
 rule resolve_model:
     input:
-        local_source,
+        plan.model_files,
     output:
-        directory(MODEL),
+        directory=directory(MODEL),
     log:
         "results/logs/resolve_model/{model}.log",
     benchmark:
         "results/benchmarks/resolve_model/{model}.tsv"
     conda:
         ENV
-    threads: workflow.cores
+    threads: THREADS
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **BUSY_JOB,
     params:
-        settings=lambda w: settings(**{k: v for k, v in config["models"][w.model].items() if k != "dtype"}),
+        settings=slices.resolve_model,
+        data=lambda w: state(plan.model_files(w)),
         code=code("resolve_model"),
     message:
         "Resolve model {wildcards.model}"

@@ -4,21 +4,22 @@
 rule generate_pairs:
     input:
         model=MODEL,
-        prompts=config["data"]["prompts"],
-        personas=config["data"]["personas"],
+        prompts=study.data.prompts,
+        personas=study.data.personas,
     output:
-        f"{CELL}/pairs.parquet",
+        pairs=f"{CELL}/pairs.parquet",
     log:
         "results/logs/generate_pairs/{model}.{behavior}.seed{seed}.log",
     benchmark:
         "results/benchmarks/generate_pairs/{model}.{behavior}.seed{seed}.tsv"
     conda:
         ENV
-    threads: workflow.cores
+    threads: THREADS
     resources:
-        **GPU,
+        **MODEL_JOB,
     params:
-        settings=lambda w: model_settings(w.model, **config["pairs"]),
+        settings=slices.generate_pairs,
+        data=content([study.data.prompts, study.data.personas]),
         code=code("generate_pairs"),
     message:
         "Sample pairs for {wildcards.behavior}"

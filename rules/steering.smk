@@ -1,4 +1,4 @@
-"""Every way to a steering vector: adapters subtracted, edits fitted to activations, random controls, imports."""
+"""Every way to a steering vector: adapters subtracted, edits fitted to activations, controls, imports, parts."""
 
 
 rule train_adapter:
@@ -6,24 +6,24 @@ rule train_adapter:
         model=MODEL,
         pairs=f"{CELL}/pairs.parquet",
     output:
-        adapter=directory(f"{CELL}/adapters/{{method}}.{{sign}}"),
-        losses=f"{CELL}/adapters/{{method}}.{{sign}}.training.parquet",
+        adapter=directory(f"{CELL}/adapters/{{entry}}.{{sign}}"),
+        losses=f"{CELL}/adapters/{{entry}}.{{sign}}.training.parquet",
     log:
-        "results/logs/train_adapter/{model}.{behavior}.seed{seed}.{method}.{sign}.log",
+        "results/logs/train_adapter/{model}.{behavior}.seed{seed}.{entry}.{sign}.log",
     benchmark:
-        "results/benchmarks/train_adapter/{model}.{behavior}.seed{seed}.{method}.{sign}.tsv"
+        "results/benchmarks/train_adapter/{model}.{behavior}.seed{seed}.{entry}.{sign}.tsv"
     wildcard_constraints:
-        method=one_of(methods_of("adapter")),
+        entry=plan.one_of(plan.made_by("merge_diff")),
     conda:
         ENV
-    threads: workflow.cores
+    threads: THREADS
     resources:
-        **GPU,
+        **MODEL_JOB,
     params:
-        settings=lambda w: model_settings(w.model, method=training_settings(w.method)),
+        settings=slices.train_adapter,
         code=code("train_adapter"),
     message:
-        "Train {wildcards.method}, {wildcards.sign} sign"
+        "Train {wildcards.entry}, {wildcards.sign} sign"
     script:
         "../workflow_scripts/train_adapter.py"
 
@@ -31,105 +31,151 @@ rule train_adapter:
 rule merge_diff:
     input:
         model=MODEL,
-        positive=f"{CELL}/adapters/{{method}}.positive",
-        negative=f"{CELL}/adapters/{{method}}.negative",
+        positive=f"{CELL}/adapters/{{entry}}.positive",
+        negative=f"{CELL}/adapters/{{entry}}.negative",
     output:
-        steering=f"{CELL}/steering/{{method}}.safetensors",
-        geometry=f"{CELL}/steering/{{method}}.geometry.json",
+        steering=f"{CELL}/steering/{{entry}}.safetensors",
+        geometry=f"{CELL}/steering/{{entry}}.geometry.json",
     log:
-        "results/logs/merge_diff/{model}.{behavior}.seed{seed}.{method}.log",
+        "results/logs/merge_diff/{model}.{behavior}.seed{seed}.{entry}.log",
     benchmark:
-        "results/benchmarks/merge_diff/{model}.{behavior}.seed{seed}.{method}.tsv"
+        "results/benchmarks/merge_diff/{model}.{behavior}.seed{seed}.{entry}.tsv"
     wildcard_constraints:
-        method=one_of(methods_of("adapter")),
+        entry=plan.one_of(plan.made_by("merge_diff")),
     conda:
         ENV
-    threads: workflow.cores
+    threads: THREADS
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **BUSY_JOB,
     params:
-        settings=lambda w: settings(method=steering_settings(w.method)),
+        settings=slices.merge_diff,
         code=code("merge_diff"),
     message:
-        "Subtract the adapters of {wildcards.method}"
+        "Subtract the adapters of {wildcards.entry}"
     script:
         "../workflow_scripts/merge_diff.py"
+
+
+rule capture_activations:
+    input:
+        model=MODEL,
+        pairs=f"{CELL}/pairs.parquet",
+    output:
+        activations=f"{CELL}/captures/{{submodule}}.safetensors",
+    log:
+        "results/logs/capture_activations/{model}.{behavior}.seed{seed}.{submodule}.log",
+    benchmark:
+        "results/benchmarks/capture_activations/{model}.{behavior}.seed{seed}.{submodule}.tsv"
+    conda:
+        ENV
+    threads: THREADS
+    resources:
+        **MODEL_JOB,
+    params:
+        settings=slices.capture_activations,
+        code=code("capture_activations"),
+    message:
+        "Read activations of {wildcards.submodule}"
+    script:
+        "../workflow_scripts/capture_activations.py"
 
 
 rule fit_repe:
     input:
         model=MODEL,
-        pairs=f"{CELL}/pairs.parquet",
+        activations=plan.captured,
     output:
-        steering=f"{CELL}/steering/{{method}}.safetensors",
-        geometry=f"{CELL}/steering/{{method}}.geometry.json",
+        steering=f"{CELL}/steering/{{entry}}.safetensors",
+        geometry=f"{CELL}/steering/{{entry}}.geometry.json",
     log:
-        "results/logs/fit_repe/{model}.{behavior}.seed{seed}.{method}.log",
+        "results/logs/fit_repe/{model}.{behavior}.seed{seed}.{entry}.log",
     benchmark:
-        "results/benchmarks/fit_repe/{model}.{behavior}.seed{seed}.{method}.tsv"
+        "results/benchmarks/fit_repe/{model}.{behavior}.seed{seed}.{entry}.tsv"
     wildcard_constraints:
-        method=one_of(methods_of("activation")),
+        entry=plan.one_of(plan.made_by("fit_repe")),
     conda:
         ENV
-    threads: workflow.cores
+    threads: THREADS
     resources:
-        **GPU,
+        **BUSY_JOB,
     params:
-        settings=lambda w: model_settings(w.model, method=steering_settings(w.method), **config["repe"]),
+        settings=slices.fit_repe,
         code=code("fit_repe"),
     message:
-        "Fit {wildcards.method}"
+        "Fit {wildcards.entry}"
     script:
         "../workflow_scripts/fit_repe.py"
 
 
 rule draw_control:
     input:
-        steering=controlled_steering,
+        source=plan.derived_from,
     output:
-        steering=f"{CELL}/steering/{{method}}.safetensors",
-        geometry=f"{CELL}/steering/{{method}}.geometry.json",
+        steering=f"{CELL}/steering/{{entry}}.safetensors",
+        geometry=f"{CELL}/steering/{{entry}}.geometry.json",
     log:
-        "results/logs/draw_control/{model}.{behavior}.seed{seed}.{method}.log",
+        "results/logs/draw_control/{model}.{behavior}.seed{seed}.{entry}.log",
     benchmark:
-        "results/benchmarks/draw_control/{model}.{behavior}.seed{seed}.{method}.tsv"
+        "results/benchmarks/draw_control/{model}.{behavior}.seed{seed}.{entry}.tsv"
     wildcard_constraints:
-        method=one_of(methods_of("random")),
+        entry=plan.one_of(plan.made_by("draw_control")),
     conda:
         ENV
     params:
-        settings=lambda w: settings(**steering_settings(w.method)),
+        settings=slices.draw_control,
         code=code("draw_control"),
     message:
-        "Draw {wildcards.method}, a random control"
+        "Draw {wildcards.entry}, a random control"
     script:
         "../workflow_scripts/draw_control.py"
 
 
 rule import_steering:
     input:
-        sources=imported_files,
+        sources=plan.imported_files,
         model=MODEL,
     output:
-        steering=f"{CELL}/steering/{{method}}.safetensors",
-        geometry=f"{CELL}/steering/{{method}}.geometry.json",
+        steering=f"{CELL}/steering/{{entry}}.safetensors",
+        geometry=f"{CELL}/steering/{{entry}}.geometry.json",
     log:
-        "results/logs/import_steering/{model}.{behavior}.seed{seed}.{method}.log",
+        "results/logs/import_steering/{model}.{behavior}.seed{seed}.{entry}.log",
     benchmark:
-        "results/benchmarks/import_steering/{model}.{behavior}.seed{seed}.{method}.tsv"
+        "results/benchmarks/import_steering/{model}.{behavior}.seed{seed}.{entry}.tsv"
     wildcard_constraints:
-        method=one_of(methods_of("import")),
+        entry=plan.one_of(plan.made_by("import_steering")),
     conda:
         ENV
-    threads: workflow.cores
+    threads: THREADS
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **BUSY_JOB,
     params:
-        settings=lambda w: settings(method=steering_settings(w.method)),
+        settings=slices.import_steering,
+        data=lambda w: state(plan.imported_files(w)),
         code=code("import_steering"),
     message:
-        "Import {wildcards.method}"
+        "Import {wildcards.entry}"
     script:
         "../workflow_scripts/import_steering.py"
+
+
+rule make_parts:
+    input:
+        source=plan.derived_from,
+    output:
+        steering=f"{CELL}/steering/{{entry}}.safetensors",
+        geometry=f"{CELL}/steering/{{entry}}.geometry.json",
+    log:
+        "results/logs/make_parts/{model}.{behavior}.seed{seed}.{entry}.log",
+    benchmark:
+        "results/benchmarks/make_parts/{model}.{behavior}.seed{seed}.{entry}.tsv"
+    wildcard_constraints:
+        entry=plan.one_of(plan.made_by("make_parts")),
+    conda:
+        ENV
+    params:
+        settings=slices.make_parts,
+        code=code("make_parts"),
+    message:
+        "Cut {wildcards.entry} into parts"
+    script:
+        "../workflow_scripts/make_parts.py"

@@ -1,4 +1,24 @@
-"""From forks to lifetimes, Kaplan-Meier curves and the survival table."""
+"""From forks to lifetimes and Kaplan-Meier curves; what can be known of a trajectory without asking the model."""
+
+
+rule set_threshold:
+    input:
+        audit="results/{model}/probe/rolled_out.json",
+        texts="results/{model}/probe/rolled_out.texts.json",
+    output:
+        threshold="results/{model}/probe/threshold.json",
+    log:
+        "results/logs/set_threshold/{model}.log",
+    priority: 100
+    conda:
+        ENV
+    params:
+        settings=slices.set_threshold,
+        code=code("set_threshold"),
+    message:
+        "Set the threshold of death for {wildcards.model}"
+    script:
+        "../workflow_scripts/set_threshold.py"
 
 
 rule kaplan_meier:
@@ -15,12 +35,7 @@ rule kaplan_meier:
     conda:
         ENV
     params:
-        settings=settings(
-            probe=config["rollout"]["probes"][0],
-            window=config["rollout"]["window"],
-            forks=config["rollout"]["forks"],
-            confidence=config["survival"]["confidence"],
-        ),
+        settings=slices.kaplan_meier,
         code=code("kaplan_meier"),
     message:
         "Estimate survival under {wildcards.method}"
@@ -28,75 +43,22 @@ rule kaplan_meier:
         "../workflow_scripts/kaplan_meier.py"
 
 
-rule tabulate_logrank:
+rule measure_prefixes:
     input:
-        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+        tokens=f"{CELL}/rollouts/{{method}}.tokens.parquet",
+        trajectories=f"{CELL}/rollouts/{{method}}.trajectories.parquet",
+        forks=f"{CELL}/rollouts/{{method}}.forks.parquet",
     output:
-        csv="results/tables/logrank.csv",
-        html=report(
-            "results/tables/logrank.html",
-            caption="../report/logrank.rst",
-            category="Tables",
-            labels={"table": "logrank"},
-        ),
+        prefixes=f"{CELL}/deaths/{{method}}.prefixes.parquet",
+        texts=f"{CELL}/deaths/{{method}}.texts.parquet",
     log:
-        "results/logs/tabulate_logrank.log",
+        "results/logs/measure_prefixes/{model}.{behavior}.seed{seed}.{method}.log",
     conda:
         ENV
     params:
-        code=code("tabulate_logrank"),
+        settings=slices.measure_prefixes,
+        code=code("measure_prefixes"),
     message:
-        "Compare the survival of doses and methods"
+        "Measure texts and KL under {wildcards.method}"
     script:
-        "../workflow_scripts/tabulate_logrank.py"
-
-
-rule tabulate_hazards:
-    input:
-        lifetimes=study_methods(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
-    output:
-        csv="results/tables/hazards.csv",
-        html=report(
-            "results/tables/hazards.html",
-            caption="../report/hazards.rst",
-            category="Tables",
-            labels={"table": "hazards"},
-        ),
-    log:
-        "results/logs/tabulate_hazards.log",
-    conda:
-        ENV
-    params:
-        settings=settings(
-            window=config["rollout"]["window"],
-            forks=config["rollout"]["forks"],
-            confidence=config["survival"]["confidence"],
-        ),
-        code=code("tabulate_hazards"),
-    message:
-        "Fit the hazard of death on dose and method"
-    script:
-        "../workflow_scripts/tabulate_hazards.py"
-
-
-rule tabulate_survival:
-    input:
-        summaries=study_methods(f"{CELL}/survival/{{method}}.summary.parquet"),
-    output:
-        csv="results/tables/survival.csv",
-        html=report(
-            "results/tables/survival.html",
-            caption="../report/survival_table.rst",
-            category="Tables",
-            labels={"table": "survival"},
-        ),
-    log:
-        "results/logs/tabulate_survival.log",
-    conda:
-        ENV
-    params:
-        code=code("tabulate_survival"),
-    message:
-        "Tabulate survival"
-    script:
-        "../workflow_scripts/tabulate_survival.py"
+        "../workflow_scripts/measure_prefixes.py"

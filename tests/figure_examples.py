@@ -7,10 +7,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from steerdose.figures.aggregate import aggregate_figure
+from steerdose.figures.choice import EVERY
 from steerdose.figures.kl_quantiles import even_edges, fork_quantiles, kl_quantiles, numbered, thinned_lines
 from steerdose.figures.spaghetti import spaghetti_figure
 from steerdose.figures.spaghetti_normalised import spaghetti_normalised_figure
 from steerdose.outcomes.kl import normalised_kl
+from steerdose.study.settings import Panels
 from steerdose.survival.kaplan_meier import estimate_survival
 
 GRID = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 128]
@@ -68,10 +70,10 @@ def targets(methods, target=1.0):
     return calibration(methods).with_columns(target=pl.lit(target))
 
 
-def spaghetti(tokens, lives, calibration, smoothing=0, fewest=3):
+def spaghetti(tokens, lives, calibration, smoothing=0, fewest=3, panels=EVERY):
     rows, edges = numbered(tokens, lives), even_edges(tokens["t"].max(), 256)
     lines, medians = thinned_lines(rows, lives), kl_quantiles(rows, lives, edges)
-    return spaghetti_figure(lines, medians, calibration, smoothing, fewest)
+    return spaghetti_figure(lines, medians, calibration, smoothing, fewest, panels)
 
 
 def forks(lives, times=(0, 2, 8, 24)):
@@ -82,19 +84,25 @@ def forks(lives, times=(0, 2, 8, 24)):
     return probed.join(readings, how="cross").with_columns(pmass=pmass)
 
 
-def aggregate(tokens, lives, fewest=2):
+def aggregate(tokens, lives, fewest=2, panels=EVERY):
     kl = kl_quantiles(numbered(tokens, lives), lives, [0, 2, 8, 24])
-    return aggregate_figure(kl, fork_quantiles(forks(lives), "first"), dict.fromkeys(lives["model"], 0.6), fewest)
+    pmass, thresholds = fork_quantiles(forks(lives), "first"), dict.fromkeys(lives["model"], 0.6)
+    return aggregate_figure(kl, pmass, thresholds, fewest, panels)
 
 
-def normalised(tokens, lives, smoothing=0, fewest=3):
+def normalised(tokens, lives, smoothing=0, fewest=3, panels=EVERY):
     scaled = normalised_kl(numbered(tokens, lives), 20).drop_nulls("normalised")
     edges = even_edges(scaled["t"].max() or 1, 256)
     lines, medians = thinned_lines(scaled, lives, "normalised"), kl_quantiles(scaled, lives, edges, "normalised")
-    return spaghetti_normalised_figure(lines, medians, smoothing, fewest, 20)
+    return spaghetti_normalised_figure(lines, medians, smoothing, fewest, 20, panels)
 
 
 PROMPTS = ["simple", "engineered"]
+# Two entries of 60 members beside three methods that stand alone, and what figures are told of them.
+MEMBERS = {name: tuple(f"{name}.{i}" for i in range(60)) for name in ("lora_layers", "oft_layers")}
+ALONE = ["lora", "oft", "mean_diff"]
+MANY = [*ALONE, *MEMBERS["lora_layers"], *MEMBERS["oft_layers"]]
+MANY_PANELS = Panels(members={**{name: (name,) for name in ALONE}, **MEMBERS}, most=12)
 
 
 def with_prompts(frame, prompts):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from steerdose.model.loading import LoadedModel
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -55,6 +56,11 @@ def model(kind: str = "llama", seed: int = 0):
     config = CONFIGS[kind]()
     config.eos_token_id = config.pad_token_id = config.bos_token_id = 0
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+def loaded(kind: str = "llama", seed: int = 0) -> LoadedModel:
+    """What `load_model` would give of a random model."""
+    return LoadedModel(model(kind, seed), tokenizer(), "0")
 
 
 def save(directory: Path, kind: str = "llama", seed: int = 0) -> Path:

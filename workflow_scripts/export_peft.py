@@ -5,10 +5,4 @@ from steerdose.flow.jobs import open_job
 with open_job(snakemake) as job:
     from steerdose.exchange.write import export_peft
 
-    export_peft(
-        model=job.input.model,
-        steering=job.input.steering,
-        calibration=job.input.calibration,
-        alpha=float(job.wildcards["alpha"]),
-        output=job.output[0],
-    )
+    job.run(export_peft)

@@ -1,16 +1,8 @@
-"""Fit an activation method to persona-conditioned prompts."""
+"""Fit an activation method to captured activations."""
 
 from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.make.repe import fit_repe
+    from steerdose.make.fit import fit_repe
 
-    fit_repe(
-        model=job.input.model,
-        pairs=job.input.pairs,
-        cell=job.cell,
-        settings=job.settings,
-        metadata=job.metadata,
-        output=job.output.steering,
-        geometry=job.output.geometry,
-    )
+    job.run(fit_repe)

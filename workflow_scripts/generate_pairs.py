@@ -5,11 +5,4 @@ from steerdose.flow.jobs import open_job
 with open_job(snakemake) as job:
     from steerdose.make.pairs import generate_pairs
 
-    generate_pairs(
-        model=job.input.model,
-        prompts=job.input.prompts,
-        personas=job.input.personas,
-        cell=job.cell,
-        settings=job.settings,
-        output=job.output[0],
-    )
+    job.run(generate_pairs)

@@ -5,13 +5,4 @@ from steerdose.flow.jobs import open_job
 with open_job(snakemake) as job:
     from steerdose.make.delta import merge_diff
 
-    merge_diff(
-        model=job.input.model,
-        positive=job.input.positive,
-        negative=job.input.negative,
-        method=job.wildcards["method"],
-        mode=job.settings["method"]["delta"],
-        metadata=job.metadata,
-        output=job.output.steering,
-        geometry_json=job.output.geometry,
-    )
+    job.run(merge_diff)

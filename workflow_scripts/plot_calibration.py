@@ -3,8 +3,6 @@
 from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.figures.calibration import calibration_figure
-    from steerdose.figures.style import save
-    from steerdose.files import read_tables
+    from steerdose.figures.calibration import plot_calibration
 
-    save(calibration_figure(read_tables(job.input.tables), **job.settings), job.output.png, job.output.svg)
+    job.run(plot_calibration)

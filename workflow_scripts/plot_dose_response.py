@@ -3,9 +3,6 @@
 from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.figures.dose_response import dose_response_figure
-    from steerdose.figures.style import save
-    from steerdose.files import read_table
+    from steerdose.figures.dose_response import plot_dose_response
 
-    figure = dose_response_figure(read_table(job.input.shares), read_table(job.input.table))
-    save(figure, job.output.png, job.output.svg)
+    job.run(plot_dose_response)

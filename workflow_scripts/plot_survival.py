@@ -3,8 +3,6 @@
 from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.figures.style import save
-    from steerdose.figures.survival import survival_figure
-    from steerdose.files import read_tables
+    from steerdose.figures.survival import plot_survival
 
-    save(survival_figure(read_tables(job.input.curves)), job.output.png, job.output.svg)
+    job.run(plot_survival)

@@ -5,4 +5,4 @@ from steerdose.flow.jobs import open_job
 with open_job(snakemake) as job:
     from steerdose.model.sources import resolve_model
 
-    resolve_model(settings=job.settings, output=job.output[0])
+    job.run(resolve_model)

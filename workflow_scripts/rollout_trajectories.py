@@ -1,18 +1,8 @@
-"""Roll questions out at every dose of a method, with the KL and the probe along the way."""
+"""Roll questions out at every dose, with the KL and the probes along the way."""
 
 from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
     from steerdose.outcomes.trajectories import rollout_trajectories
 
-    rollout_trajectories(
-        model=job.input.model,
-        steering=job.input.steering,
-        calibration=job.input.calibration,
-        questions=job.input.questions,
-        cell=job.cell,
-        settings=job.settings,
-        tokens=job.output.tokens,
-        trajectories=job.output.trajectories,
-        forks=job.output.forks,
-    )
+    job.run(rollout_trajectories)

@@ -6,12 +6,14 @@ import polars as pl
 import pytest
 import torch
 from conftest import make_workspace
-from reference.rollout import roll_out_one, steered_copy
-from steerdose.engine.generate import Request, roll_out
+from reference.rollout import generate_one, steered_copy
+from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan, build_probe
+from steerdose.engine.requests import Request
 from steerdose.files import read_json, read_table
 from steerdose.model import chat
 from steerdose.model.loading import load_model
+from steerdose.steering.intervention import Intervention
 from steerdose.steering.steering import Steering
 
 pytestmark = pytest.mark.slow
@@ -66,17 +68,18 @@ def test_the_engine_equals_the_obvious_script(real, method):
     }
     texts = ["Is ice cold?", "Do penguins live in the Arctic, and if so, on which of its islands?"]
     prompts = [tuple(chat.prompt_ids(loaded.tokenizer, chat.conversation(text))) for text in texts]
-    wanted = [Request(str(i), ids, c) for i, ids in enumerate(prompts) for c in (0.0, c_star, -2 * c_star)]
+    doses = [Intervention(steering, c) for c in (0.0, c_star, -2 * c_star)]
+    wanted = [Request(str(i), ids, dose) for i, ids in enumerate(prompts) for dose in doses]
     times, ends = [0, 3, 12], chat.end_ids(loaded.tokenizer, loaded.model.generation_config)
     plan = ForkPlan(probes, times)
-    found = roll_out(loaded.model, steering, wanted, window=12, end_ids=ends, batch_size=4, plan=plan)
-    for request, rollout in zip(wanted, found, strict=True):
-        steered = steered_copy(plain.model, steering, request.coefficient)
-        expected, forks = roll_out_one(plain.model, steered, list(request.ids), 12, ends, probes, times)
-        assert rollout.token_ids == expected.token_ids
-        assert rollout.kl == pytest.approx(expected.kl, abs=1e-4)
-        assert [(f.probe, f.reading, f.t) for f in rollout.forks] == [fork[:3] for fork in forks]
-        assert [f.pmass for f in rollout.forks] == pytest.approx([pmass for *_, pmass, _ in forks], abs=1e-4)
+    found = generate(loaded, wanted, window=12, batch_size=4, plan=plan)
+    for request, trajectory in zip(wanted, found, strict=True):
+        steered = steered_copy(plain.model, steering, request.intervention.coefficient)
+        expected, forks = generate_one(plain.model, steered, list(request.ids), 12, ends, probes, times)
+        assert trajectory.token_ids == expected.token_ids
+        assert trajectory.kl == pytest.approx(expected.kl, abs=1e-4)
+        assert [(f.probe, f.reading, f.t) for f in trajectory.forks] == [fork[:3] for fork in forks]
+        assert [f.pmass for f in trajectory.forks] == pytest.approx([pmass for *_, pmass, _ in forks], abs=1e-4)
 
 
 def test_an_interrupt_is_smollm2s_own_rendering(real):

@@ -2,14 +2,22 @@
 whole text, every fork recomputed from scratch. Slow, and easy to believe."""
 
 import copy
+from typing import NamedTuple
 
 import torch
-from steerdose.engine.generate import Rollout
 from steerdose.engine.probe import Probe
 from steerdose.steering.edits import Add, Dense, LowRank
 from steerdose.steering.steering import Steering
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
+
+
+class Path(NamedTuple):
+    """A trajectory: one token and one KL (nats) each, and whether an end token stopped it."""
+
+    token_ids: list[int]
+    kl: list[float]
+    ended: bool
 
 
 def steered_copy(model: nn.Module, steering: Steering, c: float) -> nn.Module:
@@ -52,7 +60,7 @@ def read_fork(model: nn.Module, ids: list[int], probe: Probe) -> tuple[float, fl
 
 
 @torch.inference_mode()
-def roll_out_one(
+def generate_one(
     base: nn.Module,
     steered: nn.Module,
     ids: list[int],
@@ -61,7 +69,7 @@ def roll_out_one(
     probes: dict[str, Probe],
     times,
     base_ids: list[int] | None = None,
-) -> tuple[Rollout, list[tuple[str, str, int, float, float]]]:
+) -> tuple[Path, list[tuple[str, str, int, float, float]]]:
     """Return the trajectory with its KLs, and the forks as (probe, reading, t, pmass, p_first), steered ones first.
 
     base_ids: the base's prompt.
@@ -90,4 +98,4 @@ def roll_out_one(
         for t in times
         if t <= len(tokens)
     ]
-    return Rollout(tokens, textbook_kl(*logits).tolist(), ended), forks
+    return Path(tokens, textbook_kl(*logits).tolist(), ended), forks

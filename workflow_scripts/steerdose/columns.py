@@ -1,6 +1,6 @@
 """Key columns of the tables that pass between rules."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -12,6 +12,11 @@ CELL = KEYS[:3]
 SIGNS = {"positive": 1.0, "negative": -1.0}  # of alpha; each has a dose of its own
 
 
+def sign_of(alpha: float) -> str:
+    """Return the key of `SIGNS` that a dose, or a coefficient, belongs to; 0 counts as positive."""
+    return "negative" if alpha < 0 else "positive"
+
+
 @dataclass(frozen=True)
 class Cell:
     """Where a job stands: the key columns that its rule's wildcards name; None where it has none."""
@@ -21,6 +26,15 @@ class Cell:
     seed: int | None = None
     method: str | None = None
 
+    def of(self, method: str) -> "Cell":
+        """Return the place of one method of a job that has several."""
+        return replace(self, method=method)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the key columns that are there."""
+        return KEYS[: len(self.parts)]
+
     @property
     def parts(self) -> tuple[Any, ...]:
         """The values that are there, in the order of the keys; seeds are made of them."""
@@ -28,7 +42,7 @@ class Cell:
 
     def columns(self) -> list[pl.Expr]:
         """Return the key columns as constants."""
-        return [pl.lit(value).alias(name) for name, value in zip(KEYS, self.parts, strict=False)]
+        return [pl.lit(value).alias(name) for name, value in zip(self.names, self.parts, strict=True)]
 
 
 def has_dose() -> pl.Expr:

@@ -9,11 +9,10 @@ import pytest
 import tiny
 import torch
 from steerdose.engine.fork_grid import fork_times
-from steerdose.engine.probe import Probe, build_probe, spellings
+from steerdose.engine.probe import Probe, answer_tokens, build_probe
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
 from steerdose.outcomes.audit import audit_probe, audit_rows
-from steerdose.outcomes.trajectories import coefficient_of
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -44,16 +43,33 @@ def tokens(tokenizer, *names):
     return tuple(sorted(tokenizer.convert_tokens_to_ids(list(names))))
 
 
-def test_spellings_cover_case_and_leading_space():
-    tokenizer = merging_tokenizer("Ġtrue", "True", "ĠTRUE")
-    expected = tokens(tokenizer, "true", "Ġtrue", "True", "Ġ", "TRUE", "ĠTRUE")  # ' True' takes two tokens
-    assert spellings(tokenizer, PREFILL, "true") == list(expected)
+def test_every_spelling_that_is_one_token_counts_and_no_other():
+    tokenizer = merging_tokenizer("Ġtrue", "True", "TR", "Ġfalse", "Fa")
+    assert tokenizer.tokenize(" True TRUE") == ["Ġ", "True", "Ġ", "TR", "U", "E"]
+    true, false = answer_tokens(tokenizer, PREFILL, ["true", "false"])
+    assert true == set(tokens(tokenizer, "true", "Ġtrue", "True"))
+    assert false == set(tokens(tokenizer, "false", "Ġfalse"))
+
+
+def test_a_single_letter_counts_in_the_given_case_only():
+    tokenizer = merging_tokenizer("ĠA", "Ġa", "ĠB")
+    upper, lower = answer_tokens(tokenizer, PREFILL, ["A", "b"])
+    assert upper == set(tokens(tokenizer, "A", "ĠA"))
+    assert lower == set(tokens(tokenizer, "b"))  # ' b' takes two tokens
+
+
+def test_a_tokenizer_without_a_token_for_an_answer_tells_both_by_their_first():
+    tokenizer = tiny.tokenizer()
+    true, false = answer_tokens(tokenizer, PREFILL, ["true", "false"])
+    assert (true, false) == (set(tokens(tokenizer, "t", "T", "Ġ")), set(tokens(tokenizer, "f", "F", "Ġ")))
+    half = merging_tokenizer("true")
+    assert answer_tokens(half, PREFILL, ["true", "false"])[0] == set(tokens(half, "true", "T", "Ġ"))
 
 
 def test_a_spelling_that_swallows_the_suffix_is_left_out():
     tokenizer = merging_tokenizer("unt")
     assert tokenizer.tokenize("untrue") == ["unt", "r", "u", "e"]
-    assert spellings(tokenizer, "un", "true") == list(tokens(tokenizer, "T", "Ġ"))
+    assert answer_tokens(tokenizer, "un", ["true"]) == [set(tokens(tokenizer, "T", "Ġ"))]
 
 
 def test_first_tokens_that_both_answers_share_are_dropped():
@@ -109,11 +125,6 @@ def test_read_on_logits_by_hand():
     torch.testing.assert_close(pmass, torch.tensor([[0.65, 0.0, 1.0]]))
     torch.testing.assert_close(p_first, torch.tensor([[0.35 / 0.65, 0.0, 0.75]]))
     assert argmax.tolist()[0][::2] == [2, 1]
-
-
-@pytest.mark.parametrize(("alpha", "expected"), [(0, 0), (1.5, 3.0), (-2, -10.0)])
-def test_a_dose_is_a_multiple_of_its_signs_c_star(alpha, expected):
-    assert coefficient_of(alpha, {"positive": {"c_star": 2.0}, "negative": {"c_star": 5.0}}) == expected
 
 
 @pytest.fixture

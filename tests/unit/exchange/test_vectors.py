@@ -12,7 +12,7 @@ import torch
 from import_examples import IDS, llama_fixture, refuse, resolved, take_fixture, vector  # noqa: F401
 from safetensors.torch import save_file
 from steerdose.errors import SteerdoseError
-from steerdose.model.loading import find_blocks
+from steerdose.model.architecture import find_blocks
 from steerdose.steering.edits import Add
 from steerdose.steering.steering import steer
 

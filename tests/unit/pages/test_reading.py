@@ -20,14 +20,14 @@ from steerdose.pages.reading import (
     first_dying_dose,
     method_section,
     prompts_to_read,
-    render,
     shaded,
     split_text,
     with_pmass,
 )
+from steerdose.pages.render import render
 from steerdose.study.texts import Question
 
-TEMPLATE = Path(__file__).parents[3] / "workflow_scripts/templates/reading.html"
+TEMPLATE = Path(__file__).parents[3] / "workflow_scripts/steerdose/pages/templates/reading.html"
 KEYS = {"model": "m", "behavior": "b", "seed": 0, "method": "lora"}
 HOSTILE = (
     "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -55,11 +55,11 @@ ONE, HALF = [3, None, None, None], [3, None, 5, None]
 @pytest.mark.parametrize(
     ("deaths", "sign", "dose", "word"),
     [
-        ({0: ALL, 1: NONE, 2: ONE, 3: ALL}, 1, 2.0, "weakest"),
-        ({0: NONE, 1: HALF, 2: NONE}, 1, 1.0, "weakest"),
-        ({0: ALL, 1: NONE, 2: NONE}, 1, 2.0, "strongest"),
-        ({-3: ALL, -1: HALF, -0.5: NONE, 0: NONE, 1: ALL}, -1, -1.0, "weakest"),
-        ({-2: NONE, -1: NONE, 0: NONE}, -1, -2.0, "strongest"),
+        ({0: ALL, 1: NONE, 2: ONE, 3: ALL}, "positive", 2.0, "weakest"),
+        ({0: NONE, 1: HALF, 2: NONE}, "positive", 1.0, "weakest"),
+        ({0: ALL, 1: NONE, 2: NONE}, "positive", 2.0, "strongest"),
+        ({-3: ALL, -1: HALF, -0.5: NONE, 0: NONE, 1: ALL}, "negative", -1.0, "weakest"),
+        ({-2: NONE, -1: NONE, 0: NONE}, "negative", -2.0, "strongest"),
     ],
 )
 def test_the_first_dying_dose_is_the_weakest_at_which_any_died_or_else_the_strongest(deaths, sign, dose, word):
@@ -70,7 +70,7 @@ def test_the_first_dying_dose_is_the_weakest_at_which_any_died_or_else_the_stron
 
 
 def test_without_a_dose_of_a_sign_none_is_the_first():
-    assert first_dying_dose(lives({0: ALL, 1: ALL}), -1) is None
+    assert first_dying_dose(lives({0: ALL, 1: ALL}), "negative") is None
 
 
 def test_doses_to_read_are_unsteered_then_each_sign_from_the_weakest():

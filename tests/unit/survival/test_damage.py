@@ -3,11 +3,13 @@
 import pytest
 import tiny
 import torch
-from steerdose.engine.generate import Request, roll_out
+from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan, Probe
-from steerdose.model.loading import find_blocks
+from steerdose.engine.requests import Request
+from steerdose.model.architecture import find_blocks
 from steerdose.outcomes.trajectories import to_tables
 from steerdose.steering.edits import Add, Gated
+from steerdose.steering.intervention import Intervention
 from steerdose.steering.steering import Steering
 from steerdose.survival.lifetimes import lifetimes
 
@@ -17,8 +19,13 @@ CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "planted"}
 
 
 @pytest.fixture(scope="module")
-def model():
-    return tiny.model()
+def loaded():
+    return tiny.loaded()
+
+
+@pytest.fixture(scope="module")
+def model(loaded):
+    return loaded.model
 
 
 @torch.inference_mode()
@@ -27,10 +34,10 @@ def distribution(model, ids):
 
 
 @pytest.fixture(scope="module")
-def probe(model):
+def probe(loaded):
     """Its answers are the tokens that the unsteered model prefers behind its own text to those behind garbage."""
-    own = roll_out(model, None, [Request("p", ids, 0.0) for ids in PROMPTS], window=WINDOW, end_ids=END, batch_size=2)
-    texts = [(*ids, *rollout.token_ids) for ids, rollout in zip(PROMPTS, own, strict=True)]
+    own = generate(loaded, [Request("p", ids) for ids in PROMPTS], window=WINDOW, end_ids=END, batch_size=2)
+    model, texts = loaded.model, [(*ids, *found.token_ids) for ids, found in zip(PROMPTS, own, strict=True)]
     sane = torch.stack([distribution(model, ids) for ids in texts])
     spoiled = torch.stack([distribution(model, (*ids, *[GARBAGE] * WINDOW)) for ids in PROMPTS])
     answers = (sane.mean(0) > 1.5 * spoiled.mean(0)).nonzero().flatten().tolist()
@@ -39,16 +46,17 @@ def probe(model):
     return probe
 
 
-def lives(model, probe, steering, c, readings=("steered", "unsteered")):
+def lives(loaded, probe, steering, c, readings=("steered", "unsteered")):
     """Return the lifetimes at coefficients 0 and c, and the texts."""
-    wanted = [Request(f"p{i}", ids, float(dose)) for i, ids in enumerate(PROMPTS) for dose in (0.0, c)]
+    doses = [Intervention(steering, dose, alpha=dose) for dose in (0.0, float(c))]
+    wanted = [Request(f"p{i}", ids, dose) for i, ids in enumerate(PROMPTS) for dose in doses]
     plan = ForkPlan({"ask": probe}, [WINDOW], readings)
-    rollouts = roll_out(model, steering, wanted, window=WINDOW, end_ids=END, batch_size=3, plan=plan)
-    tables = to_tables(tiny.tokenizer(), [(r.coefficient, r) for r in wanted], rollouts, CELL)
+    trajectories = generate(loaded, wanted, window=WINDOW, end_ids=END, batch_size=4, plan=plan)
+    tables = to_tables(tiny.tokenizer(), wanted, trajectories, CELL)
     found = lifetimes(tables["forks"], tables["trajectories"], 0.5, WINDOW)
     texts = {r.prompt_id: [] for r in wanted}
-    for request, rollout in zip(wanted, rollouts, strict=True):
-        texts[request.prompt_id].append(rollout.token_ids)
+    for request, trajectory in zip(wanted, trajectories, strict=True):
+        texts[request.prompt_id].append(trajectory.token_ids)
     return found, texts
 
 
@@ -66,21 +74,21 @@ def into_garbage(model):
     return Steering("garbage", ((find_blocks(model)[-1], Add(v / v.norm())),), {})
 
 
-def test_an_edit_of_the_probe_alone_damages_the_readout(model, probe):
-    found, texts = lives(model, probe, on_the_suffix(model), 1e4)
+def test_an_edit_of_the_probe_alone_damages_the_readout(loaded, model, probe):
+    found, texts = lives(loaded, probe, on_the_suffix(model), 1e4)
     assert all(steered == unsteered for unsteered, steered in texts.values()), "the text is left alone"
     assert found.filter(coefficient=0)["died"].to_list() == [False, False]
     assert found.filter(coefficient=1e4)["damage"].to_list() == ["readout", "readout"]
 
 
-def test_garbage_that_the_unsteered_model_reads_damages_the_text(model, probe):
-    found, texts = lives(model, probe, into_garbage(model), 1e3)
+def test_garbage_that_the_unsteered_model_reads_damages_the_text(loaded, model, probe):
+    found, texts = lives(loaded, probe, into_garbage(model), 1e3)
     assert all(set(steered) == {GARBAGE} for _, steered in texts.values())
     assert found.filter(coefficient=0)["died"].to_list() == [False, False]
     assert found.filter(coefficient=1e3)["damage"].to_list() == ["text", "text"]
 
 
-def test_without_the_unsteered_reading_damage_is_not_told(model, probe):
-    found, _ = lives(model, probe, into_garbage(model), 1e3, ("steered",))
+def test_without_the_unsteered_reading_damage_is_not_told(loaded, model, probe):
+    found, _ = lives(loaded, probe, into_garbage(model), 1e3, ("steered",))
     assert found["died"].to_list() == [False, True, False, True]
     assert found["damage"].null_count() == 4

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 import torch
 from steerdose.files import write_json
-from steerdose.steering.edits import Ablate, Add, LowRank
+from steerdose.steering.edits import Ablate, Add, Dense, LowRank
 from steerdose.steering.steering import Steering
 from steerdose.study.settings import MethodFiles
 from steerdose.tables.geometry import NUMBERS, SCHEMA, geometry_table, seed_cosines
@@ -26,7 +26,16 @@ FILES = {
 
 def files(**changes):
     return MethodFiles(
-        **{**CELL, "method": "x", "group": "adapter", "origin": "", "calibration": "", "benchmarks": ()} | changes
+        **{
+            **CELL,
+            "method": "x",
+            "group": "adapter",
+            "origin": "",
+            "calibration": "",
+            "benchmarks": (),
+            "steering": None,
+        }
+        | changes
     )
 
 
@@ -76,3 +85,37 @@ def test_seed_cosine_is_between_the_seeds_of_one_method(tmp_path):
     assert seed_cosines(methods, paths).to_list()[:6] == pytest.approx([*delta, 0.5, 0.5, 0], abs=1e-6)
     assert seed_cosines(methods, paths).to_list()[6:] == [None] * 3
     assert seed_cosines(methods[:1] + methods[3:4], [paths[0], paths[3]]).to_list() == [None, None]
+
+
+def test_several_edits_of_one_module_count_as_their_sum(tmp_path):
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    generator = torch.Generator().manual_seed(1)
+    A, B, C, D, v, w = normal(2, 6), normal(5, 2), normal(3, 6), normal(5, 3), normal(5), normal(5)
+    seeds = {
+        "delta": [
+            (("a", LowRank(A, B)), ("a", LowRank(C, D))),
+            (("a", Dense(B @ A + D @ C)),),
+            (("a", LowRank(C, D)),),
+        ],
+        "added": [(("a", Add(v)), ("a", Add(w))), (("a", Add(2 * v + 2 * w)),), (("a", Add(w)),)],
+        "cancelled": [(("a", Add(v)), ("a", Add(-v))), (("a", Add(v)),)],
+        "both": [(("a", LowRank(A, B)), ("a", Add(v)))] * 2,
+        "unlike": [(("a", LowRank(A, B)),), (("a", Add(v)),)],
+    }
+    methods, paths = [], []
+    for method, edits in seeds.items():
+        for seed, each in enumerate(edits):
+            methods.append(files(seed=seed, method=method, geometry=None))
+            paths.append(str(tmp_path / f"{method}{seed}"))
+            Steering(method, each, {}).save(paths[-1])
+    whole, last = B @ A + D @ C, D @ C
+    delta, added = (
+        torch.nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0)
+        for one, other in ((whole, last), (v + w, w))
+    )
+    expected = [value for cosine in (delta, added) for value in ((1 + cosine) / 2, (1 + cosine) / 2, cosine)]
+    found = seed_cosines(methods, paths).to_list()
+    assert found[:6] == pytest.approx([float(value) for value in expected], abs=1e-6)
+    assert found[6:] == [None] * 6

@@ -5,7 +5,7 @@ a wording changes. `passed` holds the tables that pass between rules, the other 
 csv and html (and parquet, where a figure reads them).
 """
 
-from steerdose.declarations import deaths, methods, passed, survival
+from steerdose.declarations import deaths, methods, passed, scores, survival
 from steerdose.declarations.base import Table
 
 PUBLISHED = (
@@ -21,6 +21,7 @@ PUBLISHED = (
     deaths.DEATH_EVENTS,
     deaths.DEATH_AGREEMENT,
     deaths.TEXTS,
+    scores.KNOWLEDGE,
     methods.GEOMETRY,
     methods.AGGREGATION,
 )

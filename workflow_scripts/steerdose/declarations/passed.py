@@ -1,5 +1,7 @@
 """Tables that pass from rule to rule, in the order of the rules."""
 
+from dataclasses import replace
+
 from steerdose.declarations.base import Table, columns
 from steerdose.declarations.shared import (
     CELL,
@@ -18,6 +20,7 @@ from steerdose.declarations.shared import (
 )
 
 STUDY = "results/{model}/{behavior}/seed{seed}"
+KEY = columns("key | text | | a digest of all that the row depends on")
 
 PAIRS = Table(
     "pairs",
@@ -55,7 +58,7 @@ TRAINING = Table(
 )
 CALIBRATION = Table(
     "calibration",
-    rule="calibrate_alpha",
+    rule="gather_calibration",
     path=f"{STUDY}/calibration/{{method}}.parquet",
     row="an evaluation: one sign at one coefficient, on all prompts of a split",
     columns=(
@@ -73,10 +76,33 @@ CALIBRATION = Table(
         """),
     ),
 )
+SEARCH = replace(
+    CALIBRATION,
+    name="search",
+    rule="calibrate_alpha",
+    path=f"{STUDY}/calibration/jobs/{{job}}.search.parquet",
+    row="an evaluation of a dose of one of a job's methods: one sign at one coefficient, on all calibration prompts",
+)
+AUDIT_TOKENS = Table(
+    "audit_tokens",
+    rule="audit_dose",
+    path=f"{STUDY}/calibration/jobs/{{job}}.audit{{part}}.parquet",
+    row="a token of a rollout at dose 1 on a held-out prompt; one row without token where the dose was too strong",
+    columns=(
+        *METHOD,
+        *COEFFICIENT,
+        *PROMPT,
+        *columns("""
+        sign | text | | positive or negative, the dose's
+        t | integer | tokens | place in the text, from 1
+        kl | number | nats | as of tokens
+        """),
+    ),
+)
 AUDIT_FORKS = Table(
     "audit_forks",
     rule="audit_probe",
-    path="results/{model}/probe/audit.forks.parquet",
+    path="results/{model}/probe/{probes}.forks.parquet",
     row="a question, probe and fork of the unsteered model",
     columns=(
         *MODEL,
@@ -87,7 +113,7 @@ AUDIT_FORKS = Table(
 )
 TOKENS = Table(
     "tokens",
-    rule="rollout_trajectories",
+    rule="gather_rollouts",
     path=f"{STUDY}/rollouts/{{method}}.tokens.parquet",
     row="a generated token of a trajectory",
     columns=(
@@ -101,7 +127,7 @@ TOKENS = Table(
 )
 TRAJECTORIES = Table(
     "trajectories",
-    rule="rollout_trajectories",
+    rule="gather_rollouts",
     path=f"{STUDY}/rollouts/{{method}}.trajectories.parquet",
     row="a trajectory: one question at one dose",
     columns=(
@@ -113,9 +139,39 @@ TRAJECTORIES = Table(
         """),
     ),
 )
+KEYED_TRAJECTORIES = replace(
+    TRAJECTORIES,
+    name="keyed_trajectories",
+    rule="rollout_trajectories",
+    path=f"{STUDY}/rollouts/jobs/{{job}}.{{part}}.trajectories.parquet",
+    row="a trajectory of one of a job's methods",
+    columns=(*TRAJECTORIES.columns, *KEY),
+)
+SCORES = Table(
+    "scores",
+    rule="gather_scores",
+    path=f"{STUDY}/scores/{{method}}.{{task}}.parquet",
+    row="a metric of one item at one dose",
+    columns=(
+        *COHORT,
+        *columns("""
+        item | text | | id of what was scored
+        metric | text | | what was measured of it; each task names its own
+        value | number | | of the metric; null where steered logits overflowed
+        """),
+    ),
+)
+KEYED_SCORES = replace(
+    SCORES,
+    name="keyed_scores",
+    rule="score_task",
+    path=f"{STUDY}/scores/jobs/{{job}}.{{task}}.{{part}}.parquet",
+    row="a metric of one item at one dose of one of a job's methods",
+    columns=(*SCORES.columns, *KEY),
+)
 FORKS = Table(
     "forks",
-    rule="rollout_trajectories",
+    rule="gather_rollouts",
     path=f"{STUDY}/rollouts/{{method}}.forks.parquet",
     row="a reading of a probe at a fork of a trajectory",
     columns=(*KEYS, *FORK),
@@ -227,11 +283,16 @@ THRESHOLD_SHARES = Table(
 PASSED = (
     PAIRS,
     TRAINING,
+    SEARCH,
+    AUDIT_TOKENS,
     CALIBRATION,
     AUDIT_FORKS,
     TOKENS,
+    KEYED_TRAJECTORIES,
     TRAJECTORIES,
     FORKS,
+    KEYED_SCORES,
+    SCORES,
     LIFETIMES,
     CURVE,
     SUMMARIES,

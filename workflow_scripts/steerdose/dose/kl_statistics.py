@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from steerdose.declarations.passed import CALIBRATION
+from steerdose.columns import Cell
 from steerdose.errors import NoTokensError
-from steerdose.files import write_table
 
 PERCENTILES = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 STATISTICS = ("mean", "p50", "rmse", "p90", "p95", "p99", "max")
@@ -40,16 +39,12 @@ def statistics_along(kl: np.ndarray) -> np.ndarray:
     return np.stack([found[name] for name in STATISTICS])
 
 
-def write_evaluations(
-    rows: Sequence[Mapping[str, Any]], targets: Mapping[str, float | None], cell: Mapping[str, Any], path: str
-) -> None:
-    """Write calibration/{method}.parquet: a row an evaluation, with the cell's keys and its sign's target in nats.
+def evaluations(rows: Sequence[Mapping[str, Any]], targets: Mapping[str, float | None], cell: Cell) -> pl.DataFrame:
+    """Return the table of a calibration: a row an evaluation, with the cell's keys and its sign's target in nats.
 
     rows: coefficient, sign, split, step, and what `kl_statistics` returns; nulls where there is none.
     """
     types = {**dict.fromkeys(("coefficient", *STATISTICS), pl.Float64), "n_tokens": pl.Int64}
-    frame = pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None).with_columns(
-        pl.col("sign").replace_strict(targets, return_dtype=pl.Float64).alias("target"),
-        *[pl.lit(value).alias(name) for name, value in cell.items()],
+    return pl.DataFrame(rows, schema_overrides=types, infer_schema_length=None).with_columns(
+        pl.col("sign").replace_strict(targets, return_dtype=pl.Float64).alias("target"), *cell.columns()
     )
-    write_table(frame, path, CALIBRATION)

@@ -12,7 +12,6 @@ from itertools import pairwise
 
 from steerdose.errors import SteerdoseError
 
-SIGNS = {"positive": 1.0, "negative": -1.0}  # each has a dose of its own
 NOISE = 1e-6  # nats: below this a KL in float32 is rounding, so its slope says nothing
 BLIND_STEP = 1e3  # how far to jump where the curve is flat: noise, saturation, logits that overflow
 SLOPES = (0.5, 4.0)  # slopes in log-log that a jump believes in

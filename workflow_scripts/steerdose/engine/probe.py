@@ -15,7 +15,7 @@ from torch import Tensor
 
 from steerdose.errors import SteerdoseError
 from steerdose.model import chat
-from steerdose.model.loading import layer_types, text_config
+from steerdose.model.architecture import layer_types, text_config
 
 READINGS = ("steered", "unsteered")
 
@@ -58,16 +58,39 @@ class Fork:
     argmax: int
 
 
-def spellings(tokenizer: Any, suffix: str, answer: str) -> list[int]:
-    """Return the first token of every spelling of `answer` (case, leading space) that can follow `suffix`."""
-    start = chat.encode(tokenizer, suffix)
-    ids = set()
-    for word in (answer, answer.lower(), answer.capitalize(), answer.upper()):
-        for space in ("", " "):
-            whole = chat.encode(tokenizer, suffix + space + word)
-            if whole[: len(start)] == start and len(whole) > len(start):
-                ids.add(whole[len(start)])
-    return sorted(ids)
+def spellings(tokenizer: Any, suffix: str, answer: str) -> set[tuple[int, ...]]:
+    """Return the tokens of every spelling of `answer` (case, leading space) that can follow `suffix`.
+
+    A single letter has the given case only: ` a` is an article, not the choice A.
+    """
+    start, cases = chat.encode(tokenizer, suffix), (answer, answer.lower(), answer.capitalize(), answer.upper())
+    spelled = [space + word for word in (cases if len(answer) > 1 else cases[:1]) for space in ("", " ")]
+    wholes = [tuple(chat.encode(tokenizer, suffix + text)) for text in spelled]
+    return {ids[len(start) :] for ids in wholes if list(ids[: len(start)]) == start and len(ids) > len(start)}
+
+
+def answer_tokens(tokenizer: Any, suffix: str, answers: Sequence[str]) -> list[set[int]]:
+    """Return the tokens that count as each answer: the spellings that are one token.
+
+    Where a spelling is longer its first token begins other words too, as `F` of FALSE does. A tokenizer that has no
+    token for some answer, such as one of bytes, leaves no choice: then first tokens count, for all answers alike.
+    """
+    spelled = [spellings(tokenizer, suffix, answer) for answer in answers]
+    whole = [{ids[0] for ids in found if len(ids) == 1} for found in spelled]
+    return whole if all(whole) else [{ids[0] for ids in found} for found in spelled]
+
+
+def answer_sets(
+    tokenizer: Any, suffix: str, answers: Sequence[str], key: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the tokens of each of two answers behind `suffix`, without those of both; `key` names them in errors."""
+    first, second = answer_tokens(tokenizer, suffix, answers)
+    if not first - second or not second - first:
+        raise SteerdoseError(
+            f"{key} {list(answers)} cannot be told apart by their first token after '{suffix}' "
+            f"(tokens {sorted(first)} and {sorted(second)}); choose other answers or another prefill"
+        )
+    return tuple(sorted(first - second)), tuple(sorted(second - first))
 
 
 def build_probe(
@@ -86,13 +109,8 @@ def build_probe(
         else chat.encode(tokenizer, closing + prefill)
         for closing in ("", tags.closing if tags else "")
     )
-    first, second = (set(spellings(tokenizer, prefill, answer)) for answer in answers)
-    if not first - second or not second - first:
-        raise SteerdoseError(
-            f"probes.{name}.answers {list(answers)} cannot be told apart by their first token after '{prefill}' "
-            f"(first tokens {sorted(first)} and {sorted(second)}); choose other answers or another prefill"
-        )
-    probe = Probe(tuple(suffix), tuple(sorted(first - second)), tuple(sorted(second - first)), tuple(in_thought))
+    first, second = answer_sets(tokenizer, prefill, answers, f"probes.{name}.answers")
+    probe = Probe(tuple(suffix), first, second, tuple(in_thought))
     return replace(probe, is_thinking=lambda ids: tags.are_open(tokenizer.decode(ids))) if tags else probe
 
 

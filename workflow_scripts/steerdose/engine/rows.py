@@ -1,26 +1,26 @@
 """Rows that share the blocks below the first edit: an unsteered twin reads the same tokens as its steered row, so up to
 the first edited block the two are one row, and only there they fan out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
 from steerdose.errors import SteerdoseError
-from steerdose.model.loading import find_blocks, text_config
+from steerdose.model.architecture import find_blocks, text_config
 from steerdose.steering.steering import Steering
 
 
-def count_shared(model: Any, steering: Steering | None) -> int:
-    """Return how many of the first blocks no edit touches; 0 where an edit is outside the blocks."""
+def count_shared(model: Any, steerings: Sequence[Steering]) -> int:
+    """Return how many of the first blocks no edit of any steering touches; 0 where an edit is outside the blocks."""
     if getattr(text_config(model), "num_kv_shared_layers", 0):  # later blocks read the keys of earlier ones
         return 0
     try:
         blocks = find_blocks(model)
     except SteerdoseError:
         return 0
-    paths = [path for path, _ in steering.edits] if steering else []
+    paths = [path for steering in steerings for path, _ in steering.edits]
     edited = [[i for i, block in enumerate(blocks) if f"{path}.".startswith(f"{block}.")] for path in paths]
     return min((found[0] if found else 0 for found in edited), default=0)
 

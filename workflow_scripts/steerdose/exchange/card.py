@@ -2,16 +2,19 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from steerdose.columns import Cell, sign_of
 from steerdose.declarations.passed import CURVE, SUMMARIES
-from steerdose.exchange.write import base_of, dose_of, possible_formats
+from steerdose.exchange.write import dose_of, possible_formats
 from steerdose.files import read_json, read_table, replacing
 from steerdose.model.loading import load_model
 from steerdose.steering.steering import Steering
+from steerdose.study.settings import WriteCard
 
 LOADING = {
     "peft": """\
@@ -109,74 +112,94 @@ def caveats(alpha: float, found: dict[str, Any], sign: dict[str, Any]) -> list[s
     ]
 
 
-def write_card(
-    *,
-    model: str,
-    steering: str,
-    calibration: str,
-    summary: str,
-    curve: str,
-    cell: dict[str, Any],
-    alpha: float,
-    settings: dict[str, Any],
-    output: str,
-) -> None:
-    """Write card.md for one alpha of one method. settings: `confidence`, the level of the survival interval."""
-    source, found, totals = read_json(f"{model}/source.json"), read_json(calibration), read_table(summary, SUMMARIES)
-    vector, coefficient = Steering.load(steering), dose_of(alpha, calibration)
-    name = "negative" if alpha < 0 else "positive"
-    sign, (base, revision) = found[name], base_of(model)
-    formats = possible_formats(load_model(model, device="cpu", train=True).model, vector)
-    here = Path(output).parent
-    call = (
-        f"{json.dumps(base)}, revision={json.dumps(revision)}" if revision else json.dumps(os.path.relpath(base, here))
-    )
-    held = "\n\n".join(LOADING[key].format(base=call) for key in formats)
-    loading = (
-        f"What can hold this steering; each is a target of its own. Paths are seen from this folder.\n\n{held}"
-        if held
-        else NOT_HELD.format(base=call, steering=os.path.relpath(steering, here), coefficient=coefficient)
-    )
-    rows = survived(totals, read_table(curve, CURVE), alpha)
-    kinds = ", ".join(sorted({type(edit).__name__ for _, edit in vector.edits}))
+@dataclass(frozen=True)
+class Dose:
+    """What a card says of one dose. found: calibration/{method}.json; vector: the steering at coefficient 1."""
+
+    cell: Cell
+    alpha: float
+    coefficient: float
+    found: dict[str, Any]
+    vector: Steering
+    source: dict[str, Any]
+
+    @property
+    def sign(self) -> str:
+        return sign_of(self.alpha)
+
+    @property
+    def calibrated(self) -> str:
+        """The alpha that was calibrated."""
+        return "-1" if self.sign == "negative" else "1"
+
+
+def dose_text(dose: Dose, origin: str) -> str:
+    """Return the card's heading and the table of what the dose is."""
+    cell, found, sign = dose.cell, dose.found, dose.found[dose.sign]
+    kinds = ", ".join(sorted({type(edit).__name__ for _, edit in dose.vector.edits}))
     met, meets = ("converged", "meets") if sign["converged"] else ("not converged", "comes closest to")
     target = f"{sign['target']:g}"
-    audit = "not measured" if sign["audit"] is None else f"{sign['audit']:.4g}"
     if isinstance(found["target"], dict):
         target += f" (the KL of {found['target']['prompt']})"
-    notes = "\n".join(f"* {note}" for note in caveats(alpha, found, sign))
-    text = f"""\
----
-base_model: {json.dumps(base)}
-tags: [steering, steerdose]
----
+    audit = "not measured" if sign["audit"] is None else f"{sign['audit']:.4g}"
+    revision = f" at `{dose.source['revision']}`" if dose.source["revision"] else ""
+    return f"""\
+# {cell.model} steered by {cell.method}, {cell.behavior}, alpha {dose.alpha:g}
 
-# {cell["model"]} steered by {cell["method"]}, {cell["behavior"]}, alpha {alpha:g}
-
-Coefficient {coefficient:.6g}, which is {alpha:g} times {sign["c_star"]:.6g}, the coefficient at which the \
+Coefficient {dose.coefficient:.6g}, which is {dose.alpha:g} times {sign["c_star"]:.6g}, the coefficient at which the \
 {found["statistic"]} of the KL to the unsteered model
-{meets} its target ({name} sign, toward the {name} persona).
+{meets} its target ({dose.sign} sign, toward the {dose.sign} persona).
 
 | | |
 |---|---|
-| method | {cell["method"]} ({kinds}; modules: {len(vector.edits)}), seed {cell["seed"]} |
-| model | `{source["source"]}`{f" at `{revision}`" if revision else ""} |
-| sha256 of the model's weights | `{source["sha256"]}` |
+| method | {cell.method}: {origin} ({kinds}; modules: {len(dose.vector.edits)}), seed {cell.seed} |
+| model | `{dose.source["source"]}`{revision} |
+| sha256 of the model's weights | `{dose.source["sha256"]}` |
 | statistic | {found["statistic"]} of the KL over prompts x tokens, nats |
-| target, achieved at alpha {"-1" if alpha < 0 else "1"} | {target}, {sign["statistic"]:.4g} ({met}) |
+| target, achieved at alpha {dose.calibrated} | {target}, {sign["statistic"]:.4g} ({met}) |
 | audit on held-out prompts | {audit} |
-
-## What survived
-
-{survival_text(rows, alpha, totals["alpha"].to_list(), settings["confidence"])}
-
-## Caveats
-
-{notes}
-
-## Loading
-
-{loading}
 """
-    with replacing(output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+
+
+def loading_text(dose: Dose, formats: list[str], steering: str) -> str:
+    """Return the section on how to load the exports of this dose, or the steering file itself where there is none."""
+    base = json.dumps(dose.source["source"])
+    if dose.source["revision"]:
+        base += f", revision={json.dumps(dose.source['revision'])}"
+    held = "\n\n".join(LOADING[key].format(base=base) for key in formats)
+    if not held:
+        return NOT_HELD.format(base=base, steering=steering, coefficient=dose.coefficient)
+    return (
+        "What can hold this steering; each is a target of its own. Paths are seen from this folder; the base is "
+        f"whatever holds the weights of the sha256 above.\n\n{held}"
+    )
+
+
+def write_card(
+    *,
+    model: str,
+    steering: list[str],
+    calibration: str,
+    summary: str,
+    curve: str,
+    cell: Cell,
+    alpha: float,
+    settings: WriteCard,
+    card: str,
+) -> None:
+    """Write card.md for one alpha of one method."""
+    found, totals, vector = read_json(calibration), read_table(summary, SUMMARIES), Steering.load(steering[0])
+    vector, source = vector.member(cell.method or ""), read_json(f"{model}/source.json")
+    dose = Dose(cell, alpha, dose_of(alpha, calibration), found, vector, source)
+    formats = possible_formats(load_model(model, device="cpu", train=True).model, vector)
+    rows = survived(totals, read_table(curve, CURVE), alpha)
+    notes = "\n".join(f"* {note}" for note in caveats(alpha, found, found[dose.sign]))
+    head = f"---\nbase_model: {json.dumps(source['source'])}\ntags: [steering, steerdose]\n---\n"
+    sections = {
+        "What survived": survival_text(rows, alpha, totals["alpha"].to_list(), settings.confidence),
+        "Caveats": notes,
+        "Loading": loading_text(dose, formats, os.path.relpath(steering[0], Path(card).parent)),
+    }
+    texts = [head, dose_text(dose, settings.origin), *(f"## {name}\n\n{text}\n" for name, text in sections.items())]
+    with replacing(card) as temporary:
+        temporary.write_text("\n".join(texts), encoding="utf-8")

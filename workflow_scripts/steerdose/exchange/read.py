@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.exchange.target import Result, Target
 from steerdose.exchange.vectors import import_vectors, read_control_vector, read_steering_vectors, read_vectors
 from steerdose.exchange.weights import import_adapters, import_checkpoints
 from steerdose.files import write_json
 from steerdose.model.sources import MODEL_FILES, fetch, sha256_of, weights_sha256
-from steerdose.steering.steering import Steering
+from steerdose.steering.steering import Steering, origin
+from steerdose.study.settings import ImportSteering
 
 
 @dataclass(frozen=True)
@@ -54,35 +55,33 @@ FORMATS: dict[str, Format] = {
 
 
 def import_steering(
-    *, model: str, cell: dict[str, Any], settings: dict[str, Any], metadata: dict[str, str], output: str, geometry: str
+    *, model: str, cell: Cell, settings: ImportSteering, entry: str, steering: str, geometry: str
 ) -> None:
-    """Write steering/{method}.safetensors, made from files of another tool, and its geometry.json.
+    """Write steering/{entry}.safetensors, made from files of another tool, and its geometry.json.
 
-    settings: the config entry, with `format` (a key of FORMATS), `positive` and `negative` (a source, or null),
-    `delta` for a pair of adapters and `ignore` (see Target). Raises SteerdoseError with all that does not fit.
+    Raises SteerdoseError with all that does not fit the model.
     """
-    name, chosen = cell["method"], FORMATS[settings["format"]]
-    target = Target(Path(model), settings.get("ignore", ()))
-    sides = {side: settings[side] for side in ("positive", "negative") if settings[side]}
+    method = settings.method
+    sides, chosen, target = method.sources, FORMATS[method.format], Target(Path(model), method.ignore)
     try:
         with tempfile.TemporaryDirectory() as scratch:
             files = []
             for side, source in sides.items():
                 place, _, revision = (source, "", "") if Path(source).exists() else source.partition("@")
                 wanted = [f"*{suffix}" for suffix in chosen.suffixes] or MODEL_FILES
-                found = fetch(place, revision, Path(scratch) / side, key=f"methods.{name}.{side}", files=wanted)
+                found = fetch(place, revision, Path(scratch) / side, key=f"methods.{entry}.{side}", files=wanted)
                 files.append(chosen.locate(found))
             digests = [weights_sha256(path) if path.is_dir() else sha256_of(path) for path in files]
-            edits, report = chosen.read(target, files, settings.get("delta", "difference"))
+            edits, report = chosen.read(target, files, method.delta or "difference")
         if not edits:
             raise SteerdoseError("the sources change nothing: all vectors, or the difference of both sides, are zero")
-        origin = {"model_sha256": target.source["sha256"], "source_sha256": " ".join(digests)}
-        steering = Steering(name, tuple(edits.items()), {**metadata, **origin})
+        metadata = {**origin(cell, settings, target.source["sha256"]), "source_sha256": " ".join(digests)}
+        imported = Steering(entry, tuple(edits.items()), metadata)
     except SteerdoseError as error:
-        raise SteerdoseError(f"methods.{name} ({' and '.join(sides.values())}): {error}") from error
-    steering.save(output)
+        raise SteerdoseError(f"methods.{entry} ({' and '.join(sides.values())}): {error}") from error
+    imported.save(steering)
     sources = [{"source": source, "sha256": sha} for source, sha in zip(sides.values(), digests, strict=True)]
     write_json(
-        {"method": name, "format": settings["format"], "sources": sources, **report, "modules": steering.describe()},
+        {"method": entry, "format": method.format, "sources": sources, **report, "modules": imported.describe()},
         geometry,
     )

@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
-from steerdose.model.loading import find_blocks, text_config
+from steerdose.model.architecture import find_blocks, text_config
 from steerdose.steering.edits import Edit
 
 QUANTISATION = re.compile(r"[-.](i?q\d\w*|bf16|f16|f32|fp16|fp32)$")

@@ -17,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from steerdose.errors import SteerdoseError
 from steerdose.exchange.target import Result, Target
-from steerdose.make.delta import MODES, adapter_delta, factorise, geometry, linear_path, norm, relative_error
+from steerdose.make.delta import MODES, adapter_delta, angles, factorise, linear_path, norm, relative_error
 from steerdose.model.loading import load_model
 
 
@@ -61,7 +61,7 @@ def import_adapters(target: Target, sources: Sequence[Path], mode: str) -> Resul
     deltas = MODES[mode](*sides) if pair else sides[0]
     deltas = {path: delta for path, delta in deltas.items() if delta.any()}
     edits = {path: factorise(delta) for path, delta in deltas.items()}
-    report = {**geometry(sides[0], sides[1]), "delta": mode} if pair else {"norm_delta": norm(deltas)}
+    report = {**angles(sides[0], sides[1]), "delta": mode} if pair else {"norm_delta": norm(deltas)}
     return edits, {**report, "relative_error": relative_error(deltas, edits) if deltas else 0.0}
 
 

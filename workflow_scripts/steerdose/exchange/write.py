@@ -16,11 +16,13 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from steerdose.columns import sign_of
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, replacing
-from steerdose.model.loading import find_blocks, load_model, text_config
-from steerdose.outcomes.trajectories import coefficient_of
+from steerdose.model.architecture import find_blocks, text_config
+from steerdose.model.loading import load_model
 from steerdose.steering.edits import Add, Dense, Edit, LowRank, matrix
+from steerdose.steering.intervention import coefficient_of
 from steerdose.steering.steering import Steering
 
 log = logging.getLogger(__name__)
@@ -75,7 +77,7 @@ def dose_of(alpha: float, calibration: str | Path) -> float:
     if alpha == 0:
         raise SteerdoseError("alpha 0 is the unsteered model: there is nothing to export; choose another alpha")
     found = read_json(calibration)
-    sign = found["negative" if alpha < 0 else "positive"]
+    sign = found[sign_of(alpha)]
     if not sign["converged"]:
         log.warning("the calibration of this sign did not converge: %s", sign["reason"])
     coefficient = coefficient_of(alpha, found)
@@ -188,28 +190,32 @@ def save_control_vector(model: Any, steering: Steering, coefficient: float, path
 
 
 def base_of(model: str | Path) -> tuple[str, str | None]:
-    """Return what others load the base model from: its hub id and revision, or the resolved directory."""
+    """Return where the base model came from, and its revision: never a path that only this study has."""
     source = read_json(Path(model) / "source.json")
-    return (source["source"], source["revision"]) if source["revision"] else (str(model), None)
+    return source["source"], source["revision"]
 
 
-def export_peft(*, model: str, steering: str, calibration: str, alpha: float, output: str) -> None:
+def export_peft(*, model: str, steering: list[str], calibration: str, method: str, alpha: float, folder: str) -> None:
     """Write the folder of a PEFT LoRA adapter: adapter_config.json and adapter_model.safetensors."""
     loaded = load_model(model, dtype="float32", device="cpu", train=True)
-    save_peft(loaded.model, Steering.load(steering), dose_of(alpha, calibration), base_of(model), output)
+    save_peft(
+        loaded.model, Steering.load(steering[0]).member(method), dose_of(alpha, calibration), base_of(model), folder
+    )
 
 
-def export_model(*, model: str, steering: str, calibration: str, alpha: float, output: str) -> None:
+def export_model(*, model: str, steering: list[str], calibration: str, method: str, alpha: float, folder: str) -> None:
     """Write a Hugging Face directory: merged fp32 weights, and the resolved model's tokenizer and other files."""
     loaded = load_model(model, dtype="float32", device="cpu", train=True)
-    merge_edits(loaded.model, Steering.load(steering), dose_of(alpha, calibration))
+    merge_edits(loaded.model, Steering.load(steering[0]).member(method), dose_of(alpha, calibration))
     others = shutil.ignore_patterns("*.safetensors", "*.safetensors.index.json", "source.json", ".*")
-    with replacing(output) as folder:
-        shutil.copytree(model, folder, ignore=others)
-        loaded.model.save_pretrained(folder)
+    with replacing(folder) as temporary:
+        shutil.copytree(model, temporary, ignore=others, dirs_exist_ok=True)
+        loaded.model.save_pretrained(temporary)
 
 
-def export_control_vector(*, model: str, steering: str, calibration: str, alpha: float, output: str) -> None:
+def export_control_vector(
+    *, model: str, steering: list[str], calibration: str, method: str, alpha: float, vector: str
+) -> None:
     """Write control_vector.gguf."""
     loaded = load_model(model, dtype="float32", device="cpu", train=True)
-    save_control_vector(loaded.model, Steering.load(steering), dose_of(alpha, calibration), output)
+    save_control_vector(loaded.model, Steering.load(steering[0]).member(method), dose_of(alpha, calibration), vector)

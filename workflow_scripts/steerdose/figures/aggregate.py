@@ -8,18 +8,26 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from steerdose.columns import CELL
+from steerdose.declarations.passed import FORKS
+from steerdose.engine.fork_grid import fork_times
+from steerdose.figures.choice import EVERY, evenly, note, spread
 from steerdose.figures.kl_fan import draw_fan, fan_handles
+from steerdose.figures.kl_quantiles import fork_quantiles, read_quantiles
 from steerdose.figures.style import (
-    CELL,
     Style,
     arrange,
     drawing,
     fork_axis,
     grid_labels,
     kl_axis,
+    note_handles,
     panel_grid,
     panels_on,
+    save,
 )
+from steerdose.files import read_json, read_tables
+from steerdose.study.settings import Panels, PlotAggregate
 
 READINGS: dict[str, Style] = {  # the steered points are smaller and lie on top
     "unsteered": {"marker": "s", "markersize": 6.5, "markerfacecolor": "none", "color": "0.55", "linestyle": ""},
@@ -29,14 +37,40 @@ SPREAD: Style = {"color": "black", "linewidth": 1}
 THRESHOLD: Style = {"color": "black", "linestyle": ":", "linewidth": 1.2}
 
 
+def plot_aggregate(
+    *,
+    tokens: list[str],
+    lifetimes: list[str],
+    forks: list[str],
+    thresholds: list[str],
+    settings: PlotAggregate,
+    png: str,
+    svg: str,
+) -> None:
+    """Draw `aggregate_figure` of the tokens and forks of all methods that have a place.
+
+    thresholds: files of the models, in the order of the settings.
+    """
+    grid = settings.grid
+    edges = sorted({0, *fork_times(grid.window, count=grid.forks.count, every=grid.forks.every)})
+    kl = read_quantiles(tokens, lifetimes, edges, spread(settings))
+    pmass = fork_quantiles(evenly(read_tables(forks, FORKS), settings), grid.probe)
+    files = zip(settings.models, thresholds, strict=True)
+    deadly = {model: float(read_json(file)[grid.probe]["threshold"]) for model, file in files}
+    save(aggregate_figure(kl, pmass, deadly, settings.fewest, settings), png, svg)
+
+
 @drawing()
-def aggregate_figure(kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[str, float], fewest: int) -> Figure:
+def aggregate_figure(
+    kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[str, float], fewest: int, panels: Panels = EVERY
+) -> Figure:
     """Draw KL (nats) above and pmass below, a pair of panels a dose, against tokens generated.
 
     kl: `kl_quantiles` with the fork times as edges: the tokens between two forks are one step. pmass: `fork_quantiles`,
     points at the forks alone; nothing is known between them. thresholds: of each model, the pmass of death. Both are
     drawn where at least `fewest` trajectories are left.
     """
+    kl = evenly(kl, panels)
     times = sorted({0, *kl["stop"].unique()})
     keys = [*CELL, "method", "alpha"]
     forks = pmass.filter(pl.col("left") >= fewest).partition_by(keys, as_dict=True)
@@ -61,6 +95,7 @@ def aggregate_figure(kl: pl.DataFrame, pmass: pl.DataFrame, thresholds: Mapping[
         ],
         Line2D([], [], label="p10 to p90, steered", marker="|", markersize=12, **SPREAD | {"linestyle": ""}),
         Line2D([], [], label="threshold of death", **THRESHOLD),
+        *note_handles(note(panels, "deaths")),
     ]
     quantity = "above: KL of steered against unsteered (nats), below: next-token mass on the two answers (pmass)"
     grid_labels(figure, "tokens generated", quantity, handles)

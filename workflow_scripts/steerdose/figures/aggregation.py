@@ -6,9 +6,17 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-from steerdose.figures.style import ALIVE, DEAD, drawing
+from steerdose.declarations.methods import AGGREGATION
+from steerdose.figures.style import ALIVE, DEAD, drawing, save
+from steerdose.files import read_table
+from steerdose.survival.aggregation import simulated_students
 
 TICKS = (0, 0.1, 1, 10)  # nats; linear below the second
+
+
+def plot_aggregation(*, table: str, png: str, svg: str) -> None:
+    """Draw `aggregation_figure` of the table of the statistics of KL."""
+    save(aggregation_figure(simulated_students(), read_table(table, AGGREGATION)), png, svg)
 
 
 @drawing()

@@ -6,7 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from steerdose.figures.style import ALIVE, CELL, DEAD, Style, arrange, drawing, panels_on
+from steerdose.columns import CELL
+from steerdose.declarations.passed import DEATH_HISTORIES
+from steerdose.figures.choice import EVERY, evenly, note
+from steerdose.figures.style import ALIVE, DEAD, Style, arrange, drawing, note_handles, panels_on, save
+from steerdose.files import read_table
+from steerdose.study.settings import Panels
+from steerdose.tables.deaths import deaths_table
 
 # From the foot of a bar upwards; every pair of neighbours differs in grey, by shade or hatching.
 HISTORIES: dict[str, Style] = {
@@ -25,13 +31,19 @@ WIDTHS, ROOM = (0.52, 0.28), 0.86  # of the two bars; unlike, so that equal shad
 EDGE: Style = {"edgecolor": "0.25", "linewidth": 0.6}
 
 
+def plot_death_anatomy(*, deaths: str, settings: Panels, png: str, svg: str) -> None:
+    """Draw `death_anatomy_figure` of the table of deaths."""
+    save(death_anatomy_figure(deaths_table(read_table(deaths, DEATH_HISTORIES)), settings), png, svg)
+
+
 @drawing({"hatch.linewidth": 0.6})
-def death_anatomy_figure(table: pl.DataFrame) -> Figure:
+def death_anatomy_figure(table: pl.DataFrame, panels: Panels = EVERY) -> Figure:
     """Draw `deaths_table`: a panel a method, and for each dose the share that died as two stacked bars.
 
     The wide bar splits the deaths by the KL before them, the narrow one by what broke; without any death whose damage
     was read there is no narrow bar.
     """
+    table = evenly(table, panels)
     read = bool(table.select((pl.col("readout") + pl.col("text") > 0).any()).item())
     bars = (HISTORIES, DAMAGE) if read else (HISTORIES,)
     columns, rows = arrange(table, CELL, "method", most=4)
@@ -46,6 +58,7 @@ def death_anatomy_figure(table: pl.DataFrame) -> Figure:
     handles = []
     for looks, title in zip(bars, titles, strict=True):
         handles += [Patch(visible=False, label=title), *[Patch(**look, **EDGE) for look in reversed(looks.values())]]
+    handles += note_handles(note(panels, "deaths"))
     figure.legend(handles=handles, loc="outside right center")
     return figure
 

@@ -9,19 +9,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator
 
+from steerdose.columns import CELL, METHOD, has_dose
+from steerdose.declarations.passed import CALIBRATION, DOSE_SHARES
+from steerdose.declarations.survival import DOSE_RESPONSE
+from steerdose.figures.calibration import MISSED, NOT_CONVERGED, chosen_doses
+from steerdose.figures.choice import EVERY, extremes, note
 from steerdose.figures.style import (
-    CELL,
     HALO,
     SIGNS,
     Style,
     arrange,
     drawing,
+    note_handles,
     panels_on,
     prompt_handles,
     prompt_looks,
+    save,
     sparse,
-    split_prompts,
 )
+from steerdose.files import read_table, read_tables
+from steerdose.study.settings import Panels, PlotCalibration
 from steerdose.survival.dose_response import LETHAL
 
 LINES = {"positive": "-", "negative": "--"}
@@ -32,16 +39,45 @@ BASE: Style = {"color": "0.4", "linestyle": ":", "linewidth": 1.2}
 ROOM = 1.12  # from the outermost doses to the ends of the axis, a factor
 
 
+def plot_dose_response(
+    *, shares: str, table: str, calibrations: list[str], settings: PlotCalibration, png: str, svg: str
+) -> None:
+    """Draw `dose_response_figure` of the tables of doses."""
+    marked = with_missed(read_table(table, DOSE_RESPONSE), read_tables(calibrations, CALIBRATION), settings)
+    save(dose_response_figure(read_table(shares, DOSE_SHARES), marked, settings), png, svg)
+
+
+def with_missed(table: pl.DataFrame, calibration: pl.DataFrame, settings: PlotCalibration) -> pl.DataFrame:
+    """Return the table with `missed`: whether the dose of a row's method and sign did not reach its target."""
+    chosen = chosen_doses(calibration, settings.tolerance, settings.statistic).filter("missed")
+    missed = chosen.select(*METHOD, "sign", "missed").unique()
+    joined = table.join(missed, on=[*METHOD, "sign"], how="left", maintain_order="left")
+    return joined.with_columns(pl.col("missed").fill_null(False))
+
+
+def by_robustness(cell: pl.DataFrame) -> list[str]:
+    """Return the methods of one cell's lethal doses, the one that bears most first.
+
+    By the lethal dose of the positive sign, or of the negative one where there is no positive, then by the safe dose.
+    """
+    rank = pl.col("ld50").fill_null(pl.when(pl.col("status") == "above").then(np.inf).otherwise(0.0))
+    leading = cell.with_columns(negative=pl.col("sign") == "negative", rank=rank).sort(
+        "negative", "rank", "safe_dose", descending=[False, True, True], nulls_last=True, maintain_order=True
+    )
+    return leading["method"].unique(maintain_order=True).to_list()
+
+
 @drawing()
-def dose_response_figure(shares: pl.DataFrame, table: pl.DataFrame) -> Figure:
+def dose_response_figure(shares: pl.DataFrame, table: pl.DataFrame, panels: Panels = EVERY) -> Figure:
     """Draw what `dose_response` returns: points with intervals, the fitted curve, lethal dose and safe dose.
 
     The lethal dose stands at one half with its interval; where that is open it ends in an arrow at the axis's end. Of a
     lethal dose outside the doses tried only the arrow is drawn. Prompts and the unsteered model are horizontal lines in
-    every panel of their cell.
+    every panel of their cell. A sign whose dose `with_missed` marks has a cross in the upper left corner.
     """
-    steered, prompts = split_prompts(shares)
-    prompts = prompts.filter(pl.col("alpha") != 0)
+    shares, table = extremes((shares, table), table, by_robustness, panels)
+    steered = shares.filter(has_dose())
+    prompts = shares.filter(~has_dose(), pl.col("alpha") != 0)
     looks = prompt_looks(prompts)
     doses = steered.filter(pl.col("alpha") != 0)["dose"].unique().sort().to_list() or [1.0]
     columns, rows = arrange(steered, CELL, "method", most=4)
@@ -58,34 +94,48 @@ def dose_response_figure(shares: pl.DataFrame, table: pl.DataFrame) -> Figure:
         here = prompts.join(panel, on=CELL, how="semi", maintain_order="left")
         for method, sign, dead in here.select("method", "sign", "dead").iter_rows():
             each.axhline(dead, **looks[method, sign], markevery=[1], clip_on=False)
-        estimates = table.join(panel, on=[*CELL, "method"], how="semi", maintain_order="left")
-        for row in estimates.iter_rows(named=True):
-            apart = len(estimates) > 1
-            _draw_curve(each, panel.filter(pl.col("alpha") != 0, sign=row["sign"]), row["sign"], 0.008 * apart)
-            height = LETHAL - 0.03 * apart * BESIDE[row["sign"]]
-            if row["ld50"] is None:
-                draw_beyond(each, row, height, row["status"])
-            else:
-                draw_interval(each, row, height, LD50)
-            if row["safe_dose"] is not None:
-                shared = (estimates["safe_dose"] == row["safe_dose"]).sum() > 1
-                place = row["safe_dose"] * _aside(each, row["sign"], 0.022 * shared)
-                each.plot([place], [-0.075], color=SIGNS[row["sign"]][0], **SAFE)
+        _draw_method(each, panel, table.join(panel, on=METHOD, how="semi", maintain_order="left"))
     figure.supxlabel("dose: |alpha|, multiples of the calibrated coefficient")
     figure.supylabel("share dead by the end of the window")
-    handles = [
+    shown = note(panels, "dose_response", "those that bear most and least")
+    handles = [*_handles(table), *prompt_handles(looks), *note_handles(shown)]
+    figure.legend(handles=handles, loc="outside right center")
+    return figure
+
+
+def _handles(table: pl.DataFrame) -> list[Line2D]:
+    signs = [
         Line2D([], [], color=SIGNS[sign][0], marker=SIGNS[sign][1], linestyle=LINES[sign], label=f"{sign} sign")
         for sign in SIGNS
         if sign in table["sign"]
     ]
-    handles += [
+    missed = "missed" in table.columns and table["missed"].any()
+    return [
+        *signs,
         Line2D([], [], color="0.4", label="LD50 with interval", **LD50),
         Line2D([], [], color="0.4", label="safe dose", **SAFE),
         Line2D([], [], label="unsteered", **BASE),
-        *prompt_handles(looks),
+        *([Line2D([], [], color="0.4", label=NOT_CONVERGED, **MISSED)] if missed else []),
     ]
-    figure.legend(handles=handles, loc="outside right center")
-    return figure
+
+
+def _draw_method(axes: Axes, panel: pl.DataFrame, estimates: pl.DataFrame) -> None:
+    """Draw the curves of both signs of a method, with lethal and safe doses."""
+    for row in estimates.iter_rows(named=True):
+        apart = len(estimates) > 1
+        _draw_curve(axes, panel.filter(pl.col("alpha") != 0, sign=row["sign"]), row["sign"], 0.008 * apart)
+        height = LETHAL - 0.03 * apart * BESIDE[row["sign"]]
+        if row["ld50"] is None:
+            draw_beyond(axes, row, height, row["status"])
+        else:
+            draw_interval(axes, row, height, LD50)
+        if row["safe_dose"] is not None:
+            shared = (estimates["safe_dose"] == row["safe_dose"]).sum() > 1
+            place = row["safe_dose"] * _aside(axes, row["sign"], 0.022 * shared)
+            axes.plot([place], [-0.075], color=SIGNS[row["sign"]][0], **SAFE)
+        if row.get("missed"):
+            place = 0.06 if row["sign"] == "positive" else 0.16
+            axes.plot([place], [0.92], color=SIGNS[row["sign"]][0], transform=axes.transAxes, **MISSED)
 
 
 def dose_axis(axes: Axes, doses: list[float]) -> None:

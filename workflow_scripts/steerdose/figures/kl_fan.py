@@ -7,18 +7,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from steerdose.columns import CELL
+from steerdose.figures.choice import EVERY, evenly, note, spread
+from steerdose.figures.kl_quantiles import even_edges, read_quantiles
 from steerdose.figures.style import (
-    CELL,
     END,
     Style,
     arrange,
     drawing,
     grid_labels,
     kl_axis,
+    note_handles,
     panel_grid,
     panels_on,
+    save,
     token_axis,
 )
+from steerdose.study.settings import Panels, PlotKlFan
 
 BINS = 32  # along t: a panel shows no more
 OUTER, INNER = "#C3D7E8", "#86AECB"
@@ -26,13 +31,20 @@ LEFT: Style = {"facecolor": "0.8"}
 FEW_LEFT: Style = {"facecolor": "white", "edgecolor": "0.6", "hatch": "////", "linewidth": 0}
 
 
+def plot_kl_fan(*, tokens: list[str], lifetimes: list[str], settings: PlotKlFan, png: str, svg: str) -> None:
+    """Draw `kl_fan_figure` of the tokens of all methods that have a place."""
+    quantiles = read_quantiles(tokens, lifetimes, even_edges(settings.window, BINS), spread(settings))
+    save(kl_fan_figure(quantiles, settings.fewest, settings), png, svg)
+
+
 @drawing()
-def kl_fan_figure(quantiles: pl.DataFrame, fewest: int) -> Figure:
+def kl_fan_figure(quantiles: pl.DataFrame, fewest: int, panels: Panels = EVERY) -> Figure:
     """Draw `kl_quantiles` (nats) of every method and dose, with the number of trajectories still generating below.
 
     Quantiles are drawn while at least `fewest` trajectories are left; those that ended are no random choice, so past
     that point, hatched, the rest says little about all.
     """
+    quantiles = evenly(quantiles, panels)
     columns, rows = arrange(quantiles.sort("alpha", maintain_order=True), (*CELL, "method"), "alpha", most=6)
     figure, axes = panel_grid(rows, columns, [1.2, 0.4])
     highest = float(quantiles["p90"].drop_nulls().to_numpy().max(initial=0))
@@ -51,6 +63,7 @@ def kl_fan_figure(quantiles: pl.DataFrame, fewest: int) -> Figure:
         Patch(label="trajectories left", **LEFT),
         Patch(label=f"fewer than {fewest} left", **FEW_LEFT),
         Line2D([], [], label="some ended by\nthemselves", **END),
+        *note_handles(note(panels, "deaths")),
     ]
     title = "over trajectories" + (f"\nand {width} tokens" if width > 1 else "")
     grid_labels(figure, "tokens generated", "KL of steered against unsteered (nats)", handles, title)

@@ -1,6 +1,6 @@
 """What the KL figures draw instead of millions of tokens: quantiles of pooled tokens, and a sample of thinned lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 
 import numpy as np
@@ -122,31 +122,36 @@ def thinned_lines(
     )
 
 
-def read_quantiles(tokens: list[str], lifetimes: list[str], edges: Sequence[int]) -> pl.DataFrame:
-    """Return `kl_quantiles` of files that belong together, one pair at a time."""
-    pairs = [(path, read_table(lives, LIFETIMES)) for path, lives in zip(tokens, lifetimes, strict=True)]
-    return pl.concat([kl_quantiles(_read_tokens(path, life), life, edges) for path, life in pairs])
+def read_quantiles(
+    tokens: list[str], lifetimes: list[str], edges: Sequence[int], hidden: frozenset[str]
+) -> pl.DataFrame:
+    """Return `kl_quantiles` of files that belong together, one pair at a time. hidden: methods to leave out."""
+    return pl.concat([kl_quantiles(table, life, edges) for table, life in _pairs(tokens, lifetimes, hidden)])
 
 
 def read_lines(
-    tokens: list[str], lifetimes: list[str], smoothing: int, head: int | None = None
+    tokens: list[str], lifetimes: list[str], hidden: frozenset[str], smoothing: int, head: int | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `thinned_lines` and the quantiles of files that belong together, one pair at a time.
 
-    head: None for `kl` (nats), or the tokens whose p95 is the scale of `normalised`. smoothing: tokens of the centred
-    mean that comes after it.
+    hidden: methods to leave out. head: None for `kl` (nats), or the tokens whose p95 is the scale of `normalised`.
+    smoothing: tokens of the centred mean that comes after it.
     """
     value = "normalised" if head else "kl"
     lines, quantiles = [], []
-    for path, lives in zip(tokens, lifetimes, strict=True):
-        life = read_table(lives, LIFETIMES)
-        table = _read_tokens(path, life)
-        table = smoothed(normalised_kl(table, head) if head else table, value, smoothing).drop_nulls(value)
-        window = int(table["t"].to_numpy().max(initial=1))
-        quantiles.append(kl_quantiles(table, life, even_edges(window, 2 * MOST_BINS), value))
-        lines.append(thinned_lines(table, life, value))
+    for table, life in _pairs(tokens, lifetimes, hidden):
+        shown = smoothed(normalised_kl(table, head) if head else table, value, smoothing).drop_nulls(value)
+        window = int(shown["t"].to_numpy().max(initial=1))
+        quantiles.append(kl_quantiles(shown, life, even_edges(window, 2 * MOST_BINS), value))
+        lines.append(thinned_lines(shown, life, value))
     return pl.concat(lines), pl.concat(quantiles)
 
 
-def _read_tokens(path: str, lifetimes: pl.DataFrame) -> pl.DataFrame:
-    return numbered(read_table(path, TOKENS, [*_varying(lifetimes), "t", "kl"]), lifetimes)
+def _pairs(
+    tokens: list[str], lifetimes: list[str], hidden: frozenset[str]
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Yield `numbered` tokens and lifetimes of every method that is not hidden."""
+    for path, lives in zip(tokens, lifetimes, strict=True):
+        life = read_table(lives, LIFETIMES)
+        if hidden.isdisjoint(life["method"]):
+            yield numbered(read_table(path, TOKENS, [*_varying(life), "t", "kl"]), life), life

@@ -4,14 +4,25 @@ from math import ceil
 from textwrap import fill
 
 import polars as pl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from steerdose.figures.style import ALIVE, Style, drawing
+from steerdose.declarations.methods import PROBES
+from steerdose.declarations.passed import AUDIT_FORKS
+from steerdose.figures.style import ALIVE, Style, drawing, save
+from steerdose.files import read_table, read_tables
+from steerdose.study.settings import PlotProbes
 
 MOST = 4  # panels side by side
 MINIMUM: Style = {"color": "0.4", "linestyle": ":", "linewidth": 1.4}
 THRESHOLD: Style = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+
+
+def plot_probes(*, forks: list[str], others: list[str], table: str, settings: PlotProbes, png: str, svg: str) -> None:
+    """Draw `probes_figure` of the audits of all models. others: of the probes that are audited only."""
+    read = read_tables([*forks, *others], AUDIT_FORKS)
+    save(probes_figure(read, read_table(table, PROBES), settings.minimum), png, svg)
 
 
 @drawing()
@@ -39,15 +50,7 @@ def probes_figure(forks: pl.DataFrame, table: pl.DataFrame, minimum: float) -> F
             each.set_title(
                 "\n".join([*heading, fill(probe, 26), f"{role}, {'passes' if passes else 'fails'}"]), fontsize=9
             )
-            each.spines[["left", "bottom"]].set_position(("outward", 5))
-            read = forks.filter(model=model, probe=probe).sort("t")
-            for question in read.partition_by("prompt_id", maintain_order=True):
-                each.plot(question["t"], question["pmass"], color=ALIVE, linewidth=0.7, clip_on=False)
-            median = read.group_by("t", maintain_order=True).agg(pl.col("pmass").median())
-            each.plot(median["t"], median["pmass"], color="black", linewidth=2, clip_on=False)
-            each.axhline(minimum, **MINIMUM)
-            if threshold is not None:
-                each.axhline(threshold, **THRESHOLD)
+            _draw_probe(each, forks.filter(model=model, probe=probe).sort("t"), minimum, threshold)
         for unused in row[len(own) :]:
             unused.remove()
     for column in range(columns):
@@ -63,3 +66,14 @@ def probes_figure(forks: pl.DataFrame, table: pl.DataFrame, minimum: float) -> F
     ]
     figure.legend(handles=handles, loc="outside right center")
     return figure
+
+
+def _draw_probe(axes: Axes, read: pl.DataFrame, minimum: float, threshold: float | None) -> None:
+    axes.spines[["left", "bottom"]].set_position(("outward", 5))
+    for question in read.partition_by("prompt_id", maintain_order=True):
+        axes.plot(question["t"], question["pmass"], color=ALIVE, linewidth=0.7, clip_on=False)
+    median = read.group_by("t", maintain_order=True).agg(pl.col("pmass").median())
+    axes.plot(median["t"], median["pmass"], color="black", linewidth=2, clip_on=False)
+    axes.axhline(minimum, **MINIMUM)
+    if threshold is not None:
+        axes.axhline(threshold, **THRESHOLD)

@@ -9,9 +9,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from steerdose.columns import CELL, sign_of_alpha
+from steerdose.declarations.passed import CALIBRATION
+from steerdose.figures.choice import EVERY, evenly, note, spread
+from steerdose.figures.kl_quantiles import read_lines
 from steerdose.figures.style import (
     ALIVE,
-    CELL,
     DEAD,
     END,
     HALO,
@@ -20,18 +23,41 @@ from steerdose.figures.style import (
     drawing,
     grid_labels,
     kl_axis,
+    note_handles,
     panel_grid,
     panels_on,
-    sign_of_alpha,
+    save,
     token_axis,
 )
+from steerdose.files import read_tables
+from steerdose.study.settings import Panels, PlotSpaghetti
 
 MOST_VECTORS = 100_000  # points; more are drawn as pixels in the svg too
 FEW = 3  # so many survivors among the dead lie above the median, which would hide them
 
 
+def plot_spaghetti(
+    *,
+    tokens: list[str],
+    lifetimes: list[str],
+    calibrations: list[str],
+    settings: PlotSpaghetti,
+    png: str,
+    svg: str,
+) -> None:
+    """Draw `spaghetti_figure` of the tokens of all methods that have a place."""
+    lines, medians = read_lines(tokens, lifetimes, spread(settings), settings.smoothing)
+    calibration = read_tables(calibrations, CALIBRATION)
+    save(spaghetti_figure(lines, medians, calibration, settings.smoothing, settings.fewest, settings), png, svg)
+
+
 def spaghetti_figure(
-    lines: pl.DataFrame, medians: pl.DataFrame, calibration: pl.DataFrame, smoothing: int, fewest: int
+    lines: pl.DataFrame,
+    medians: pl.DataFrame,
+    calibration: pl.DataFrame,
+    smoothing: int,
+    fewest: int,
+    panels: Panels = EVERY,
 ) -> Figure:
     """Draw KL (nats) against t; arguments as in `draw_spaghetti`, whose column `value` is kl.
 
@@ -50,6 +76,7 @@ def spaghetti_figure(
         label,
         smoothing,
         fewest,
+        panels,
     )
 
 
@@ -62,12 +89,14 @@ def draw_spaghetti(
     level: str,
     smoothing: int,
     fewest: int,
+    panels: Panels,
 ) -> Figure:
     """Draw a panel a dose: lines, the black median, ends, and the dotted line of column `level`.
 
     lines: as `thinned_lines` returns them, with a column `level`. medians: as `kl_quantiles` returns them; p50 is drawn
     while at least `fewest` trajectories are left. smoothing: tokens, 0 for none; only named here.
     """
+    lines = evenly(lines, panels)
     order = lines.group_by(*CELL, "method", maintain_order=True).agg().with_row_index("row")
     lines = lines.join(order, on=[*CELL, "method"], maintain_order="left").sort("row", "alpha", maintain_order=True)
     columns, rows = arrange(lines, (*CELL, "method"), "alpha", most=6)
@@ -96,6 +125,7 @@ def draw_spaghetti(
         Line2D([], [], label=f"median, while {fewest}\nor more are left", **black),
         Line2D([], [], label=level, linestyle=":", **black),
         Line2D([], [], label="ended by itself", **END),
+        *note_handles(note(panels, "deaths")),
     ]
     grid_labels(figure, "tokens generated", quantity, handles)
     return figure

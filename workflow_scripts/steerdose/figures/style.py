@@ -16,12 +16,13 @@ from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from steerdose.files import replacing
+from steerdose.flow.provenance import stamp
 
-CELL = ("model", "behavior", "seed")
 STYLE = {
     **{"font.size": 10, "figure.labelsize": 10, "axes.titlesize": 10, "xtick.labelsize": 9, "ytick.labelsize": 9},
     **{"axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False},
@@ -63,7 +64,7 @@ def drawing(style: Style | None = None) -> Iterator[None]:
 
 
 def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
-    """Write both files; equal figures give equal bytes, since ids are salted and dates and versions left out.
+    """Write both files; equal figures of one commit give equal bytes: ids are salted and dates left out.
 
     The layout is made once, for both files: matplotlib would make it, and draw the figure for it, once for each.
     """
@@ -72,8 +73,8 @@ def save(figure: Figure, png: str | Path, svg: str | Path) -> None:
         figure.set_layout_engine(None)
     salt = {"svg.hashsalt": "steerdose"}
     with _no_search(), matplotlib.rc_context(salt), replacing(png) as pixels, replacing(svg) as vectors:
-        figure.savefig(pixels, dpi=160, metadata={"Software": None})
-        figure.savefig(vectors, metadata={"Date": None, "Creator": None})
+        figure.savefig(pixels, dpi=160, metadata={"Software": None, "Description": stamp()})
+        figure.savefig(vectors, metadata={"Date": None, "Creator": None, "Description": stamp()})
 
 
 def dose_styles(alphas: Sequence[float]) -> dict[float, Style]:
@@ -153,17 +154,6 @@ def sparse(axes: Axes, times: Sequence[Tick], labels: float = 8.5) -> list[Tick]
     return [times[i] for i in sorted({0, *kept})]
 
 
-def split_prompts(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the rows of steered methods, and those of prompts: the methods that have rows without a coefficient."""
-    names = frame.filter(pl.col("coefficient").is_null())["method"].unique().implode()
-    return frame.filter(~pl.col("method").is_in(names)), frame.filter(pl.col("method").is_in(names))
-
-
-def sign_of_alpha() -> pl.Expr:
-    """Return the column `sign` of a frame with alphas; 0 counts as positive."""
-    return pl.when(pl.col("alpha") < 0).then(pl.lit("negative")).otherwise(pl.lit("positive")).alias("sign")
-
-
 def prompt_looks(prompts: pl.DataFrame) -> dict[tuple[str, str], Style]:
     """Line2D properties of every (method, sign): thin, a marker and one more dot behind the dash for each method."""
     looks = {}
@@ -181,6 +171,17 @@ def prompt_handles(looks: dict[tuple[str, str], Style]) -> list[Line2D]:
     return [
         Line2D([], [], label=fill(method + PROMPT_SIGNS[sign][1], 24), **look) for (method, sign), look in looks.items()
     ]
+
+
+def note_handles(note: str) -> list[Patch]:
+    """Return the last entry of a legend at the right, a text without a line; none where the note is empty."""
+    text = fill(note.replace("/", "/ "), 24).replace("/ ", "/")  # a path may break at its slashes
+    return [Patch(visible=False, label=text)] if note else []
+
+
+def note_title(note: str, width: float) -> str | None:
+    """Return the title of a legend at the top of a figure of this width (inches); none where the note is empty."""
+    return fill(note, int(9 * width)) if note else None
 
 
 def arrange(frame: pl.DataFrame, by: Sequence[str], panel: str, most: int) -> tuple[int, list[list[Panel]]]:

@@ -13,19 +13,23 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
+from steerdose.columns import CELL, has_dose, sign_of_alpha
+from steerdose.declarations.passed import CURVE
+from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import (
-    CELL,
     Style,
     arrange,
     dose_styles,
     drawing,
     fork_axis,
+    note_handles,
     panels_on,
     prompt_handles,
     prompt_looks,
-    sign_of_alpha,
-    split_prompts,
+    save,
 )
+from steerdose.files import read_tables
+from steerdose.study.settings import Panels
 
 Looks = dict[tuple[str, str], Style]  # of prompts, by method and sign
 
@@ -45,24 +49,29 @@ class Series:
     handle: Any
 
 
-def survival_figure(curve: pl.DataFrame) -> Figure:
+def plot_survival(*, curves: list[str], settings: Panels, png: str, svg: str) -> None:
+    """Draw `survival_figure` of the curves of all methods."""
+    save(survival_figure(read_tables(curves, CURVE), settings), png, svg)
+
+
+def survival_figure(curve: pl.DataFrame, panels: Panels = EVERY) -> Figure:
     """Draw `kaplan_meier`'s curve: a panel a method with its numbers at risk below, a step curve a dose.
 
     Markers sit at deaths and, for every dose and prompt at other places along t, on the curve itself: curves that
     coincide are told apart without moving them. A curve stops where nobody is left at risk, unless all have died.
     Prompts are reference lines in every panel of their cell.
     """
-    styles = dose_styles(sorted(split_prompts(curve)[0]["alpha"].unique()))
+    styles = dose_styles(sorted(curve.filter(has_dose())["alpha"].unique()))
     names = {alpha: f"{alpha:g}" for alpha in styles}
     band = Patch(facecolor="0.85", label="confidence\ninterval")
     doses = Series("alpha", styles, names, "alpha (multiple of\nthe calibrated dose)", _draw_bands, band)
-    return draw_survival(curve, "method", doses)
+    return draw_survival(evenly(curve, panels), "method", doses, note(panels, "survival"))
 
 
 @drawing()
-def draw_survival(curve: pl.DataFrame, panel_by: str, series: Series) -> Figure:
+def draw_survival(curve: pl.DataFrame, panel_by: str, series: Series, shown: str) -> Figure:
     """Draw a panel a value of `panel_by` and a curve a value of `series`, in rows that start with each cell."""
-    steered, prompts = split_prompts(curve)
+    steered, prompts = curve.filter(has_dose()), curve.filter(~has_dose())
     prompts = prompts.with_columns(sign_of_alpha()).filter(pl.col("alpha") != 0)
     looks, times = prompt_looks(prompts), sorted(curve["t"].unique())
     columns, rows = arrange(steered, CELL, panel_by, most=3)
@@ -91,7 +100,7 @@ def draw_survival(curve: pl.DataFrame, panel_by: str, series: Series) -> Figure:
         Line2D([], [], label=f"{name} (unsteered)" if name == "0" else name, **series.styles[value])
         for value, name in series.names.items()
     ]
-    handles = [*lines, series.handle, *prompt_handles(looks)]
+    handles = [*lines, series.handle, *prompt_handles(looks), *note_handles(shown)]
     figure.legend(handles=handles, loc="outside right center", title=series.title)
     return figure
 

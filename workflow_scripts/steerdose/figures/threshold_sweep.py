@@ -10,20 +10,36 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import CARETDOWN
 from matplotlib.patches import Rectangle
 
-from steerdose.figures.style import CELL, HALO, SIGNS, Style, arrange, drawing, panels_on
+from steerdose.columns import CELL
+from steerdose.declarations.passed import THRESHOLD_SHARES
+from steerdose.declarations.survival import THRESHOLD_SWEEP
+from steerdose.figures.choice import EVERY, evenly, note
+from steerdose.figures.style import HALO, SIGNS, Style, arrange, drawing, note_title, panels_on, save
+from steerdose.files import read_table
+from steerdose.study.settings import Panels
 
 SHADES = "Greys"
 LINE: Style = {"linewidth": 1.4, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
 SET: Style = {"color": "black", "marker": CARETDOWN, "markersize": 6, "linestyle": "", "clip_on": False}
 
 
+def plot_threshold_sweep(*, shares: str, table: str, settings: Panels, png: str, svg: str) -> None:
+    """Draw `threshold_sweep_figure` of the tables of the threshold sweep."""
+    save(
+        threshold_sweep_figure(read_table(shares, THRESHOLD_SHARES), read_table(table, THRESHOLD_SWEEP), settings),
+        png,
+        svg,
+    )
+
+
 @drawing()
-def threshold_sweep_figure(shares: pl.DataFrame, doses: pl.DataFrame) -> Figure:
+def threshold_sweep_figure(shares: pl.DataFrame, doses: pl.DataFrame, panels: Panels = EVERY) -> Figure:
     """Draw `threshold_sweep`: a column a threshold, a row an alpha, the darker the more are dead by the window.
 
     Rows and columns are evenly spaced. Lines join the lethal doses of a sign, between rows in log dose, and stop where
     one lies outside the doses tried. The row of alpha 0 is the unsteered model: the noise floor of each threshold.
     """
+    shares = evenly(shares, panels)
     values = shares["value"].unique().sort().to_list()
     alphas = shares["alpha"].unique().sort().to_list()
     columns, rows = arrange(shares, CELL, "method", most=4)
@@ -50,12 +66,14 @@ def threshold_sweep_figure(shares: pl.DataFrame, doses: pl.DataFrame) -> Figure:
     shrink = min(1, 3 / sizes[1])
     shade = figure.colorbar(ScalarMappable(cmap=SHADES), ax=figure.axes, fraction=0.04, aspect=30, shrink=shrink)
     shade.set_label("share dead by the window")
-    handles = [
+    signs = [
         Line2D([], [], color=SIGNS[sign][0], marker=SIGNS[sign][1], label=f"LD50, {sign} sign", **LINE)
         for sign in SIGNS
         if sign in doses["sign"]
     ]
-    figure.legend(handles=[*handles, Line2D([], [], label="threshold set", **SET)], loc="outside upper right", ncols=3)
+    handles = [*signs, Line2D([], [], label="threshold set", **SET)]
+    heading = note_title(note(panels, "threshold_sweep"), sizes[0])
+    figure.legend(handles=handles, loc="outside upper right", ncols=3, title=heading)
     return figure
 
 

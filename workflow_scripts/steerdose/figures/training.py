@@ -4,7 +4,15 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from steerdose.figures.style import CELL, SIGNS, Style, arrange, drawing, panels_on
+from steerdose.columns import CELL
+from steerdose.declarations.passed import TRAINING
+from steerdose.figures.style import SIGNS, Style, arrange, drawing, panels_on, save
+from steerdose.files import read_tables
+
+
+def plot_training(*, losses: list[str], png: str, svg: str) -> None:
+    """Draw `training_figure` of the losses of all adapters. Every adapter stands alone, so none is left out."""
+    save(training_figure(read_tables(losses, TRAINING)), png, svg)
 
 
 @drawing()

@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, get_type_hints
 
 from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
-from steerdose.flow import progress
+from steerdose.flow import progress, provenance
 
 
 class Job:
@@ -19,6 +20,7 @@ class Job:
     def __init__(self, snakemake: Any) -> None:
         self.rule: str = snakemake.rule
         self.files = {**_named(snakemake.input), **_named(snakemake.output)}
+        self.inputs, self.outputs = ([str(path) for path in paths] for paths in (snakemake.input, snakemake.output))
         self.wildcards = dict(snakemake.wildcards.items())
         self.params = dict(snakemake.params.items())
 
@@ -60,8 +62,10 @@ def _named(files: Any) -> dict[str, str | list[str]]:
 def open_job(snakemake: Any) -> Iterator[Job]:
     """Send all output of the body to the rule's log and set the threads; import torch only inside.
 
-    A SteerdoseError ends the script with its message alone; any other exception leaves its traceback in the log.
+    A SteerdoseError ends the script with its message alone; any other exception leaves its traceback in the log. Of a
+    body that succeeds a record of its provenance is left beside its outputs.
     """
+    start = datetime.now(UTC)
     progress.terminal = os.fdopen(os.dup(2), "w")
     log = os.open(str(snakemake.log[0]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for stream in (sys.stdout, sys.stderr):
@@ -73,9 +77,13 @@ def open_job(snakemake: Any) -> Iterator[Job]:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     job = Job(snakemake)
-    logging.info("rule %s, wildcards %s, settings %s", job.rule, job.wildcards, job.params.get("settings", "{}"))
+    settings = job.params.get("settings", "{}")
+    logging.info("rule %s, wildcards %s, settings %s", job.rule, job.wildcards, settings)
     try:
         yield job
     except SteerdoseError as error:
         logging.error("%s", error)
         sys.exit(1)
+    provenance.record(
+        job.outputs, rule=job.rule, wildcards=job.wildcards, settings=settings, inputs=job.inputs, start=start
+    )

@@ -13,13 +13,17 @@ import torch
 from torch import nn
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
+from steerdose.columns import Cell
 from steerdose.declarations.passed import PAIRS, TRAINING
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, replacing, write_table
 from steerdose.flow.progress import bar
 from steerdose.model import chat
-from steerdose.model.loading import LoadedModel, find_blocks, layer_range, load_model
+from steerdose.model.architecture import find_blocks, layer_range
+from steerdose.model.loading import LoadedModel, load_model
 from steerdose.seeds import seed_from
+from steerdose.study.methods import Adapter
+from steerdose.study.settings import TrainAdapter
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +52,12 @@ def target_modules(model: nn.Module, names: Sequence[str], fractions: tuple[floa
     return [path for path in inside if path.rsplit(".", 1)[-1] in names]
 
 
-def peft_config(model: nn.Module, name: str, method: dict[str, Any]) -> peft.PeftConfig:
+def peft_config(model: nn.Module, name: str, method: Adapter) -> peft.PeftConfig:
     """Build the PEFT config of the entry methods.{name}: `peft_type`, its own `options`, target modules, layer range.
 
     `feedforward_modules` (of IA3) names leaves as `target_modules` does, and becomes full paths like them.
     """
-    family, options = method["peft_type"], dict(method["options"])
+    family, options = method.peft_type, dict(method.options)
     if family not in peft.PEFT_TYPE_TO_CONFIG_MAPPING:
         known = sorted(str(name.value) for name in peft.PEFT_TYPE_TO_CONFIG_MAPPING)
         raise SteerdoseError(
@@ -72,23 +76,22 @@ def peft_config(model: nn.Module, name: str, method: dict[str, Any]) -> peft.Pef
             f"methods.{name}.options: use_dora cannot be saved as a change of the untouched weights together with "
             f"init_lora_weights '{init}'; drop one of them"
         )
-    fractions = tuple(method["layer_range"])
     if options.get("feedforward_modules"):
-        options["feedforward_modules"] = target_modules(model, options["feedforward_modules"], fractions)
-    targets = target_modules(model, method["target_modules"], fractions)
+        options["feedforward_modules"] = target_modules(model, options["feedforward_modules"], method.layer_range)
+    targets = target_modules(model, method.target_modules, method.layer_range)
     try:
         return config_class(task_type="CAUSAL_LM", target_modules=targets, **options)
     except (TypeError, ValueError) as error:
         raise SteerdoseError(f"methods.{name}.options: PEFT refuses them for {family}: {error}") from error
 
 
-def attach(model: nn.Module, name: str, method: dict[str, Any]) -> Any:
+def attach(model: nn.Module, name: str, method: Adapter) -> Any:
     """Return `model` wrapped by PEFT with a fresh adapter. PiSSA and OLoRA change the model's own weights."""
     config = peft_config(model, name, method)
     try:
         return peft.get_peft_model(model, config)
     except (ImportError, NotImplementedError, TypeError, ValueError) as error:
-        raise SteerdoseError(f"methods.{name}: PEFT cannot attach {method['peft_type']}: {error}") from error
+        raise SteerdoseError(f"methods.{name}: PEFT cannot attach {method.peft_type}: {error}") from error
 
 
 def training_examples(tokenizer: Any, pairs: pl.DataFrame, sign: str, max_tokens: int) -> list[Example]:
@@ -138,7 +141,7 @@ class _Bar(TrainerCallback):
 def train(
     loaded: LoadedModel,
     name: str,
-    method: dict[str, Any],
+    method: Adapter,
     train_set: list[Example],
     heldout: list[Example],
     seed: int,
@@ -150,31 +153,31 @@ def train(
     the LoRA of twice the rank that changes the untouched weight as much: s (B A - B0 A0), so that nobody repeats the
     SVD. The losses are a frame of step, split, loss (nats a token). `loaded.model` carries the adapter afterwards.
     """
-    options = method["training"]
+    options = method.training
     torch.manual_seed(seed)
     model = attach(loaded.model, name, method)
     log.info("%s: %s trainable parameters", name, model.get_nb_trainable_parameters()[0])
     with tempfile.TemporaryDirectory() as scratch:
         start = None
-        if str(method["options"].get("init_lora_weights")).lower().startswith(MUTATING):
+        if str(method.options.get("init_lora_weights")).lower().startswith(MUTATING):
             start = str(Path(scratch) / "start")
             model.save_pretrained(start)
         trainer = Trainer(
             model=model,
             args=TrainingArguments(
                 output_dir=scratch,
-                max_steps=options["steps"],
-                per_device_train_batch_size=options["batch_size"],
-                per_device_eval_batch_size=options["batch_size"],
-                learning_rate=options["learning_rate"],
-                weight_decay=options["weight_decay"],
-                warmup_steps=options["warmup_steps"],
-                bf16=options["precision"] == "bfloat16",
+                max_steps=options.steps,
+                per_device_train_batch_size=options.batch_size,
+                per_device_eval_batch_size=options.batch_size,
+                learning_rate=options.learning_rate,
+                weight_decay=options.weight_decay,
+                warmup_steps=options.warmup_steps,
+                bf16=options.precision == "bfloat16",
                 use_cpu=loaded.device.type == "cpu",
                 eval_strategy="steps",
-                eval_steps=options["eval_steps"],
+                eval_steps=options.eval_steps,
                 eval_on_start=True,
-                logging_steps=options["eval_steps"],
+                logging_steps=options.eval_steps,
                 save_strategy="no",
                 report_to="none",
                 disable_tqdm=True,
@@ -204,17 +207,15 @@ def train(
 
 
 def train_adapter(
-    *, model: str, pairs: str, cell: dict[str, Any], sign: str, settings: dict[str, Any], adapter: str, losses: str
+    *, model: str, pairs: str, sign: str, cell: Cell, settings: TrainAdapter, entry: str, adapter: str, losses: str
 ) -> None:
-    """Write the adapter's folder (PEFT's own format) and training.parquet for one sign."""
-    method = settings["method"]
-    loaded = load_model(model, dtype="float32", device=settings["device"], train=True)
+    """Write the adapter's folder (PEFT's own format) and training.parquet for one sign of the config's `entry`."""
+    training = settings.method.training
+    loaded = load_model(model, dtype="float32", device=settings.run.device, train=True)
     # The same for both signs and all families: equal order and split, and an equal start where the shapes agree.
-    seed = seed_from("train", *[value for key, value in cell.items() if key != "method"])
-    kept, held = split_by_prompt(read_table(pairs, PAIRS), method["training"]["heldout_fraction"], seed)
-    train_set, heldout = (
-        training_examples(loaded.tokenizer, part, sign, method["training"]["max_tokens"]) for part in (kept, held)
-    )
-    _, history = train(loaded, cell["method"], method, train_set, heldout, seed, adapter)
-    labels = [pl.lit(sign).alias("sign"), *[pl.lit(v).alias(k) for k, v in cell.items()]]
+    seed = seed_from("train", *cell.parts)
+    kept, held = split_by_prompt(read_table(pairs, PAIRS), training.heldout_fraction, seed)
+    train_set, heldout = (training_examples(loaded.tokenizer, part, sign, training.max_tokens) for part in (kept, held))
+    _, history = train(loaded, entry, settings.method, train_set, heldout, seed, adapter)
+    labels = [pl.lit(sign).alias("sign"), *cell.columns(), pl.lit(entry).alias("method")]
     write_table(history.with_columns(labels), losses, TRAINING)

@@ -1,15 +1,15 @@
 """Random controls: steerings of the same kinds, places and norms as a fitted one, with random directions."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
 from steerdose.seeds import seed_from
 from steerdose.steering.edits import Dense, Edit, LowRank, Rotate
-from steerdose.steering.steering import Steering
+from steerdose.steering.steering import Steering, origin
+from steerdose.study.settings import DrawControl
 
 
 def randomise(edit: Edit, generator: torch.Generator) -> Edit:
@@ -42,28 +42,18 @@ def randomise(edit: Edit, generator: torch.Generator) -> Edit:
     return type(edit)(**tensors)
 
 
-def draw_control(
-    *,
-    steering: str,
-    cell: dict[str, Any],
-    settings: dict[str, Any],
-    metadata: dict[str, str],
-    output: str,
-    geometry: str,
-) -> None:
+def draw_control(*, source: str, cell: Cell, settings: DrawControl, entry: str, steering: str, geometry: str) -> None:
     """Write the random control of another method's steering, and its geometry.json.
 
-    settings: `of`, the method that is copied in kind and norm, and `draw`, which of its random copies this is. The
-    draw depends on model, behavior, seed, `of` and `draw` alone.
+    The draw depends on model, behavior, seed, `of` (the method that is copied in kind and norm) and `draw` (which of
+    its random copies this is) alone.
     """
-    source = Steering.load(steering)
-    place = [value for key, value in cell.items() if key != "method"]
-    generator = torch.Generator().manual_seed(seed_from("control", *place, settings["of"], settings["draw"]))
+    copied, method = Steering.load(source), settings.method
+    generator = torch.Generator().manual_seed(seed_from("control", *cell.parts, method.of, method.draw))
     try:
-        edits = tuple((path, randomise(edit, generator)) for path, edit in source.edits)
+        edits = tuple((path, randomise(edit, generator)) for path, edit in copied.edits)
     except SteerdoseError as error:
-        raise SteerdoseError(f"methods.{cell['method']}.of: '{settings['of']}': {error}") from error
-    sha256 = source.metadata["model_sha256"]
-    control = Steering(cell["method"], edits, {**metadata, "model_sha256": sha256})
-    control.save(output)
-    write_json({"method": cell["method"], "modules": control.describe()}, geometry)
+        raise SteerdoseError(f"methods.{entry}.of: '{method.of}': {error}") from error
+    control = Steering(entry, edits, origin(cell, settings, copied.metadata["model_sha256"]))
+    control.save(steering)
+    write_json({"method": entry, "modules": control.describe()}, geometry)

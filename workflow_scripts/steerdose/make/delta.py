@@ -13,14 +13,17 @@ from typing import Any
 import peft
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
 from steerdose.model.loading import load_model
 from steerdose.steering.edits import Dense, Edit, LowRank, matrix
-from steerdose.steering.steering import Steering
+from steerdose.steering.steering import Steering, origin
+from steerdose.study.settings import MergeDiff
 
 Deltas = dict[str, Tensor]
 
@@ -30,13 +33,7 @@ SKETCHES = (64, 512)  # ranks at which a factorisation is tried; a delta of high
 
 def adapter_delta(base: nn.Module, adapter: str | Path) -> Deltas:
     """Return W_merged - W_base by module path, (out, in) in float64, for any PEFT family. `base` is not touched."""
-    try:
-        tuned: Any = peft.PeftModel.from_pretrained(copy.deepcopy(base), str(adapter))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SteerdoseError(f"cannot load the adapter in {adapter}: {error}") from error
-    for module in tuned.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.double()
+    tuned = _load_adapter(base, adapter)
     try:
         merged = tuned.merge_and_unload()
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
@@ -49,18 +46,53 @@ def adapter_delta(base: nn.Module, adapter: str | Path) -> Deltas:
     for name, after in merged.named_parameters():
         if name not in before:
             raise SteerdoseError(f"the adapter in {adapter} adds a parameter {name}, which no weight delta can express")
-        difference = after.detach().double() - before[name].detach().double()
-        if not difference.any():
+        if after is before[name] or torch.equal(after.detach(), before[name].detach().to(after.dtype)):
             continue
         path = linear_path(modules, name)
         if path is None:
-            raise SteerdoseError(
-                f"the adapter in {adapter} changes {name}; only weights of linear layers can be steered"
-            )
+            raise _not_linear(adapter, name)
+        difference = after.detach().double() - before[name].detach().double()
         deltas[path] = difference.T if isinstance(modules[path], Conv1D) else difference
     if not deltas:
         raise SteerdoseError(f"the adapter in {adapter} changes nothing; train it longer or raise the learning rate")
     return deltas
+
+
+def _load_adapter(base: nn.Module, adapter: str | Path) -> Any:
+    """Return a copy of `base` that carries the adapter, what it adapts in double precision.
+
+    The copy shares the embeddings, which are large; not those that the adapter has a copy of, which loading overwrites.
+    """
+    shared = {}
+    try:
+        stored = _parameters_in(Path(adapter) / "adapter_model.safetensors")
+        for module in base.modules():
+            if isinstance(module, nn.Embedding):
+                shared[id(module.weight)] = module.weight
+        for name, parameter in base.named_parameters(remove_duplicate=False):
+            if name in stored:
+                shared.pop(id(parameter), None)
+        tuned: Any = peft.PeftModel.from_pretrained(copy.deepcopy(base, dict(shared)), str(adapter))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise SteerdoseError(f"cannot load the adapter in {adapter}: {error}") from error
+    for path, module in tuned.named_modules():
+        if isinstance(module, BaseTunerLayer):
+            if any(id(parameter) in shared for parameter in module.parameters()):
+                raise _not_linear(adapter, path)
+            module.double()
+    return tuned
+
+
+def _parameters_in(file: Path) -> set[str]:
+    """Return the names of the base's own parameters of which a file of adapter weights holds a copy, and others."""
+    if not file.is_file():
+        return set()
+    with safe_open(file, framework="pt") as opened:
+        return {name.removeprefix("base_model.model.") for name in opened.keys()}  # noqa: SIM118
+
+
+def _not_linear(adapter: str | Path, name: str) -> SteerdoseError:
+    return SteerdoseError(f"the adapter in {adapter} changes {name}; only weights of linear layers can be steered")
 
 
 def linear_path(modules: dict[str, nn.Module], name: str) -> str | None:
@@ -129,7 +161,7 @@ MODES: dict[str, Callable[[Deltas, Deltas], Deltas]] = {
 }
 
 
-def geometry(positive: Deltas, negative: Deltas) -> dict[str, float]:
+def angles(positive: Deltas, negative: Deltas) -> dict[str, float]:
     """Describe how the two deltas lie to each other; all norms are Frobenius norms over all modules.
 
     norm_delta = |P - N|, norm_drift = |P + N| / 2, cos_anti = -<P, N> / (|P| |N|) (1: exact opposites),
@@ -156,23 +188,24 @@ def merge_diff(
     model: str,
     positive: str,
     negative: str,
-    method: str,
-    mode: str,
-    metadata: dict[str, str],
-    output: str,
-    geometry_json: str,
+    cell: Cell,
+    settings: MergeDiff,
+    entry: str,
+    steering: str,
+    geometry: str,
 ) -> None:
-    """Write steering/{method}.safetensors, the delta of a key of `MODES`, and its geometry.json."""
+    """Write steering/{entry}.safetensors, the delta of a key of `MODES`, and its geometry.json."""
     loaded = load_model(model, dtype="float32", device="cpu", train=True)
     sides = [adapter_delta(loaded.model, adapter) for adapter in (positive, negative)]
+    mode = settings.method.delta
     deltas = {path: delta for path, delta in MODES[mode](*sides).items() if delta.any()}
     if not deltas:
-        raise SteerdoseError(f"both adapters of '{method}' are the same, so their {mode} is empty; train them longer")
+        raise SteerdoseError(f"both adapters of '{entry}' are the same, so their {mode} is empty; train them longer")
     edits = {path: factorise(delta) for path, delta in deltas.items()}
-    steering = Steering(method, tuple(edits.items()), {**metadata, "model_sha256": loaded.sha256})
-    steering.save(output)
-    found = {**geometry(*sides), "delta": mode, "relative_error": relative_error(deltas, edits)}
-    write_json({**found, "modules": steering.describe()}, geometry_json)
+    found = Steering(entry, tuple(edits.items()), origin(cell, settings, loaded.sha256))
+    found.save(steering)
+    measures = {**angles(*sides), "delta": mode, "relative_error": relative_error(deltas, edits)}
+    write_json({**measures, "modules": found.describe()}, geometry)
 
 
 def relative_error(deltas: Deltas, edits: dict[str, Edit]) -> float:

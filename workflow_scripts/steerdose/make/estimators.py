@@ -1,21 +1,19 @@
 """Estimators: how contrasting activations of one module become an edit of its output.
 
-One function each. `@estimator` registers it under its own name; its keyword-only arguments with defaults are the
-options that a config entry may set. `config_checks` reads both from this file's text, so a new estimator needs nothing
-but its function here.
+One function each, of the name that `study.estimators` gives it; its keywords are the options that stand there, with
+their defaults.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 from scipy.cluster.vq import ClusterError, kmeans2
-from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+from torch import Tensor
 
 from steerdose.errors import SteerdoseError
+from steerdose.make.contrast import Contrast
+from steerdose.make.modes import SMALLEST_MODE, block_modes, singular_modes
 from steerdose.steering.edits import (
     TINY,
     Ablate,
@@ -31,41 +29,6 @@ from steerdose.steering.edits import (
     Transport,
     Turn,
 )
-
-SMALLEST_MODE = 1e-6  # singular values below this share of the largest are rounding noise
-WRITERS = ("o_proj", "out_proj", "c_proj", "down_proj", "dense_4h_to_h", "dense", "wo", "w2", "fc2", "fc_out")
-READERS = (
-    "q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn", "query", "key", "value", "gate_proj",
-    "up_proj", "gate_up_proj", "c_fc", "dense_h_to_4h", "in_proj", "wq", "wk", "wv", "w1", "w3", "fc1", "fc_in",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """Activations of one module under opposite personas. positive, negative: (prompts, width), row i of one prompt."""
-
-    positive: Tensor
-    negative: Tensor
-    module: nn.Module
-
-    @property
-    def differences(self) -> Tensor:
-        """Positive minus negative, (prompts, width), in double precision."""
-        return self.positive.double() - self.negative.double()
-
-    @property
-    def mean_difference(self) -> Tensor:
-        return self.differences.mean(0)
-
-    def rows(self, chosen: Tensor) -> "Contrast":
-        """Return the contrast of some prompts; chosen: indices or a mask."""
-        return replace(self, positive=self.positive[chosen], negative=self.negative[chosen])
-
-    def swapped(self, mask: Tensor) -> "Contrast":
-        """Return the contrast with the two labels exchanged for the prompts where mask (prompts,) is true."""
-        positive = torch.where(mask[:, None], self.negative, self.positive)
-        return replace(self, positive=positive, negative=torch.where(mask[:, None], self.positive, self.negative))
-
 
 Estimator = Callable[..., Edit]
 ESTIMATORS: dict[str, Estimator] = {}
@@ -92,7 +55,7 @@ def mean_diff(contrast: Contrast) -> Edit:
 
 
 @estimator
-def pca(contrast: Contrast, *, centred: bool = False) -> Edit:
+def pca(contrast: Contrast, *, centred: bool) -> Edit:
     """Add the first principal direction of the paired differences.
 
     The sign is the majority's: most prompts project higher under the positive persona; the mean settles a tie. Centred,
@@ -124,7 +87,7 @@ def directional_ablation(contrast: Contrast) -> Edit:
 
 
 @estimator
-def cosine_gated(contrast: Contrast, *, threshold: float = 0.0) -> Edit:
+def cosine_gated(contrast: Contrast, *, threshold: float) -> Edit:
     """Add the difference of means in proportion to max(|cos(y, v)| - threshold, 0).
 
     Source: a soft form of conditional activation steering, Lee et al. 2024 (arXiv:2409.05907).
@@ -133,7 +96,7 @@ def cosine_gated(contrast: Contrast, *, threshold: float = 0.0) -> Edit:
 
 
 @estimator
-def topk_clusters(contrast: Contrast, *, clusters: int = 4) -> Edit:
+def topk_clusters(contrast: Contrast, *, clusters: int) -> Edit:
     """Add, token by token, the nearest of `clusters` directions: cosine k-means of the paired differences.
 
     Directions that point against the mean difference are flipped.
@@ -188,7 +151,7 @@ def linear_transport(contrast: Contrast) -> Edit:
 
 
 @estimator
-def chars(contrast: Contrast, *, clusters: int = 4, regularisation: float = 0.1) -> Edit:
+def chars(contrast: Contrast, *, clusters: int, regularisation: float) -> Edit:
     """Move tokens by the shift of the clusters that they are near: clusters of both poles, matched by transport.
 
     The entropic plan is found on squared distances divided by their median, so `regularisation` has no units. Each
@@ -240,7 +203,7 @@ def sinkhorn(cost: Tensor, rows: Tensor, columns: Tensor, regularisation: float)
 
 
 @estimator
-def sspace(contrast: Contrast, *, rank: int = -1) -> Edit:
+def sspace(contrast: Contrast, *, rank: int) -> Edit:
     """Add the mean difference in the S-space of a linear layer, in proportion to |cos| of token and direction.
 
     S-space: the output's coordinates in the layer's left singular vectors, divided by the roots of the singular
@@ -252,28 +215,28 @@ def sspace(contrast: Contrast, *, rank: int = -1) -> Edit:
 
 
 @estimator
-def sspace_ablate(contrast: Contrast, *, rank: int = -1) -> Edit:
+def sspace_ablate(contrast: Contrast, *, rank: int) -> Edit:
     """Remove the mean difference from the S-space of a linear layer: `directional_ablation` in those coordinates."""
     return AblateS(**_linear_modes(contrast, rank))
 
 
 @estimator
-def sspace_damp_amp(contrast: Contrast, *, rank: int = -1) -> Edit:
+def sspace_damp_amp(contrast: Contrast, *, rank: int) -> Edit:
     """Amplify the singular modes that the positive persona raises, and damp the others: see `sspace`."""
     return ScaleS(**_linear_modes(contrast, rank))
 
 
 @estimator
-def super_sspace(contrast: Contrast, *, rank: int = -1) -> Edit:
+def super_sspace(contrast: Contrast, *, rank: int) -> Edit:
     """`sspace` of a whole block: modes of all layers that read from or write to the residual stream.
 
     The modes are the eigenvectors of sum W W^T over the writers plus sum W^T W over the readers.
     """
-    return AddS(**_top_modes(contrast, *_block_modes(contrast.module, contrast.positive.shape[1]), rank))
+    return AddS(**_top_modes(contrast, *block_modes(contrast.module, contrast.positive.shape[1]), rank))
 
 
 def _linear_modes(contrast: Contrast, rank: int) -> dict[str, Tensor]:
-    return _top_modes(contrast, *_singular_modes(contrast.module), rank)
+    return _top_modes(contrast, *singular_modes(contrast.module), rank)
 
 
 def _top_modes(contrast: Contrast, basis: Tensor, scale: Tensor, bias: Tensor, rank: int) -> dict[str, Tensor]:
@@ -289,66 +252,3 @@ def _top_modes(contrast: Contrast, basis: Tensor, scale: Tensor, bias: Tensor, r
         "bias": bias.float(),
         "d": unit(d[chosen]).float(),
     }
-
-
-def linear_weight(module: nn.Module) -> Tensor:
-    """Return the weight of a linear layer as (out, in), double, on the CPU."""
-    weight = module.weight.detach().double().cpu()  # type: ignore[operator]
-    return weight.T if isinstance(module, Conv1D) else weight
-
-
-def linear_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the linear layers inside a module with their paths; '' is the module itself."""
-    return ((path, inner) for path, inner in module.named_modules() if isinstance(inner, nn.Linear | Conv1D))
-
-
-@lru_cache(maxsize=1)  # a fit and its resamplings ask for the same module
-def _singular_modes(module: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    """Return left singular vectors (out, r), singular values (r,) and bias (out,) of a linear layer."""
-    if not isinstance(module, nn.Linear | Conv1D):
-        inside = [path for path, _ in linear_layers(module)]
-        raise SteerdoseError(f"this estimator acts on the output of a linear layer: set 'submodule' to one of {inside}")
-    U, values, _ = torch.linalg.svd(linear_weight(module), full_matrices=False)
-    kept = values > SMALLEST_MODE * values[0]
-    bias = torch.zeros(len(U)) if module.bias is None else module.bias.detach().cpu()
-    return U[:, kept], values[kept], bias
-
-
-@lru_cache(maxsize=1)
-def _block_modes(block: nn.Module, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return eigenvectors (width, r), roots of the eigenvalues (r,) and a zero bias of a block's pooled Gram matrix."""
-    gram = torch.zeros(width, width, dtype=torch.float64)
-    for path, layer in linear_layers(block):
-        W = linear_weight(layer)
-        role = residual_role(path, (W.shape[0], W.shape[1]), width)
-        if role == "writer":
-            gram += W @ W.T
-        elif role == "reader":
-            gram += W.T @ W
-    if not gram.any():
-        raise SteerdoseError(
-            "'super_sspace' found no linear layer that reads or writes the residual stream: set 'submodule' to null, "
-            "or use 'sspace' on one linear layer"
-        )
-    values, vectors = torch.linalg.eigh(gram)
-    kept = values > SMALLEST_MODE**2 * values[-1]
-    return vectors[:, kept], values[kept].sqrt(), torch.zeros(width)
-
-
-def residual_role(path: str, shape: tuple[int, int], width: int) -> str:
-    """Return what a linear layer (out, in) does to a residual stream of this width: writer, reader or inner.
-
-    The shape says so, except for square layers: these go by their name. Raises SteerdoseError for an unknown name.
-    """
-    out, into = shape
-    if out != into:
-        return "writer" if out == width else "reader" if into == width else "inner"
-    if out != width:
-        return "inner"
-    name = path.rsplit(".", 1)[-1]
-    if name in WRITERS or name in READERS:
-        return "writer" if name in WRITERS else "reader"
-    raise SteerdoseError(
-        f"'super_sspace' cannot tell whether the square layer '{path}' reads from or writes to the residual stream: "
-        "add its name to WRITERS or READERS in steerdose/make/estimators.py, or use 'sspace' on one linear layer"
-    )

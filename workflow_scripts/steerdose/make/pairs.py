@@ -3,19 +3,22 @@
 import logging
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import torch
 
+from steerdose.columns import Cell
 from steerdose.declarations.passed import PAIRS
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_table
 from steerdose.flow.progress import bar
 from steerdose.model import chat
+from steerdose.model.generation import only_given_settings
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.seeds import seed_from
+from steerdose.study.config import Pairs
+from steerdose.study.settings import GeneratePairs
 from steerdose.study.texts import Personas, Prompt, load_personas, load_prompts, take
 
 log = logging.getLogger(__name__)
@@ -24,13 +27,16 @@ SIDES = ("persona_pos", "persona_neg")
 
 
 def sample_answers(
-    loaded: LoadedModel, conversations: Sequence[list[chat.Message]], settings: dict[str, Any], seed: int
+    loaded: LoadedModel, conversations: Sequence[list[chat.Message]], options: Pairs, seed: int
 ) -> list[str]:
-    """Sample one answer to each conversation, in batches; the seed is set anew for every batch."""
+    """Sample one answer to each conversation, in batches; the seed is set anew for every batch.
+
+    Nothing but the settings shapes the distribution: of the model's own generation_config only its ends of turn count.
+    """
     tokenizer, answers = loaded.tokenizer, []
     prompts = [chat.prompt_ids(tokenizer, conversation) for conversation in conversations]
-    size = settings["batch_size"]
-    with torch.inference_mode(), bar(len(prompts), "pairs") as progress:
+    size, ends = options.batch_size, sorted(chat.end_ids(tokenizer, loaded.model.generation_config))
+    with torch.inference_mode(), only_given_settings(loaded.model), bar(len(prompts), "pairs") as progress:
         for start in range(0, len(prompts), size):
             batch = tokenizer.pad(
                 {"input_ids": prompts[start : start + size]}, padding_side="left", return_tensors="pt"
@@ -39,11 +45,11 @@ def sample_answers(
             ids = loaded.model.generate(
                 **batch,
                 do_sample=True,
-                temperature=settings["temperature"],
-                top_k=settings["top_k"],
-                max_new_tokens=settings["max_new_tokens"],
+                temperature=options.temperature,
+                top_k=options.top_k,
+                max_new_tokens=options.max_new_tokens,
                 pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=sorted(chat.end_ids(tokenizer, loaded.model.generation_config)),
+                eos_token_id=ends,
             )[:, batch["input_ids"].shape[1] :]
             answers += tokenizer.batch_decode(ids, skip_special_tokens=True)
             progress.update(len(ids))
@@ -104,20 +110,16 @@ def pair_grid(prompts: Sequence[Prompt], personas: Personas, n_samples: int) -> 
     return rows
 
 
-def generate_pairs(
-    *, model: str | Path, prompts: str, personas: str, cell: dict[str, Any], settings: dict[str, Any], output: str
-) -> None:
+def generate_pairs(*, model: str, prompts: str, personas: str, cell: Cell, settings: GeneratePairs, pairs: str) -> None:
     """Write pairs.parquet: one prompt x persona x sample, with the responses under both personas."""
-    loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
-    chosen = take(load_prompts(prompts), "pairs", settings["n_prompts"])
-    rows = pair_grid(chosen, load_personas(personas)[cell["behavior"]], settings["n_samples"])
+    loaded, options = load_model(model, dtype=settings.run.dtype, device=settings.run.device), settings.pairs
+    chosen = take(load_prompts(prompts), "pairs", options.n_prompts)
+    rows = pair_grid(chosen, load_personas(personas)[cell.behavior or ""], options.n_samples)
     conversations = [chat.conversation(row["prompt"], row[side]) for row in rows for side in SIDES]
-    answers = sample_answers(loaded, conversations, settings, seed_from("pairs", *cell.values()))
+    answers = sample_answers(loaded, conversations, options, seed_from("pairs", *cell.parts))
     frame = pl.DataFrame(rows).with_columns(
-        pl.Series("response_pos", answers[0::2]),
-        pl.Series("response_neg", answers[1::2]),
-        *[pl.lit(value).alias(name) for name, value in cell.items()],
+        pl.Series("response_pos", answers[0::2]), pl.Series("response_neg", answers[1::2]), *cell.columns()
     )
-    kept = check_pairs(frame, settings["max_similarity"], settings["max_rejected"])
+    kept = check_pairs(frame, options.max_similarity, options.max_rejected)
     log.info("kept %d of %d pairs", len(kept), len(frame))
-    write_table(kept, output, PAIRS)
+    write_table(kept, pairs, PAIRS)

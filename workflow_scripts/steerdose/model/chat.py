@@ -22,6 +22,7 @@ THINK_TAGS = (
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
 )
 _MARK, _THOUGHT = "⟦answer⟧", "⟦thought⟧"
+_SYSTEM = "Keep ⟦this⟧ text:  AS it is,\n\tline by line."
 
 
 @dataclass(frozen=True)
@@ -43,24 +44,35 @@ def conversation(user: str, system: str | None = None) -> list[Message]:
     return [*first, {"role": "user", "content": user}]
 
 
+def system_turn(tokenizer: Any) -> str:
+    """Return what the template does with a system turn: `keeps`, `refuses`, or `drops or alters`.
+
+    Kept is a text that stands before the answer as it is, but for white space around it. It is tried on one fixed
+    conversation, so the answer hangs on the template alone and holds for every text.
+    """
+    turns = [*conversation("?", f" {_SYSTEM}\n"), {"role": "assistant", "content": _MARK}, *conversation("?")]
+    try:
+        text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    except Exception:  # a template refuses by raising whatever it likes
+        return "refuses"
+    return "keeps" if _SYSTEM in text.partition(_MARK)[0] else "drops or alters"
+
+
 def _text(tokenizer: Any, messages: Sequence[Message], *, open_assistant: bool) -> str:
-    """Render to text; where the template refuses or drops system turns, the user turn begins with the system text."""
+    """Render to text; where the template keeps no system turn, the user's turn begins with the system text."""
     if tokenizer.chat_template is None:
         raise SteerdoseError(
             f"the tokenizer in {tokenizer.name_or_path} has no chat template; set models.<name>.chat_template to "
             "'plain' (turns as 'User: ...' and 'Assistant: ...') or to a Jinja template"
         )
-    try:
-        text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=open_assistant, tokenize=False)
-    except Exception as error:
-        if messages[0]["role"] != "system":
-            raise SteerdoseError(f"the chat template of {tokenizer.name_or_path} failed: {error}") from error
-        text = ""
-    if messages[0]["role"] == "system" and messages[0]["content"].strip() not in text:
+    if messages[0]["role"] == "system" and system_turn(tokenizer) != "keeps":
         head, user, *rest = messages
-        merged = {"role": user["role"], "content": f"{head['content']}\n\n{user['content']}"}
-        return _text(tokenizer, [merged, *rest], open_assistant=open_assistant)
-    return text
+        messages = [{"role": user["role"], "content": f"{head['content']}\n\n{user['content']}"}, *rest]
+    try:
+        rendered = tokenizer.apply_chat_template(list(messages), add_generation_prompt=open_assistant, tokenize=False)
+    except Exception as error:
+        raise SteerdoseError(f"the chat template of {tokenizer.name_or_path} failed: {error}") from error
+    return str(rendered)
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:

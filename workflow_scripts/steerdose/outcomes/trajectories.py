@@ -1,21 +1,37 @@
-"""Rollouts of the yes/no questions as tables: tokens, trajectories and forks."""
+"""Rollouts of the yes/no questions as tables: tokens, trajectories and forks.
 
-from collections.abc import Sequence
+A row of the table of trajectories has a `key`, a digest of all that the trajectory depends on. A job that finds its own
+tables from an earlier run keeps the trajectories whose key is still right, and rolls only the others out: one more dose
+or question costs that dose or question. `gather` drops the key.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from steerdose.declarations.passed import FORKS, TOKENS, TRAJECTORIES
+from steerdose.columns import Cell
+from steerdose.declarations.passed import FORKS, KEYED_TRAJECTORIES, TOKENS
+from steerdose.dose.subjects import interventions, system_texts
 from steerdose.engine.fork_grid import fork_times
-from steerdose.engine.generate import Request, Rollout, roll_out
+from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan, build_probe
-from steerdose.files import read_json, write_table
-from steerdose.model import chat
+from steerdose.engine.requests import Request, Trajectory, ask
+from steerdose.files import read_json, read_table, write_table
 from steerdose.model.loading import LoadedModel, load_model
-from steerdose.steering.steering import Steering
+from steerdose.steering.intervention import Intervention
+from steerdose.study.config import Probe, Trajectories
+from steerdose.study.settings import RolloutTrajectories
 from steerdose.study.texts import Question, load_questions
 
-ROW_TYPES: dict[str, dict[str, type[pl.DataType]]] = {
+log = logging.getLogger(__name__)
+
+TABLES = {"tokens": TOKENS, "trajectories": KEYED_TRAJECTORIES, "forks": FORKS}
+ROW = ("method", "alpha", "prompt_id")  # what tells the trajectories of a job apart
+TYPES: dict[str, dict[str, type[pl.DataType]]] = {
     "tokens": {"t": pl.Int32, "token_id": pl.Int32, "kl": pl.Float32},
     "trajectories": {"n_tokens": pl.Int32, "ended": pl.Boolean, "text": pl.String},
     "forks": {
@@ -26,105 +42,126 @@ ROW_TYPES: dict[str, dict[str, type[pl.DataType]]] = {
 KEY_TYPES = {"alpha": pl.Float64, "coefficient": pl.Float64, "prompt_id": pl.String}
 
 
-def question_ids(tokenizer: Any, question: Question, template: str) -> tuple[int, ...]:
-    """Return the prompt's ids; `template` holds {question}."""
-    return tuple(chat.prompt_ids(tokenizer, chat.conversation(template.replace("{question}", question.question))))
+def fork_plan(tokenizer: Any, probes: Mapping[str, Probe], options: Trajectories, readings: Sequence[str]) -> ForkPlan:
+    """Build the probes of a study, to be read at its forks."""
+    built = {name: build_probe(tokenizer, name=name, **probe.model_dump()) for name, probe in probes.items()}
+    return ForkPlan(built, fork_times(options.window, **options.forks.model_dump()), readings)
 
 
-def fork_plan(tokenizer: Any, settings: dict[str, Any]) -> ForkPlan:
-    """Build the probes of a rule's settings, to be read at its forks."""
-    probes = {name: build_probe(tokenizer, name=name, **entry) for name, entry in settings["probes"].items()}
-    return ForkPlan(probes, fork_times(settings["window"], **settings["forks"]), settings["readings"])
-
-
-def coefficient_of(alpha: float, calibration: dict[str, Any]) -> float:
-    """Return alpha times the c_star of its sign."""
-    return alpha * calibration["negative" if alpha < 0 else "positive"]["c_star"]
-
-
-def roll_questions(
-    loaded: LoadedModel,
-    steering: Steering | None,
-    questions: Sequence[Question],
-    doses: Sequence[tuple[float, float]],
-    settings: dict[str, Any],
-) -> tuple[list[tuple[float, Request]], list[Rollout]]:
-    """Roll every question out at every dose (alpha, coefficient), with forks; return (alpha, request) and rollouts."""
-    planned = [
-        (alpha, Request(q.id, question_ids(loaded.tokenizer, q, settings["template"]), c, f"(alpha {alpha:g})"))
-        for q in questions
-        for alpha, c in doses
+def requests_of(
+    tokenizer: Any, questions: Sequence[Question], chosen: Sequence[Intervention], template: str
+) -> list[Request]:
+    """Return every question under every intervention. The template holds {question}."""
+    return [
+        ask(tokenizer, question.id, template.replace("{question}", question.question), intervention)
+        for question in questions
+        for intervention in chosen
     ]
-    return planned, roll_with_forks(loaded, steering, [request for _, request in planned], settings)
 
 
-def roll_with_forks(
-    loaded: LoadedModel, steering: Steering | None, requests: Sequence[Request], settings: dict[str, Any]
-) -> list[Rollout]:
-    """Roll requests out over the window of a rule's settings, with the probes at its forks."""
-    return roll_out(
-        loaded.model,
-        steering,
-        requests,
-        window=settings["window"],
-        end_ids=chat.end_ids(loaded.tokenizer, loaded.model.generation_config),
-        batch_size=settings["batch_size"],
-        plan=fork_plan(loaded.tokenizer, settings),
-    )
+def roll_out(
+    loaded: LoadedModel, requests: Sequence[Request], options: Trajectories, plan: ForkPlan
+) -> list[Trajectory]:
+    """Generate with the window and batch size of a study, and with its forks."""
+    return generate(loaded, requests, window=options.window, batch_size=options.batch_size, plan=plan)
 
 
 def to_tables(
-    tokenizer: Any, planned: Sequence[tuple[float, Request]], rollouts: Sequence[Rollout], cell: dict[str, Any]
+    tokenizer: Any, requests: Sequence[Request], trajectories: Sequence[Trajectory], cell: Cell
 ) -> dict[str, pl.DataFrame]:
-    """Return the frames of ROW_TYPES, with the key columns first; a prompt's coefficient is null."""
-    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in ROW_TYPES}
-    for (alpha, request), rollout in zip(planned, rollouts, strict=True):
-        key = (alpha, None if request.base_ids is not None else request.coefficient, request.prompt_id)
-        tokens = zip(rollout.token_ids, rollout.kl, strict=True)
+    """Return the frames of TYPES with the key columns; a prompt's coefficient is null."""
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
+    for request, trajectory in zip(requests, trajectories, strict=True):
+        key = (request.intervention.alpha, request.intervention.tabled_coefficient, request.prompt_id)
+        tokens = zip(trajectory.token_ids, trajectory.kl, strict=True)
         rows["tokens"] += [(*key, t, token, kl) for t, (token, kl) in enumerate(tokens, start=1)]
-        text = tokenizer.decode(rollout.token_ids)
-        rows["trajectories"].append((*key, len(rollout.token_ids), rollout.ended, text))
+        text = tokenizer.decode(trajectory.token_ids)
+        rows["trajectories"].append((*key, len(trajectory.token_ids), trajectory.ended, text))
         rows["forks"] += [
-            (*key, f.probe, f.reading, f.t, f.pmass, f.p_first, tokenizer.decode([f.argmax])) for f in rollout.forks
+            (*key, f.probe, f.reading, f.t, f.pmass, f.p_first, tokenizer.decode([f.argmax])) for f in trajectory.forks
         ]
-    labels = [pl.lit(value).alias(name) for name, value in cell.items()]
     return {
-        name: pl.DataFrame(rows[name], schema={**KEY_TYPES, **types}, orient="row").with_columns(labels)
-        for name, types in ROW_TYPES.items()
+        name: pl.DataFrame(rows[name], schema={**KEY_TYPES, **TYPES[name]}, orient="row").with_columns(cell.columns())
+        for name in TABLES
     }
 
 
-def write_rollouts(
-    tokenizer: Any,
-    planned: Sequence[tuple[float, Request]],
-    rollouts: Sequence[Rollout],
-    cell: dict[str, Any],
-    tokens: str,
-    trajectories: str,
-    forks: str,
-) -> None:
-    """Write the frames of `to_tables`."""
-    frames = to_tables(tokenizer, planned, rollouts, cell)
-    for table, path in ((TOKENS, tokens), (TRAJECTORIES, trajectories), (FORKS, forks)):
-        write_table(frames[table.name], path, table)
+class Kept:
+    """The trajectories of an earlier run of the same job whose keys are still right."""
+
+    def __init__(self, files: Mapping[str, str], planned: pl.DataFrame) -> None:
+        """planned: method, alpha, prompt_id and key of every trajectory that is wanted, in order."""
+        self.planned = planned.with_row_index("place")
+        self.frames: dict[str, pl.DataFrame] = {}
+        if all(Path(path).exists() for path in files.values()):
+            old = {name: read_table(path, TABLES[name]) for name, path in files.items()}
+            right = old["trajectories"].join(planned, on=[*ROW, "key"], how="semi")
+            self.frames = {name: frame.join(right, on=ROW, how="semi") for name, frame in old.items()}
+
+    def has(self, method: str, request: Request) -> bool:
+        found = self.frames.get("trajectories", pl.DataFrame())
+        mine = {"method": method, "alpha": request.intervention.alpha, "prompt_id": request.prompt_id}
+        return not found.is_empty() and not found.filter(**mine).is_empty()
+
+    def with_new(self, name: str, new: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """Return a table of all that is wanted, kept or new, in the planned order."""
+        old = [self.frames[name].drop("key", strict=False)] if self.frames else []
+        every = pl.concat([*old, *new], how="diagonal")
+        keys = ["key"] if name == "trajectories" else []
+        placed = every.join(self.planned.select(*ROW, "place", *keys), on=ROW, how="left", maintain_order="left")
+        return placed.sort("place", maintain_order=True).drop("place")
+
+
+def row_key(shared: str, request: Request) -> str:
+    """Return a digest of what a trajectory depends on. shared: as text, what it has in common with all of its job."""
+    steering, own = request.intervention.steering, request.intervention
+    parts = (shared, steering.digest if steering else "", repr(own.coefficient), own.system, request.ids)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def rollout_trajectories(
     *,
     model: str,
-    steering: str,
-    calibration: str,
+    steering: list[str],
+    calibrations: list[str],
     questions: str,
-    cell: dict[str, Any],
-    settings: dict[str, Any],
+    system_prompts: list[str],
+    cell: Cell,
+    settings: RolloutTrajectories,
+    code: str,
     tokens: str,
     trajectories: str,
     forks: str,
 ) -> None:
-    """Roll all questions out at all alphas of a method, in shared batches, and write the three tables."""
-    loaded = load_model(model, dtype=settings["dtype"], device=settings["device"])
-    found = read_json(calibration)
-    chosen = load_questions(questions)[: settings["n_questions"]]
-    doses = [(alpha, coefficient_of(alpha, found)) for alpha in settings["alphas"]]
-    planned, rollouts = roll_questions(loaded, Steering.load(steering), chosen, doses, settings)
-    write_rollouts(loaded.tokenizer, planned, rollouts, cell, tokens, trajectories, forks)
+    """Roll a part of the questions out at all alphas of every method of a job, and write the three tables.
+
+    A prompt has alpha 1 for its positive text, -1 for the negative one, 0 for none, and `kl` is against the model
+    without the text.
+    """
+    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    options = settings.trajectories
+    chosen = load_questions(questions)[settings.first : settings.last]
+    plan = fork_plan(loaded.tokenizer, settings.probes, options, settings.readings)
+    files = {"tokens": tokens, "trajectories": trajectories, "forks": forks}
+    requests: dict[str, list[Request]] = {}
+    for (name, subject), calibration in zip(settings.methods.items(), calibrations, strict=True):
+        texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
+        doses = interventions(name, settings.alphas, steering, calibration, texts)
+        requests[name] = requests_of(loaded.tokenizer, chosen, doses, options.template)
+    shared = settings.model_copy(update={"alphas": (), "methods": {}, "first": 0, "last": 0}).text()
+    shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {shared}"
+    planned = [
+        (name, request.intervention.alpha, request.prompt_id, row_key(shared, request))
+        for name, asked in requests.items()
+        for request in asked
+    ]
+    kept = Kept(files, pl.DataFrame(planned, schema=[*ROW, "key"], orient="row"))
+    new: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
+    for name, asked in requests.items():
+        missing = [request for request in asked if not kept.has(name, request)]
+        log.info("%s: %d trajectories kept, %d to roll out", name, len(asked) - len(missing), len(missing))
+        found = to_tables(loaded.tokenizer, missing, roll_out(loaded, missing, options, plan), cell.of(name))
+        for table, frame in found.items():
+            new[table].append(frame)
+    for table, path in files.items():
+        write_table(kept.with_new(table, new[table]), path, TABLES[table])

@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 from itertools import groupby, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from steerdose.columns import KEYS
+from steerdose.columns import CELL, KEYS, has_dose, sign_of_alpha
 from steerdose.declarations.passed import FORKS, LIFETIMES
 from steerdose.files import read_json, read_table, replacing
+from steerdose.model.loading import load_tokenizer
+from steerdose.pages.render import render
+from steerdose.study.settings import WriteReading
 from steerdose.study.texts import Question, load_questions
 
-CELL = KEYS[:3]
 STEP = 16  # tokens that are split together, since to decode a whole trajectory up to each of its tokens takes seconds
 LEVELS = (0.5, 1.0, 2.0)  # nats; the KL from which a token's background gets its next shade
 # Characters that would act on a page or a terminal instead of being seen: controls but tab and line feed, and the marks
@@ -24,13 +24,13 @@ MARKS = [0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
 VISIBLE = {code: f"⟨U+{code:04X}⟩" for code in (*CONTROLS, *MARKS)}
 
 
-def first_dying_dose(lifetimes: pl.DataFrame, sign: float) -> tuple[float, str] | None:
-    """Return the weakest alpha of a sign (1 or -1) at which a trajectory died, and that in words.
+def first_dying_dose(lifetimes: pl.DataFrame, sign: str) -> tuple[float, str] | None:
+    """Return the weakest alpha of a sign (positive or negative) at which a trajectory died, and that in words.
 
     Where nobody died at any dose it is the strongest; None without any dose of that sign. lifetimes: of one method.
     """
-    strength = pl.col("alpha") * sign
-    doses = lifetimes.filter(strength > 0).group_by("alpha").agg(pl.col("died").any()).sort(strength)
+    steered = lifetimes.filter(pl.col("alpha") != 0, sign_of_alpha() == sign)
+    doses = steered.group_by("alpha").agg(pl.col("died").any()).sort(pl.col("alpha").abs())
     deadly = doses.filter("died")
     if deadly.height:
         return deadly["alpha"][0], "the weakest dose at which any died"
@@ -44,11 +44,11 @@ def doses_to_read(lifetimes: pl.DataFrame) -> dict[float, str]:
     coefficient and so no doses: its two texts are shown.
     """
     reasons: dict[float, list[str]] = {0.0: []}
-    is_prompt = lifetimes["coefficient"].has_nulls()
-    for sign, text in ((1.0, "positive"), (-1.0, "negative")):
-        if sign in lifetimes["alpha"]:
-            reasons.setdefault(sign, []).append(f"the {text} text" if is_prompt else "the calibrated dose")
-        found = None if is_prompt else first_dying_dose(lifetimes, sign)
+    dosed = lifetimes.select(has_dose().all()).item()
+    for alpha, sign in ((1.0, "positive"), (-1.0, "negative")):
+        if alpha in lifetimes["alpha"]:
+            reasons.setdefault(alpha, []).append("the calibrated dose" if dosed else f"the {sign} text")
+        found = first_dying_dose(lifetimes, sign) if dosed else None
         if found:
             reasons.setdefault(found[0], []).append(found[1])
     return {alpha: "; ".join(reasons[alpha]) for alpha in sorted(reasons, key=lambda alpha: (alpha < 0, abs(alpha)))}
@@ -60,7 +60,7 @@ def prompts_to_read(lifetimes: pl.DataFrame, count: int) -> list[str]:
     The dose is the first dying one of the positive sign, or of the negative one where there is no positive dose. Ties
     are broken by id, so equal lifetimes give equal prompts.
     """
-    dose = first_dying_dose(lifetimes, 1) or first_dying_dose(lifetimes, -1) or (0.0, "")
+    dose = first_dying_dose(lifetimes, "positive") or first_dying_dose(lifetimes, "negative") or (0.0, "")
     order = lifetimes.filter(alpha=dose[0]).sort(~pl.col("died"), "duration", "prompt_id")["prompt_id"]
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
     return order.gather(places).to_list()
@@ -173,48 +173,33 @@ def method_section(
     return {"method": lives["method"][0], "prompts": prompts, "columns": columns}
 
 
-def render(template: str | Path, **content: Any) -> str:
-    """Return the page; every text is escaped by the template engine."""
-    path = Path(template)
-    environment = Environment(
-        loader=FileSystemLoader(path.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(path.name).render(**content)
-
-
 def write_reading(
     *,
-    tokenizer: Any,
-    tokens: Sequence[str],
-    forks: Sequence[str],
-    lifetimes: Sequence[str],
+    model: str,
+    tokens: list[str],
+    forks: list[str],
+    lifetimes: list[str],
     threshold: str,
     questions: str,
     template: str,
-    settings: dict[str, Any],
-    output: str,
+    settings: WriteReading,
+    page: str,
 ) -> None:
-    """Write the page of one cell. tokens, forks, lifetimes: paths, one a method in the same order.
-
-    settings: n_prompts and n_tokens, as in the config, and the probe that decides death.
-    """
+    """Write the page of one cell. tokens, forks, lifetimes: one file a method, in the same order."""
+    tokenizer, how = load_tokenizer(model), settings.reading
     sections = []
     for token_path, fork_path, life_path in zip(tokens, forks, lifetimes, strict=True):
-        steered = read_table(fork_path, FORKS).filter(probe=settings["probe"], reading="steered")
+        steered = read_table(fork_path, FORKS).filter(probe=settings.probe, reading="steered")
         lives, token_table = with_pmass(steered, read_table(life_path, LIFETIMES)), pl.scan_parquet(token_path)
-        sections.append(method_section(tokenizer, token_table, lives, settings["n_prompts"], settings["n_tokens"]))
+        sections.append(method_section(tokenizer, token_table, lives, how.n_prompts, how.n_tokens))
     asked: dict[str, Question] = {question.id: question for question in load_questions(questions)}
-    page = render(
+    text = render(
         template,
         cell={name: lives[name][0] for name in CELL},
         sections=sections,
         questions=asked,
-        threshold=read_json(threshold)[settings["probe"]]["threshold"],
+        threshold=read_json(threshold)[settings.probe]["threshold"],
         levels=LEVELS,
     )
-    with replacing(output) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    with replacing(page) as temporary:
+        temporary.write_text(text, encoding="utf-8")

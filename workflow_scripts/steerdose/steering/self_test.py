@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from steerdose.errors import SteerdoseError
-from steerdose.model.loading import is_cacheable
+from steerdose.model.architecture import is_cacheable
 from steerdose.steering.steering import Steering, steer
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}  # of logits, cached against uncached

@@ -5,11 +5,14 @@ The coefficient is a float or one value a batch row, so rows of many doses and u
 """
 
 import difflib
+import hashlib
+import inspect
 import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,29 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from steerdose.columns import KEYS, Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import replacing
 from steerdose.steering.edits import EDITS, Edit, LowRank
+from steerdose.study.base import Part
 
 FORMAT_VERSION = "1"
+MEMBERS = "members"  # in the metadata: the part that each edit belongs to
+INPUT_NAMES = ("input", "hidden_states", "x")  # where the signature of `forward` does not say it, as with *args
 
 
-@dataclass(frozen=True)
+def origin(cell: Cell, settings: Part, model_sha256: str) -> dict[str, str]:
+    """Return what a steering file says about where it comes from."""
+    keys = {name: str(value) for name, value in zip(KEYS, cell.parts, strict=False)}
+    return {**keys, "config": settings.text(), "model_sha256": model_sha256}
+
+
+@dataclass(frozen=True, eq=False)
 class Steering:
-    """Edits by module path, in order, with the metadata that says where they come from."""
+    """Edits by module path, in order, with the metadata that says where they come from.
+
+    Two are the same only where they are one object: tensors are not compared, so that a steering can be a key.
+    """
 
     method: str
     edits: tuple[tuple[str, Edit], ...]
@@ -70,6 +86,26 @@ class Steering:
                     (entry["module"], kind(**{f.name: file.get_tensor(f"{index}.{f.name}") for f in fields(kind)}))
                 )
         return cls(header.pop("method"), tuple(edits), header)
+
+    @cached_property
+    def digest(self) -> str:
+        """A sha256 of what the steering does: modules, kinds of edits and all their numbers."""
+        found = hashlib.sha256()
+        for path, edit in self.edits:
+            found.update(f"{path} {type(edit).__name__}".encode())
+            for name, tensor in edit.tensors().items():
+                found.update(f"{name} {tuple(tensor.shape)}".encode())
+                found.update(tensor.contiguous().cpu().numpy().tobytes())
+        return found.hexdigest()
+
+    def member(self, method: str) -> "Steering":
+        """Return one method of a file that holds several, the parts of another; a file of one is that method itself."""
+        if MEMBERS not in self.metadata:
+            return self
+        members = json.loads(self.metadata[MEMBERS])
+        chosen = [edit for name, edit in zip(members, self.edits, strict=True) if f"{self.method}.{name}" == method]
+        metadata = {key: value for key, value in self.metadata.items() if key != MEMBERS}
+        return Steering(method, tuple(chosen), metadata)
 
     def describe(self) -> list[dict[str, Any]]:
         """Return one entry an edited module, for geometry.json: its edit, rank, norm and count of stored numbers."""
@@ -140,20 +176,32 @@ def steer(model: nn.Module, steering: Steering, coefficient: float | Tensor) -> 
     dial = Dial(coefficient)
     with ExitStack() as stack:
         for path, edit in steering.to(next(model.parameters()).device).edits:
-            handle = modules[path].register_forward_hook(_hook(path, edit, dial))
+            handle = modules[path].register_forward_hook(_hook(path, edit, dial), with_kwargs=True)
             stack.callback(handle.remove)
         yield dial
 
 
+def _input(path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """Return what a module was called with: its first argument, by position or under the name that `forward` gives."""
+    names = [next(iter(inspect.signature(module.forward).parameters), ""), *INPUT_NAMES] if not args else []
+    for value in (*args[:1], *(kwargs[name] for name in names if name in kwargs)):
+        if isinstance(value, Tensor):
+            return value
+    raise SteerdoseError(
+        f"{path} was called without a tensor as its first argument (by keyword: {sorted(kwargs)}), so its input cannot "
+        "be told; choose another module"
+    )
+
+
 def _hook(path: str, edit: Edit, dial: Dial) -> Any:
-    def hook(_module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         y = output[0] if isinstance(output, tuple) else output
         dial.fired[path] += y.shape[-2]
         if dial.is_zero:
             return None
         if y.shape[-1] != edit.width:
             raise SteerdoseError(f"the edit at {path} is {edit.width} wide, the module's output {y.shape[-1]}")
-        edited = edit.apply(args[0] if args else y, y, dial.shaped(path, y))
+        edited = edit.apply(_input(path, module, args, kwargs), y, dial.shaped(path, y))
         return (edited, *output[1:]) if isinstance(output, tuple) else edited
 
     return hook

@@ -9,10 +9,10 @@ from steerdose.study.base import Part
 
 
 class Estimator(Part):
-    """Options of one estimator. `linear`: whether it acts on the output of a linear submodule only."""
+    """Options of one estimator. `weights`: whether it reads the module's weights beside its activations."""
 
     source: ClassVar[str] = ""
-    linear: ClassVar[bool] = False
+    weights: ClassVar[bool] = False
 
 
 class MeanDiff(Estimator):
@@ -77,7 +77,7 @@ class Chars(Estimator):
 class Sspace(Estimator):
     """Add a direction in the coordinates of a linear layer's singular modes."""
 
-    linear = True
+    weights = True
     rank: int = -1
 
 
@@ -92,6 +92,7 @@ class SspaceDampAmp(Sspace):
 class SuperSspace(Estimator):
     """Add a direction in the modes of all layers of a block that read from or write to the residual stream."""
 
+    weights = True
     rank: int = -1
 
 

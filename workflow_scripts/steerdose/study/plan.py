@@ -1,6 +1,7 @@
 """The files of a study: which there are, and which of them a job reads. Paths hold the wildcards of the rules."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import product
@@ -49,9 +50,18 @@ class Plan:
         chosen = self.study.chosen.items()
         return [name for name, each in chosen if each.has_dose >= dosed and made_by in (None, each.makes)]
 
+    @property
+    def with_dose(self) -> list[str]:
+        """Every method of the config that has a dose, in the study or not."""
+        return [name for name, each in self.study.all_methods.items() if each.has_dose]
+
     def made_by(self, rule: str) -> list[str]:
         """Return the entries of the config whose steering a rule writes, in the study or not."""
         return [name for name, kind in self.study.methods.items() if kind.makes == rule]
+
+    def one_of(self, names: Iterable[object]) -> str:
+        """Return the pattern of a wildcard that is one of these names."""
+        return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
     # Cells
 
@@ -65,6 +75,10 @@ class Plan:
         """Return `pattern` for every cell and method of the study, in the config's order."""
         names = self.names() if methods is None else list(methods)
         return [pattern.format(**cell, method=name) for cell in self.cells for name in names]
+
+    def of_cell(self, w: Any, file: str) -> list[str]:
+        """Return a file of every method of the study in a job's own cell."""
+        return [_at(w, f"{CELL}/{file}", method=name) for name in self.names()]
 
     def each_model(self, pattern: str) -> list[str]:
         return [pattern.format(model=model) for model in self.study.study.models]
@@ -107,6 +121,11 @@ class Plan:
         """Return the parts of the audit of a method's dose."""
         pattern = f"{CELL}/calibration/jobs/{self.job_of[w.method]}.audit{{part}}.parquet"
         return [_at(w, pattern, part=part) for part in range(len(self.audit_spans))]
+
+    def system_prompts(self, w: Any) -> list[str]:
+        """Return the file of system prompts where a job's methods have any."""
+        used = any(self.method(method).system_style for method in self.jobs[w.job])
+        return [self.study.data.system_prompts] if used else []
 
     def calibrations(self, w: Any) -> list[str]:
         """Return the calibrations of a job's methods."""
@@ -173,9 +192,11 @@ class Plan:
         return MethodFiles(
             **cell,
             method=name,
+            member=getattr(method, "member", None),
             group=method.group,
             origin=method.origin,
             calibration=f"{CELL}/calibration/{name}.json".format(**cell),
+            steering=f"{CELL}/steering/{entry}.safetensors".format(**cell) if method.makes else None,
             geometry=f"{CELL}/steering/{entry}.geometry.json".format(**cell) if method.makes else None,
             benchmarks=tuple(f"{BENCHMARKS}/{r}/{jobs.get(r, f'{place}.{entry}')}{sign}.tsv" for r, sign in ran),
         )

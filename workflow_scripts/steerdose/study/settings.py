@@ -3,13 +3,12 @@
 A class is named after its rule. `slices` makes each of them from a study.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from steerdose.study.base import Name, Part
 from steerdose.study.config import (
     Calibration,
     Confidence,
-    Figures,
     Forks,
     Measure,
     Pairs,
@@ -157,6 +156,8 @@ class SetThreshold(Part):
     probes: tuple[Name, ...]
     threshold: Threshold
     minimum_base_pmass: float
+    maximum_base_rep_4: float
+    maximum_nll_ratio: float
 
 
 class ForkGrid(Part):
@@ -226,6 +227,12 @@ class TabulateProbes(Part):
     minimum_base_pmass: float
 
 
+class TabulateKnowledge(Part):
+    """Of tables.knowledge."""
+
+    confidence: Confidence
+
+
 class TabulateDeaths(Part):
     """Of tables.deaths."""
 
@@ -250,8 +257,14 @@ class MethodFiles(Part):
     group: str
     origin: str
     calibration: str
+    steering: str | None
     geometry: str | None
     benchmarks: tuple[str, ...]
+    member: str | None = None  # of its steering file, where that holds several methods
+
+    def modules(self, geometry: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the method's own modules of geometry.json."""
+        return [module for module in geometry["modules"] if module.get("member") == self.member]
 
 
 class TabulateMethods(Part):
@@ -268,23 +281,29 @@ class TabulateGeometry(Part):
 
 
 class Panels(Part):
-    """Of figures: the group of every method, and how many methods have a place of their own."""
+    """Of figures: the methods that every entry of the study stands for, in order, and how many have a place."""
 
-    groups: dict[Name, str]
+    members: dict[Name, tuple[Name, ...]]
     most: int
 
 
 class PlotCalibration(Panels):
-    """Of figures.calibration."""
+    """Of figures.calibration, dose_response and lethal_dose: which searches did not converge."""
 
     tolerance: float
     statistic: Statistic
 
 
 class PlotSpaghetti(Panels):
-    """Of figures.spaghetti and spaghetti_normalised."""
+    """Of figures.spaghetti."""
 
-    figures: Figures
+    smoothing: int
+    fewest: int
+
+
+class PlotSpaghettiNormalised(PlotSpaghetti):
+    """Of figures.spaghetti_normalised."""
+
     head: int
 
 
@@ -320,5 +339,4 @@ class WriteCard(Part):
     """Of exchange.card."""
 
     confidence: Confidence
-    group: str
     origin: str

@@ -36,8 +36,8 @@ class Slices:
 
     @property
     def _panels(self) -> dict[str, Any]:
-        groups = {name: each.group for name, each in self.study.chosen.items()}
-        return {"groups": groups, "most": self.study.figures.most}
+        members = {entry: tuple(self.study.methods[entry].members(entry)) for entry in self.study.study.methods}
+        return {"members": members, "most": self.study.figures.most}
 
     # Steerings
 
@@ -146,6 +146,8 @@ class Slices:
             probes=self.study.rollout.probes,
             threshold=survival.threshold,
             minimum_base_pmass=survival.minimum_base_pmass,
+            maximum_base_rep_4=survival.maximum_base_rep_4,
+            maximum_nll_ratio=survival.maximum_nll_ratio,
         ).text()
 
     @property
@@ -161,6 +163,10 @@ class Slices:
     @property
     def tabulate_aggregation(self) -> str:
         return of.TabulateAggregation(confidence=self.study.survival.confidence).text()
+
+    @property
+    def tabulate_knowledge(self) -> str:
+        return of.TabulateKnowledge(confidence=self.study.survival.confidence).text()
 
     @property
     def tabulate_hazards(self) -> str:
@@ -234,7 +240,15 @@ class Slices:
 
     @property
     def plot_spaghetti(self) -> str:
-        return of.PlotSpaghetti(**self._panels, figures=self.study.figures, head=self.study.deaths.head).text()
+        return of.PlotSpaghetti(**self._panels, **self._lines).text()
+
+    @property
+    def plot_spaghetti_normalised(self) -> str:
+        return of.PlotSpaghettiNormalised(**self._panels, **self._lines, head=self.study.deaths.head).text()
+
+    @property
+    def _lines(self) -> dict[str, Any]:
+        return {"smoothing": self.study.figures.smoothing, "fewest": self.study.figures.fewest}
 
     @property
     def plot_kl_fan(self) -> str:
@@ -259,5 +273,5 @@ class Slices:
         return of.WriteReading(probe=self.study.rollout.probes[0], reading=self.study.reading).text()
 
     def write_card(self, w: Any) -> str:
-        method = self.plan.method(w.method)
-        return of.WriteCard(confidence=self.study.survival.confidence, group=method.group, origin=method.origin).text()
+        confidence = self.study.survival.confidence
+        return of.WriteCard(confidence=confidence, origin=self.plan.method(w.method).origin).text()

@@ -68,7 +68,7 @@ def method_rows(method: MethodFiles) -> list[dict[str, Any]]:
     its edits has none.
     """
     calibration = read_json(method.calibration)
-    modules = read_json(method.geometry)["modules"] if method.geometry else [{"norm": None}]
+    modules = method.modules(read_json(method.geometry)) if method.geometry else [{"norm": None}]
     norms: list[Any] = [module["norm"] for module in modules]
     seconds = sum(float(pl.read_csv(path, separator="\t")["s"].sum()) for path in method.benchmarks)
     return [

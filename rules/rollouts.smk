@@ -1,0 +1,81 @@
+"""What the unsteered model answers to the probes, and what happens at multiples of dose 1."""
+
+
+rule audit_probe:
+    input:
+        model=MODEL,
+        questions=study.data.questions,
+    output:
+        summary="results/{model}/probe/{probes}.json",
+        forks="results/{model}/probe/{probes}.forks.parquet",
+        texts="results/{model}/probe/{probes}.texts.json",
+    log:
+        "results/logs/audit_probe/{model}.{probes}.log",
+    benchmark:
+        "results/benchmarks/audit_probe/{model}.{probes}.tsv"
+    priority: 100
+    conda:
+        ENV
+    threads: THREADS
+    resources:
+        **MODEL_JOB,
+    params:
+        settings=slices.audit_probe,
+        data=content([study.data.questions]),
+        code=code("audit_probe"),
+    message:
+        "Audit the probes on the unsteered {wildcards.model}"
+    script:
+        "../workflow_scripts/audit_probe.py"
+
+
+rule rollout_trajectories:
+    input:
+        model=MODEL,
+        steering=plan.steering,
+        calibrations=plan.calibrations,
+        audit="results/{model}/probe/rolled_out.json",
+        questions=study.data.questions,
+        system_prompts=plan.system_prompts,
+    output:
+        tokens=update(f"{CELL}/rollouts/jobs/{{job}}.{{part}}.tokens.parquet"),
+        trajectories=update(f"{CELL}/rollouts/jobs/{{job}}.{{part}}.trajectories.parquet"),
+        forks=update(f"{CELL}/rollouts/jobs/{{job}}.{{part}}.forks.parquet"),
+    log:
+        "results/logs/rollout_trajectories/{model}.{behavior}.seed{seed}.{job}.{part}.log",
+    benchmark:
+        "results/benchmarks/rollout_trajectories/{model}.{behavior}.seed{seed}.{job}.{part}.tsv"
+    conda:
+        ENV
+    threads: THREADS
+    resources:
+        **MODEL_JOB,
+    params:
+        settings=slices.rollout_trajectories,
+        data=lambda w: content([study.data.questions, *plan.system_prompts(w)]),
+        code=code("rollout_trajectories"),
+    message:
+        "Roll {wildcards.job} out"
+    script:
+        "../workflow_scripts/rollout_trajectories.py"
+
+
+rule gather_rollouts:
+    input:
+        tokens=plan.rollouts("tokens"),
+        trajectories=plan.rollouts("trajectories"),
+        forks=plan.rollouts("forks"),
+    output:
+        tokens_table=f"{CELL}/rollouts/{{method}}.tokens.parquet",
+        trajectories_table=f"{CELL}/rollouts/{{method}}.trajectories.parquet",
+        forks_table=f"{CELL}/rollouts/{{method}}.forks.parquet",
+    log:
+        "results/logs/gather_rollouts/{model}.{behavior}.seed{seed}.{method}.log",
+    conda:
+        ENV
+    params:
+        code=code("gather_rollouts"),
+    message:
+        "Gather the rollouts of {wildcards.method}"
+    script:
+        "../workflow_scripts/gather_rollouts.py"

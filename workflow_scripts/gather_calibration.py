@@ -1,0 +1,8 @@
+"""Put a method's search and its audit together."""
+
+from steerdose.flow.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.dose.gather import gather_calibration
+
+    job.run(gather_calibration)

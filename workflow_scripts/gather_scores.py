@@ -1,0 +1,8 @@
+"""Put the parts of a method's scores together."""
+
+from steerdose.flow.jobs import open_job
+
+with open_job(snakemake) as job:
+    from steerdose.outcomes.gather import gather_scores
+
+    job.run(gather_scores)

@@ -1,0 +1,27 @@
+"""From the methods of a job to interventions: a steering at its doses, or a prompt's texts, which have none."""
+
+from collections.abc import Mapping, Sequence
+
+from steerdose.files import read_json
+from steerdose.steering.intervention import Intervention, prompted_at, steered_at
+from steerdose.steering.steering import Steering
+from steerdose.study.settings import Subject
+from steerdose.study.texts import load_system_prompts
+
+
+def system_texts(subject: Subject, system_prompts: Sequence[str], behavior: str | None) -> dict[str, str]:
+    """Return a prompt's text by sign. system_prompts: the one file that holds it."""
+    return load_system_prompts(system_prompts[0])[behavior or ""][subject.style or ""]
+
+
+def interventions(
+    name: str, alphas: Sequence[float], steering: Sequence[str], calibration: str, texts: Mapping[str, str]
+) -> list[Intervention]:
+    """Return what a method does to the model at each alpha; a prompt has only the signs of the alphas.
+
+    steering: the one file of the method; empty for a prompt. calibration: calibration/{method}.json. texts: a prompt's
+    by sign; empty for a steering.
+    """
+    if texts:
+        return prompted_at(sorted({(alpha > 0) - (alpha < 0) for alpha in alphas}), texts)
+    return steered_at(alphas, Steering.load(steering[0]).member(name), read_json(calibration))

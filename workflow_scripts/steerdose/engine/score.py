@@ -1,0 +1,184 @@
+"""The verb score: given texts are read under interventions, for the log-probabilities of their tokens and what follows.
+
+Rows of many texts, doses and steerings share one batch. Below the first block that any steering edits a text is read
+once for all of them, and of what is left alone, such as the unsteered twin of every method, one row is read.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from steerdose.engine.blocks import blocks
+from steerdose.engine.cache import RowCache
+from steerdose.engine.rows import RowSplit, count_shared, split_rows
+from steerdose.errors import SteerdoseError
+from steerdose.flow.progress import bar
+from steerdose.model import chat
+from steerdose.model.architecture import is_cacheable, layer_types, text_config
+from steerdose.model.loading import LoadedModel
+from steerdose.steering.intervention import UNSTEERED, Dials, Intervention, activate, steerings_of
+
+LOGIT_BYTES = 2**28  # of fp32 logits that exist at a time, if a batch keeps more than one position
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text to read, and what is asked of it.
+
+    ids: its token ids, a rendered prompt and whatever stands behind it, by the system text in front (see `render`).
+    answers: sets of tokens; of each the log-probability is asked that one of them comes next. n_scored: of so many of
+    the last tokens the own log-probability is asked. Raises ValueError where these are not all of the tokens but one.
+    """
+
+    id: str
+    ids: Mapping[str | None, tuple[int, ...]]
+    answers: tuple[tuple[int, ...], ...] = ()
+    n_scored: int = 0
+
+    def __post_init__(self) -> None:
+        shortest = min(map(len, self.ids.values()))
+        if not 0 <= self.n_scored < shortest:
+            raise ValueError(
+                f"item '{self.id}': {self.n_scored} of {shortest} tokens cannot be scored; the first never"
+            )
+
+
+@dataclass(frozen=True)
+class Score:
+    """What was asked of an item, log-probabilities in nats: one a set of answers, and one a scored token."""
+
+    answers: tuple[float, ...]
+    tokens: tuple[float, ...]
+
+
+Row = tuple[tuple[int, ...], Intervention]  # the ids, and what is done to the model beyond them
+
+
+def render(
+    tokenizer: Any, user: str, interventions: Sequence[Intervention], behind: Sequence[int] = ()
+) -> dict[str | None, tuple[int, ...]]:
+    """Return the `ids` of an item: a user message behind each of the system texts, and `behind` it all."""
+    texts = dict.fromkeys(each.system for each in interventions)
+    return {text: (*chat.prompt_ids(tokenizer, chat.conversation(user, text)), *behind) for text in texts}
+
+
+def score(
+    loaded: LoadedModel, interventions: Sequence[Intervention], items: Sequence[Item], *, batch_rows: int
+) -> list[list[Score | None]]:
+    """Read every item under every intervention; return a list an intervention of a score an item.
+
+    A score is None where the steered logits that it needs are not finite: the dose is far too strong. batch_rows: rows
+    above the first edited block at a time. Items are cut by `blocks` with one row an intervention; what is not done
+    together in a block is done apart. Models whose rows cannot share a cache read one text at a time, without padding.
+    Raises SteerdoseError for unsteered logits that are not finite.
+    """
+    model, steerings = loaded.model, steerings_of(interventions)
+    together = is_cacheable(model)
+    n_shared = count_shared(model, steerings) if together else 0
+    table: list[list[Score | None]] = [[None] * len(items) for _ in interventions]
+    parts = blocks(len(items), max(1, len(interventions)), batch_rows)
+    with (
+        torch.inference_mode(),
+        activate(model, steerings) as dials,
+        split_rows(model, n_shared) as split,
+        bar(len(parts), "scores") as progress,
+    ):
+        for part in parts:
+            wanted: dict[Row, list[tuple[int, int]]] = {}
+            for j in part:
+                for i, each in enumerate(interventions):
+                    kind = Intervention(each.steering, each.coefficient) if each.coefficient else UNSTEERED
+                    wanted.setdefault((items[j].ids[each.system], kind), []).append((i, j))
+            kept = {row: 1 + max(items[j].n_scored for _, j in askers) for row, askers in wanted.items()}
+            for rows in _batches(model, kept, batch_rows, together):
+                read = _Forward(model, dials, split, n_shared, rows, max(kept[row] for row in rows))
+                read.run(padded=together)
+                for place, row in enumerate(rows):
+                    for i, j in wanted[row]:
+                        table[i][j] = read.score(place, items[j])
+            progress.update()
+    return table
+
+
+def _batches(model: Any, kept: Mapping[Row, int], batch_rows: int, together: bool) -> Iterator[list[Row]]:
+    """Yield rows that are read at once, sorted by length; without `together` of one text. kept: positions of each."""
+    rows = sorted(kept, key=lambda row: len(row[0]))  # stable: rows of one text stay neighbours
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(None if together else row[0], []).append(row)
+    for group in groups.values():
+        most = batch_rows if together else min(batch_rows, _fitting(model, max(kept[row] for row in group)))
+        yield from (group[start : start + most] for start in range(0, len(group), most))
+
+
+def _fitting(model: Any, count: int) -> int:
+    """Return how many times `count` rows of logits fit into `LOGIT_BYTES`, at least 1."""
+    return max(1, LOGIT_BYTES // (4 * count * text_config(model).vocab_size))
+
+
+class _Forward:
+    """Rows that are read in one go. Afterwards, of the last `n_kept` positions:
+
+    last: (rows, vocabulary), the logits behind the text. total: (rows, n_kept), logsumexp of the logits. own: (rows,
+    n_kept - 1), the logit of the token that does follow.
+    """
+
+    def __init__(
+        self, model: Any, dials: Dials, split: RowSplit, n_shared: int, rows: Sequence[Row], n_kept: int
+    ) -> None:
+        self.model, self.dials, self.split, self.n_shared = model, dials, split, n_shared
+        self.rows, self.n_kept = rows, n_kept
+        self.width = max(len(ids) for ids, _ in rows)
+
+    def run(self, padded: bool) -> None:
+        device = next(self.model.parameters()).device
+        texts = [ids for ids, _ in self.rows]
+        below = list(dict.fromkeys(texts)) if self.n_shared else texts
+        if self.n_shared:
+            place = {ids: i for i, ids in enumerate(below)}
+            self.split.set(torch.tensor([place[ids] for ids in texts]), len(below))
+        self.dials.turn(self.dials.coefficients([what for _, what in self.rows]))
+        padding = torch.tensor([self.width - len(ids) for ids in below])
+        fed = torch.tensor([[0] * int(pad) + list(ids) for ids, pad in zip(below, padding, strict=True)]).to(device)
+        mask = (torch.arange(self.width) >= padding[:, None]).to(device)
+        positions = (mask.cumsum(-1) - 1).clamp_min(0)
+        following = torch.tensor([[0] * (self.width - len(ids)) + [*ids, 0] for ids in texts]).to(device)[:, 1:]
+        pieces = self._pieces() if padded else [(0, self.width)]
+        cache = RowCache(len(layer_types(self.model)), self.width, self.n_shared) if len(pieces) > 1 else None
+        total, own = [], []
+        for start, stop in pieces:
+            count = min(stop, self.width) - max(start, self.width - self.n_kept)
+            placing = {"attention_mask": mask[:, :stop], "position_ids": positions[:, start:stop]} if padded else {}
+            logits = self.model(
+                input_ids=fed[:, start:stop],
+                past_key_values=cache,
+                use_cache=cache is not None,
+                logits_to_keep=count,
+                **placing,
+            ).logits.float()
+            total.append(logits.logsumexp(-1).cpu())
+            own.append(logits.gather(-1, following[:, stop - count : stop, None])[..., 0].cpu())
+            self.last = logits[:, -1].cpu()
+        self.total, self.own = torch.cat(total, 1), torch.cat(own, 1)[:, :-1]
+
+    def _pieces(self) -> list[tuple[int, int]]:
+        """Return from where to where the texts are read at a time, so that the logits of a piece fit."""
+        most = _fitting(self.model, len(self.rows))
+        ends = [*range(self.width - self.n_kept + most, self.width, most), self.width]
+        return list(zip([0, *ends], ends, strict=False))
+
+    def score(self, place: int, item: Item) -> Score | None:
+        """Return what an item asks of a row, None where its steered logits are not finite."""
+        total = self.total[place, self.n_kept - 1 - item.n_scored :]
+        if not torch.isfinite(total).all():
+            if self.rows[place][1].is_plain:
+                raise SteerdoseError(
+                    f"the logits of the unsteered model are not finite for item '{item.id}': "
+                    "set the model's dtype to float32"
+                )
+            return None
+        answers = [self.last[place, list(tokens)].logsumexp(0) - total[-1] for tokens in item.answers]
+        own = self.own[place, self.n_kept - 1 - item.n_scored :] - total[:-1]
+        return Score(tuple(float(value) for value in answers), tuple(own.tolist()))

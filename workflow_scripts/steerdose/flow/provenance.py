@@ -1,0 +1,146 @@
+"""Where results come from: each job leaves a record beside its files, and figures carry the version that drew them."""
+
+import fcntl
+import json
+import logging
+import os
+import platform
+import subprocess
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from steerdose.files import read_json, replacing
+
+ROOT = Path(__file__).parents[3]
+RECORD = "provenance.json"
+PACKAGES = ("torch", "transformers", "peft", "polars")
+MODELS = Path("results/models")
+log = logging.getLogger(__name__)
+
+
+@cache
+def steerdose_version() -> str:
+    """Return the version that pyproject.toml states, or else the installed package's."""
+    project = ROOT / "pyproject.toml"
+    if project.is_file():
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+    return _version("steerdose") or "unknown"
+
+
+@cache
+def git_state() -> tuple[str | None, bool | None]:
+    """Return the commit of the working tree, and whether anything differs from it; None where there is no git."""
+    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    return (commit, bool(changes)) if commit else (None, None)
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def stamp() -> str:
+    """Return version and commit in words: the same text in every run of the same state of the code."""
+    commit, changed = git_state()
+    state = f" ({commit[:12]}{'+changes' if changed else ''})" if commit else ""
+    return f"steerdose {steerdose_version()}{state}"
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that results depend on; none of them is imported."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def record(
+    outputs: Iterable[str],
+    *,
+    rule: str,
+    wildcards: Mapping[str, str],
+    settings: str,
+    inputs: Iterable[str],
+    start: datetime,
+) -> None:
+    """Write what a job was made by into provenance.json of every directory that holds one of its outputs.
+
+    settings: the rule's slice of the study, JSON. start: in UTC. An entry a rule and wildcards, a later run of the same
+    job replaces it. A record that cannot be written is a warning: the job's results are there and right.
+    """
+    outputs = list(outputs)
+    name = "".join([rule, *[f" {key}={value}" for key, value in wildcards.items()]])
+    try:
+        entry = _entry(rule, wildcards, settings, [*inputs, *outputs], start)
+        for directory in {Path(path).parent for path in outputs}:
+            _update(directory, name, entry)
+    except (OSError, ValueError) as error:
+        log.warning("no provenance of %s was recorded: %s", name, error)
+
+
+def _entry(
+    rule: str, wildcards: Mapping[str, str], settings: str, paths: Iterable[str], start: datetime
+) -> dict[str, Any]:
+    commit, changed = git_state()
+    return {
+        "rule": rule,
+        "wildcards": dict(wildcards),
+        "steerdose": steerdose_version(),
+        "commit": commit,
+        "changes": changed,
+        "versions": versions(),
+        "models": _models(paths),
+        "settings": json.loads(settings),
+        "host": platform.node(),
+        "start": start.isoformat(timespec="seconds"),
+        "end": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _models(paths: Iterable[str]) -> dict[str, str]:
+    """Return the sha256 of each resolved model that a job's paths, results/{model}/..., belong to."""
+    parts = (Path(path).parts for path in paths)
+    names = sorted({name for each in parts if each[:1] == MODELS.parts[:1] for name in each[1:3]})
+    sources = {name: MODELS / name / "source.json" for name in names}
+    return {name: read_json(source)["sha256"] for name, source in sources.items() if source.is_file()}
+
+
+def _update(directory: Path, name: str, entry: dict[str, Any]) -> None:
+    """Set one entry of a directory's record; jobs that share the directory take turns."""
+    path = directory / RECORD
+    handle = _locked(path)
+    try:
+        entries = read_record(path)
+        with replacing(path) as temporary:
+            text = json.dumps(dict(sorted({**entries, name: entry}.items())), indent=1)
+            temporary.write_text(text + "\n", encoding="utf-8")
+    finally:
+        os.close(handle)
+
+
+def _locked(path: Path) -> int:
+    """Return a handle of the file, made if it is not there, with a lock that lasts until the handle is closed."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
+            return handle
+        os.close(handle)  # it was replaced while we waited
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the entries of a provenance.json; none of one that is not written yet."""
+    text = path.read_text(encoding="utf-8")
+    return dict(json.loads(text)) if text else {}
