@@ -18,7 +18,7 @@ from steerdose.study.plan import CELL, MODEL, Plan, content, state
 from steerdose.study.slices import Slices
 
 try:
-    study = load_study(config, workflow.configfiles)
+    study = load_study(config, [*workflow.configfiles[-1:], *workflow.configfiles[:-1]])  # it has config.yaml last
 except SteerdoseError as error:
     raise WorkflowError(str(error)) from None
 plan = Plan(study)
