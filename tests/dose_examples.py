@@ -1,6 +1,8 @@
 """Lifetimes at several doses, from how many die at each."""
 
 import polars as pl
+from steerdose.survival.dose_response import dose_response
+from steerdose.survival.kaplan_meier import estimate_survival
 
 GRID = [0, 1, 4, 16, 64]
 DOSES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -17,3 +19,8 @@ def cohort(dead, n=12, alphas=DOSES, method="lora", c_star=1.5):
             for i in range(n)
         ]
     return pl.DataFrame(rows)
+
+
+def respond(lives, confidence=0.95, safe_level=0.5):
+    curve = estimate_survival(lives, GRID, confidence)[0]
+    return dose_response(curve, lives, confidence=confidence, safe_level=safe_level)

@@ -13,7 +13,8 @@ from steerdose.engine import score as module
 from steerdose.engine.score import Item, render, score
 from steerdose.errors import SteerdoseError
 from steerdose.model import chat
-from steerdose.model.loading import LoadedModel, find_blocks, is_cacheable
+from steerdose.model.architecture import find_blocks, is_cacheable
+from steerdose.model.loading import LoadedModel
 from steerdose.steering.edits import Add
 from steerdose.steering.intervention import UNSTEERED, Intervention
 from steerdose.steering.steering import Steering

@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 from steerdose.errors import SteerdoseError
-from steerdose.model.architecture import find_blocks, layer_range
+from steerdose.model.architecture import find_blocks
 from steerdose.steering import steering as module
 from steerdose.steering.edits import Ablate, Add, Dense, LowRank
 from steerdose.steering.self_test import check_steering
@@ -109,6 +109,52 @@ def test_wrong_steerings_are_refused_with_the_remedy(model, tmp_path, monkeypatc
         Steering.load(tmp_path / "old.safetensors")
 
 
+class Renamed(torch.nn.Linear):
+    def forward(self, states):
+        return super().forward(states)
+
+
+class Wrapped(torch.nn.Linear):
+    def forward(self, *args, **kwargs):
+        return super().forward(*args, **kwargs)
+
+
+class Nameless(torch.nn.Linear):
+    def forward(self, **given):
+        return super().forward(given["anything"])
+
+
+class Caller(torch.nn.Module):
+    """Calls its linear layer, whose input is as wide as its output, by keyword or by position."""
+
+    def __init__(self, kind, keyword):
+        super().__init__()
+        self.inner, self.keyword = kind(8, 8), keyword
+
+    def forward(self, x):
+        return self.inner(**{self.keyword: x}) if self.keyword else self.inner(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keyword"),
+    [(torch.nn.Linear, None), (torch.nn.Linear, "input"), (Renamed, "states"), (Wrapped, "input")],
+)
+def test_the_input_of_a_module_is_found_however_it_is_called(kind, keyword):
+    torch.manual_seed(0)
+    caller, x = Caller(kind, keyword), torch.randn(2, 3, 8)
+    edit = LowRank(A=torch.randn(2, 8), B=torch.randn(8, 2))
+    weight = caller.inner.weight + 0.5 * edit.B @ edit.A
+    with torch.no_grad(), steer(caller, Steering("delta", (("inner", edit),), {}), 0.5):
+        torch.testing.assert_close(caller(x), x @ weight.T + caller.inner.bias)
+
+
+def test_a_module_whose_input_cannot_be_told_is_refused():
+    steering = Steering("delta", (("inner", LowRank(A=torch.randn(2, 8), B=torch.randn(8, 2))),), {})
+    message = r"^inner was called without .* \(by keyword: \['anything'\]\).*choose another module"
+    with steer(caller := Caller(Nameless, "anything"), steering, 0.5), pytest.raises(SteerdoseError, match=message):
+        caller(torch.randn(2, 3, 8))
+
+
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox", "mistral", "gemma3", "mamba"])
 def test_the_self_test_passes_on_every_architecture(kind):
     model = tiny.model(kind)
@@ -152,15 +198,10 @@ def test_the_self_test_finds_a_model_that_is_not_restored(model, monkeypatch):
 
 
 def _leave_behind(block, dial, path, edit):
-    def hook(_module, _args, output):
+    def hook(_module, _args, _kwargs, output):
         dial.fired[path] += output.shape[-2]
         if not block.__dict__.get("marked"):
             block.marked = True
             block.register_forward_hook(lambda *_: None)
 
     return hook
-
-
-def test_layers_are_chosen_by_depth():
-    assert layer_range(28, (0.3, 0.8)) == list(range(8, 22))
-    assert layer_range(30, (0.0, 1.0)) == list(range(30))

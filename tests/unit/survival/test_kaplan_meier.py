@@ -12,12 +12,12 @@ from lifelines.utils import median_survival_times
 from reference.survival import product_limit, restricted_mean, turnbull
 from scipy.stats import beta
 from steerdose.errors import SteerdoseError
-from steerdose.survival.kaplan_meier import kaplan_meier
+from steerdose.survival.kaplan_meier import estimate_survival
 from steerdose.survival.lifetimes import death_intervals
 
 
 def estimate(observations, times=GRID, **options):
-    curve, summary = kaplan_meier(cohort(observations), times, **options)
+    curve, summary = estimate_survival(cohort(observations), times, **options)
     return curve, summary.row(0, named=True)
 
 
@@ -52,7 +52,7 @@ def test_grid_that_does_not_fit_is_refused(observations, times, message):
 
 def test_no_lifetimes_are_refused():
     with pytest.raises(SteerdoseError, match="at least one trajectory"):
-        kaplan_meier(cohort([(8, True)]).clear(), GRID)
+        estimate_survival(cohort([(8, True)]).clear(), GRID)
 
 
 @settings(deadline=None, max_examples=30)
@@ -140,7 +140,7 @@ def test_the_published_table_is_reproduced_and_corrected():
     for alpha, events in deaths.items():
         dead = [(t, True) for t, count in events.items() for _ in range(count)]
         lives.append(cohort(dead + [(512, False)] * (8 - len(dead)), alpha=float(alpha)))
-    curve, summary = kaplan_meier(pl.concat(lives), forks)
+    curve, summary = estimate_survival(pl.concat(lives), forks)
     for alpha, events in deaths.items():
         defective = np.cumprod([1 - events.get(t, 0) / 8 for t in forks])
         true = curve.filter(alpha=float(alpha))["survival"].to_list()
@@ -284,7 +284,7 @@ def simulated(cohorts, n, mean, mean_end, generator):
 @pytest.mark.parametrize(("n", "mean", "mean_end"), [(12, 60, None), (24, 60, 200), (24, 20, None)])
 def test_intervals_hold_the_truth_as_often_as_they_say(n, mean, mean_end):
     generator = np.random.default_rng(0)
-    curve, summary = kaplan_meier(simulated(COHORTS, n, mean, mean_end, generator), GRID)
+    curve, summary = estimate_survival(simulated(COHORTS, n, mean, mean_end, generator), GRID)
     truth = np.exp(-np.array(GRID) / mean)
     rmst = float((truth[:-1] * np.diff(GRID)).sum())
     median = next((t for t, s in zip(GRID, truth, strict=True) if s <= 0.5), None)
@@ -310,7 +310,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(n, mean, mean_end):
 
 
 def test_thousands_of_trajectories_are_one_table():
-    _, summary = kaplan_meier(simulated(1, 20_000, 60, 200, np.random.default_rng(0)), GRID)
+    _, summary = estimate_survival(simulated(1, 20_000, 60, 200, np.random.default_rng(0)), GRID)
     row = summary.row(0, named=True)
     assert row["n"] == 20_000 == row["died"] + row["censored"]
     assert row["rmst_high"] - row["rmst_low"] < 3
@@ -379,10 +379,10 @@ def test_last_single_death_does_not_raise_the_upper_bound():
 
 def test_cohorts_are_separate_sorted_and_typed_alike():
     both = pl.concat([cohort([(8, True)], alpha=3.0), cohort([(128, False)], alpha=-1.0)])
-    curve, summary = kaplan_meier(both, GRID)
+    curve, summary = estimate_survival(both, GRID)
     assert summary["alpha"].to_list() == [-1.0, 3.0]
     assert summary["median_t"].to_list() == [None, 8]
     assert curve.columns[:7] == ["model", "behavior", "seed", "method", "alpha", "coefficient", "t"]
-    alone = kaplan_meier(cohort([(128, False)], alpha=-1.0), GRID)
+    alone = estimate_survival(cohort([(128, False)], alpha=-1.0), GRID)
     assert alone[1].schema == summary.schema
     assert alone[0].equals(curve.filter(pl.col("alpha") == -1.0))

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from cohort_examples import CELL, key
 from steerdose.errors import SteerdoseError
-from steerdose.survival.lifetimes import lifetimes, set_thresholds
+from steerdose.survival.lifetimes import lifetimes
 
 
 def rollout(pmass, n_tokens=128, ended=False, prompt=0, **changes):
@@ -68,6 +68,26 @@ def test_damage_is_told_by_the_unsteered_reading_of_the_fork_of_death(unsteered,
         assert found.schema["damage"] == pl.String
 
 
+@pytest.mark.parametrize(("alpha", "coefficient"), [(2.0, 2.4), (-1.0, -1.2), (1.0, None)])
+@pytest.mark.parametrize("pmass", [0.9, 0.1])
+def test_an_empty_answer_is_a_death_of_the_text_at_fork_0(pmass, alpha, coefficient):
+    """Whatever the probe reads, and whoever can answer it."""
+    empty = rollout({0: pmass}, 0, True, alpha=alpha, coefficient=coefficient)
+    found = lifetime(
+        empty,
+        with_unsteered(rollout({0: pmass}, 0, True, 1, alpha=alpha, coefficient=coefficient), {0: 0.9}),
+        rollout({0: 0.9, 1: 0.9}, 1, True, 2, alpha=alpha, coefficient=coefficient),
+    )
+    assert found["duration"].to_list() == [0, 0, 1]
+    assert found["died"].to_list() == [True, True, False]
+    assert found["damage"].to_list() == ["text", "text", None]
+
+
+def test_an_unsteered_model_that_says_nothing_is_censored_at_0():
+    found = lifetime(rollout({0: 0.9}, 0, True, alpha=0.0, coefficient=0.0)).row(0, named=True)
+    assert (found["duration"], found["died"], found["damage"]) == (0, False, None)
+
+
 def test_an_unsteered_reading_kills_nobody_and_is_no_fork_of_its_own():
     assert lifetime(with_unsteered(rollout({0: 0.9, 8: 0.9}), {0: 0.1, 8: 0.1}))["died"].to_list() == [False]
     forks, row = with_unsteered(rollout({0: 0.9}, prompt=3), {0: 0.9})
@@ -79,23 +99,6 @@ def test_forks_of_several_probes_are_refused():
     forks, row = rollout({0: 0.9, 8: 0.6})
     with pytest.raises(SteerdoseError, match="expected the forks of one probe.*filter by probe"):
         lifetimes(pl.DataFrame(forks + forks), pl.DataFrame([row]), 0.7, 128)
-
-
-AUDIT = {"json": {"median_pmass": 0.8, "min_pmass": 0.1}, "letters": {"median_pmass": 0.6}}
-
-
-def test_every_rolled_out_probe_has_its_own_threshold():
-    found = set_thresholds(AUDIT, ["letters", "json"], "relative", 0.5)
-    assert found == {
-        "letters": {"threshold": 0.3, "median_pmass": 0.6},
-        "json": {"threshold": 0.4, "median_pmass": 0.8},
-    }
-    assert set_thresholds(AUDIT, ["json"], "absolute", 0.7) == {"json": {"threshold": 0.7, "median_pmass": 0.8}}
-
-
-def test_an_absolute_threshold_that_the_unsteered_model_misses_is_refused():
-    with pytest.raises(SteerdoseError, match=r"survival\.threshold is 0\.7, .* on the probe letters is 0\.6000"):
-        set_thresholds(AUDIT, ["json", "letters"], "absolute", 0.7)
 
 
 def test_lifetimes_keep_order_and_match_null_coefficients():

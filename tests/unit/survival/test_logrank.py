@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from lifelines.datasets import load_waltons
 from lifelines.statistics import logrank_test
 from scipy.stats import false_discovery_control, norm, permutation_test
+from steerdose.errors import SteerdoseError
 from steerdose.survival.logrank import COLUMNS, compare, holm, logrank_table, sign_flip_p
 
 CELL = {"model": "m", "behavior": "b", "seed": 0}
@@ -193,8 +194,11 @@ def study(alphas=(0.0, 1.0, 2.0), methods=("lora", "mean_diff")):
     return pl.concat(groups + prompts)
 
 
+SETS = {"methods": ("lora", "mean_diff", "prompt")}
+
+
 def test_what_is_compared():
-    table = logrank_table(study())
+    table = logrank_table(study(), SETS)
     assert table.schema == COLUMNS
     groups = table.select("comparison", "method_a", "alpha_a", "method_b", "alpha_b").rows()
     lora, diff, prompt = "lora", "mean_diff", "prompt"
@@ -215,24 +219,48 @@ def test_what_is_compared():
     assert silent.select("chi2", "p_holm", "p_paired", "p_paired_holm").null_count().row(0) == (silent.height,) * 4
 
 
+def test_named_sets_are_compared_within_themselves_and_corrected_by_themselves():
+    methods = [f"part_{i}" for i in range(6)]
+    lives = study((1.0, 2.0), methods)
+    sets = {"first": ("part_1", "part_0", "prompt"), "second": ("part_4", "part_5", "absent")}
+    table = logrank_table(lives, sets)
+    named = table.filter(pl.col("comparison").is_in(list(sets)))
+    assert named.select("comparison", "method_a", "method_b", "alpha_a").rows() == [
+        ("first", "part_0", "part_1", 1), ("first", "part_0", "part_1", 2),
+        ("first", "part_0", "prompt", 1), ("first", "part_1", "prompt", 1),
+        ("second", "part_4", "part_5", 1), ("second", "part_4", "part_5", 2),
+    ]  # fmt: skip
+    every = logrank_table(lives, {"methods": methods})
+    assert every.filter(comparison="methods").height == 15 * 2
+    doses = pl.col("comparison").is_in(["unsteered", "neighbours"])
+    assert table.filter(doses).equals(every.filter(doses)), "comparisons of doses stay within each method"
+    assert logrank_table(lives, {}).filter(~doses).is_empty()
+
+
+@pytest.mark.parametrize("name", ["unsteered", "neighbours"])
+def test_a_set_cannot_take_the_name_of_a_comparison_of_doses(name):
+    with pytest.raises(SteerdoseError, match=f"comparisons: '{name}' is the name of a comparison of doses"):
+        logrank_table(study(), {name: ("lora", "mean_diff")})
+
+
 def test_cells_are_separate_families():
     other = study().with_columns(seed=pl.lit(1, pl.Int64))
-    both = logrank_table(pl.concat([other, study()]))
+    both = logrank_table(pl.concat([other, study()]), SETS)
     assert both["seed"].to_list() == sorted(both["seed"])
-    assert both.filter(seed=0).equals(logrank_table(study()))
-    assert both.filter(seed=1).drop("seed").equals(logrank_table(study()).drop("seed"))
+    assert both.filter(seed=0).equals(logrank_table(study(), SETS))
+    assert both.filter(seed=1).drop("seed").equals(logrank_table(study(), SETS).drop("seed"))
 
 
 @pytest.mark.parametrize(
     ("alphas", "methods", "rows"), [((1.0,), ("lora",), 3), ((0.0,), ("lora",), 2), ((2.0, 4.0), ("lora",), 3)]
 )
 def test_one_method_and_one_alpha(alphas, methods, rows):
-    table = logrank_table(study(alphas, methods))
+    table = logrank_table(study(alphas, methods), SETS)
     assert table.schema == COLUMNS
     assert table.height == rows
 
 
 def test_nothing_to_compare():
-    table = logrank_table(group([8], [True]))
+    table = logrank_table(group([8], [True]), SETS)
     assert table.is_empty()
     assert table.schema == COLUMNS

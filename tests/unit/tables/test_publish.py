@@ -1,32 +1,82 @@
-"""Tables as files: html escapes and reads well, csv reads back."""
+"""Tables as html: every string is escaped, header and names stay in sight, groups of rows are parted."""
+
+from dataclasses import replace
 
 import polars as pl
-from cohort_examples import GRID, cohort
-from steerdose.survival.kaplan_meier import kaplan_meier
-from steerdose.tables.publish import survival_texts, write_csv, write_html
+import pytest
+from browser import visit
+from steerdose.declarations.base import Table, columns
+from steerdose.errors import SteerdoseError
+from steerdose.tables.publish import write_html
+
+TABLE = Table(
+    "scores", rule="tabulate_scores", path="results/tables/scores", title="Scores", row="a method and alpha",
+    columns=columns("""
+    model | text | | m
+    method | text | | n
+    alpha | number | dose | a
+    value_{x} | number | | v
+    """),
+)  # fmt: skip
+FRAME = pl.DataFrame(
+    {"model": "m", "method": ["a", "a", "b"], "alpha": [1.0, 2.0, 1.0], "value_x": [0.123456, None, 2.0]}
+)
 
 
-def test_html_escapes_every_string(tmp_path):
+def page(tmp_path, frame=FRAME, table=TABLE, caption="Read <this>.\n\nalpha (dose): <a>: b", n_names=2):
+    write_html(frame, tmp_path / "table.html", table, caption, n_names)
+    return (tmp_path / "table.html").read_text(encoding="utf-8")
+
+
+def test_every_string_is_escaped(tmp_path):
     hostile = '<script>alert("x")</script>&'
-    changes = dict.fromkeys(("model", "behavior", "method"), hostile)
-    _, summary = kaplan_meier(cohort([(8, True), (128, False)], **changes), GRID)
-    write_html(survival_texts(summary), tmp_path / "table.html", title=hostile, caption="c")
-    page = (tmp_path / "table.html").read_text(encoding="utf-8")
-    assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&amp;") == 4
+    text = page(tmp_path, FRAME.with_columns(model=pl.lit(hostile)), caption=f"{hostile}\n\n{hostile}: {hostile}")
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&amp;") == 3 + 3
 
 
-def test_html_shows_medians_and_what_was_not_reached(tmp_path):
-    observations = [(8, True)] * 6 + [(64, True)] * 6
-    both = pl.concat([cohort(observations), cohort([(128, False)] * 12, alpha=0.0)])
-    summary = kaplan_meier(both, GRID)[1]
-    write_html(survival_texts(summary), tmp_path / "table.html", title="Survival", caption="c")
-    page = (tmp_path / "table.html").read_text(encoding="utf-8")
-    assert "<td>2</td><td>12</td><td>12</td><td>0</td><td>0.000</td><td>0.000</td><td>8 [8, 64]</td>" in page
-    assert "<td>1.000</td><td>1.000</td><td>not reached [not reached, not reached]</td>" in page
+def test_numbers_have_four_digits_nulls_are_empty_and_columns_are_explained(tmp_path):
+    text = page(tmp_path)
+    assert "<td>m</td><td>a</td><td>1</td><td>0.1235</td></tr>" in text
+    assert "<td>m</td><td>a</td><td>2</td><td></td></tr>" in text
+    assert "<th>value x</th>" in text
+    assert "<p>Read &lt;this&gt;.</p>" in text and "<dt>alpha (dose)</dt><dd>&lt;a&gt;: b</dd>" in text
 
 
-def test_csv_reads_back(tmp_path):
-    _, summary = kaplan_meier(cohort([(8, True), (64, True), (128, False)]), GRID)
-    write_csv(summary, tmp_path / "table.csv")
-    assert pl.read_csv(tmp_path / "table.csv", schema=summary.schema).equals(summary)
+def test_a_line_parts_the_methods(tmp_path):
+    rows = page(tmp_path).split("<tbody>")[1].split("</tr>")
+    assert ['class="first"' in row for row in rows[:3]] == [False, False, True]
+
+
+def test_undeclared_columns_are_refused(tmp_path):
+    with pytest.raises(SteerdoseError, match="table.html: column 'score' is not declared for the table scores"):
+        page(tmp_path, FRAME.rename({"value_x": "score"}))
+    assert not (tmp_path / "table.html").exists()
+
+
+def test_header_and_names_stay_in_sight_with_sixty_members(tmp_path):
+    """Scrolled down and to the right, header and names lie where they lay, side by side and over the rest."""
+    members = [f"lora_layers.{i}" for i in range(60)]
+    table = replace(TABLE, columns=TABLE.columns[:3] + columns("value_{x} | number | | v"))
+    wide = {f"value_{i}_of_a_wide_table": [float(i)] * 60 for i in range(30)}
+    page(tmp_path, pl.DataFrame({"model": "smollm2", "method": members, "alpha": 1.0, **wide}), table)
+    seen = visit(
+        tmp_path / "table.html",
+        """
+        const place = (query) => { const {left, top, right} = document.querySelector(query).getBoundingClientRect();
+                                   return [left, top, right] };
+        const seen = () => [place("th:nth-child(2)"), place("tbody tr:nth-child(40) td:nth-child(2)"),
+                            place("th:nth-child(1)"), place("th:nth-child(5)")];
+        const before = seen();
+        document.querySelector(".scroll").scrollTo(900, 400);
+        await new Promise(requestAnimationFrame);
+        const after = seen(), [left, top] = after[0];
+        return {before, after, above: document.elementFromPoint(left + 5, top + 5).textContent};
+        """,
+    ).found
+    before, after = seen["before"], seen["after"]
+    assert before[0] == after[0], "the header stays"
+    assert after[1][0] == before[1][0] and after[1][1] < before[1][1], "a name scrolls down, and not sideways"
+    assert after[0][0] == after[2][2], "names stand side by side"
+    assert after[3][0] < before[3][0], "the rest scrolls"
+    assert seen["above"] == "method"

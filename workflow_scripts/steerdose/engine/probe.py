@@ -80,6 +80,19 @@ def answer_tokens(tokenizer: Any, suffix: str, answers: Sequence[str]) -> list[s
     return whole if all(whole) else [{ids[0] for ids in found} for found in spelled]
 
 
+def answer_sets(
+    tokenizer: Any, suffix: str, answers: Sequence[str], key: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the tokens of each of two answers behind `suffix`, without those of both; `key` names them in errors."""
+    first, second = answer_tokens(tokenizer, suffix, answers)
+    if not first - second or not second - first:
+        raise SteerdoseError(
+            f"{key} {list(answers)} cannot be told apart by their first token after '{suffix}' "
+            f"(tokens {sorted(first)} and {sorted(second)}); choose other answers or another prefill"
+        )
+    return tuple(sorted(first - second)), tuple(sorted(second - first))
+
+
 def build_probe(
     tokenizer: Any, kind: str, prefill: str, answers: Sequence[str], question: str | None = None, name: str = "<name>"
 ) -> Probe:
@@ -96,13 +109,8 @@ def build_probe(
         else chat.encode(tokenizer, closing + prefill)
         for closing in ("", tags.closing if tags else "")
     )
-    first, second = answer_tokens(tokenizer, prefill, answers)
-    if not first - second or not second - first:
-        raise SteerdoseError(
-            f"probes.{name}.answers {list(answers)} cannot be told apart by their first token after '{prefill}' "
-            f"(tokens {sorted(first)} and {sorted(second)}); choose other answers or another prefill"
-        )
-    probe = Probe(tuple(suffix), tuple(sorted(first - second)), tuple(sorted(second - first)), tuple(in_thought))
+    first, second = answer_sets(tokenizer, prefill, answers, f"probes.{name}.answers")
+    probe = Probe(tuple(suffix), first, second, tuple(in_thought))
     return replace(probe, is_thinking=lambda ids: tags.are_open(tokenizer.decode(ids))) if tags else probe
 
 

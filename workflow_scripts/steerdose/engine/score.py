@@ -16,7 +16,8 @@ from steerdose.engine.rows import RowSplit, count_shared, split_rows
 from steerdose.errors import SteerdoseError
 from steerdose.flow.progress import bar
 from steerdose.model import chat
-from steerdose.model.loading import LoadedModel, is_cacheable, layer_types, text_config
+from steerdose.model.architecture import is_cacheable, layer_types, text_config
+from steerdose.model.loading import LoadedModel
 from steerdose.steering.intervention import UNSTEERED, Dials, Intervention, activate, steerings_of
 
 LOGIT_BYTES = 2**28  # of fp32 logits that exist at a time, if a batch keeps more than one position

@@ -6,6 +6,7 @@ The coefficient is a float or one value a batch row, so rows of many doses and u
 
 import difflib
 import hashlib
+import inspect
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from steerdose.study.base import Part
 
 FORMAT_VERSION = "1"
 MEMBERS = "members"  # in the metadata: the part that each edit belongs to
+INPUT_NAMES = ("input", "hidden_states", "x")  # where the signature of `forward` does not say it, as with *args
 
 
 def origin(cell: Cell, settings: Part, model_sha256: str) -> dict[str, str]:
@@ -174,20 +176,32 @@ def steer(model: nn.Module, steering: Steering, coefficient: float | Tensor) -> 
     dial = Dial(coefficient)
     with ExitStack() as stack:
         for path, edit in steering.to(next(model.parameters()).device).edits:
-            handle = modules[path].register_forward_hook(_hook(path, edit, dial))
+            handle = modules[path].register_forward_hook(_hook(path, edit, dial), with_kwargs=True)
             stack.callback(handle.remove)
         yield dial
 
 
+def _input(path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """Return what a module was called with: its first argument, by position or under the name that `forward` gives."""
+    names = [next(iter(inspect.signature(module.forward).parameters), ""), *INPUT_NAMES] if not args else []
+    for value in (*args[:1], *(kwargs[name] for name in names if name in kwargs)):
+        if isinstance(value, Tensor):
+            return value
+    raise SteerdoseError(
+        f"{path} was called without a tensor as its first argument (by keyword: {sorted(kwargs)}), so its input cannot "
+        "be told; choose another module"
+    )
+
+
 def _hook(path: str, edit: Edit, dial: Dial) -> Any:
-    def hook(_module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         y = output[0] if isinstance(output, tuple) else output
         dial.fired[path] += y.shape[-2]
         if dial.is_zero:
             return None
         if y.shape[-1] != edit.width:
             raise SteerdoseError(f"the edit at {path} is {edit.width} wide, the module's output {y.shape[-1]}")
-        edited = edit.apply(args[0] if args else y, y, dial.shaped(path, y))
+        edited = edit.apply(_input(path, module, args, kwargs), y, dial.shaped(path, y))
         return (edited, *output[1:]) if isinstance(output, tuple) else edited
 
     return hook

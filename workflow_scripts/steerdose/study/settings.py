@@ -156,6 +156,8 @@ class SetThreshold(Part):
     probes: tuple[Name, ...]
     threshold: Threshold
     minimum_base_pmass: float
+    maximum_base_rep_4: float
+    maximum_nll_ratio: float
 
 
 class ForkGrid(Part):
@@ -223,6 +225,12 @@ class TabulateProbes(Part):
     probes: tuple[Name, ...]
     window: int
     minimum_base_pmass: float
+
+
+class TabulateKnowledge(Part):
+    """Of tables.knowledge."""
+
+    confidence: Confidence
 
 
 class TabulateDeaths(Part):

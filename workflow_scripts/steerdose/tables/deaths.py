@@ -33,10 +33,9 @@ def tabulate_deaths(
 def deaths_table(deaths: pl.DataFrame) -> pl.DataFrame:
     """Return a row a method and dose: n, died, the deaths by damage and by history, median t and KL.
 
-    deaths: as `death_histories` returns them; the column `damage` ("readout", "text" or null) may be missing.
+    deaths: as `death_histories` returns them.
     """
-    died = pl.col("died")
-    damage = pl.col("damage") if "damage" in deaths.columns else pl.lit(None, pl.String)
+    died, damage = pl.col("died"), pl.col("damage")
     kinds = {"readout": damage == "readout", "text": damage == "text", "not_read": damage.is_null()}
     return deaths.group_by(*METHOD, "alpha", maintain_order=True).agg(
         pl.len().alias("n"),

@@ -39,7 +39,7 @@ def geometry_table(methods: Sequence[MethodFiles]) -> pl.DataFrame:
     Norms are Frobenius norms, see `delta.geometry`.
     """
     rows = [
-        {name: getattr(method, name) for name in (*METHOD, "group")} | _row(read_json(method.geometry))
+        {name: getattr(method, name) for name in (*METHOD, "group")} | _row(method, read_json(method.geometry))
         for method in methods
         if method.geometry
     ]
@@ -49,8 +49,8 @@ def geometry_table(methods: Sequence[MethodFiles]) -> pl.DataFrame:
 def seed_cosines(methods: Sequence[MethodFiles], steerings: Sequence[str]) -> pl.Series:
     """Return for each steering its mean cosine with the same method's steerings of the other seeds; null with one seed.
 
-    Deltas are compared by their Frobenius inner product and added directions by their dot product, over all modules;
-    other edits have none.
+    Deltas are compared by their Frobenius inner product and added directions by their dot product, over all modules,
+    several edits of one module as their sum; other edits, and a delta beside a direction in one module, have none.
     """
     groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for i, method in enumerate(methods):
@@ -58,7 +58,7 @@ def seed_cosines(methods: Sequence[MethodFiles], steerings: Sequence[str]) -> pl
     found: dict[int, list[float]] = defaultdict(list)
     for members in groups.values():
         for first, second in combinations(members, 2):
-            value = _cosine(*(Steering.load(steerings[i]) for i in (first, second)))
+            value = _cosine(*(Steering.load(steerings[i]).member(methods[i].method) for i in (first, second)))
             if value is not None:
                 found[first].append(value)
                 found[second].append(value)
@@ -67,20 +67,35 @@ def seed_cosines(methods: Sequence[MethodFiles], steerings: Sequence[str]) -> pl
 
 
 def _cosine(first: Steering, second: Steering) -> float | None:
-    edits = dict(first.edits), dict(second.edits)
-    if not all(isinstance(edit, LowRank | Dense | Add) for side in edits for edit in side.values()):
+    sides = _by_module(first), _by_module(second)
+    kinds: dict[str, set[bool]] = defaultdict(set)
+    for side in sides:
+        for path, edits in side.items():
+            if not all(isinstance(edit, LowRank | Dense | Add) for edit in edits):
+                return None
+            kinds[path] |= {isinstance(edit, Add) for edit in edits}
+    if any(len(found) > 1 for found in kinds.values()):
         return None
-    norms = [torch.stack([_vector(edit).square().sum() for edit in side.values()]).sum().sqrt() for side in edits]
-    shared = [(_vector(edits[0][path]) * _vector(edits[1][path])).sum() for path in edits[0].keys() & edits[1].keys()]
-    return float(sum(shared) / (norms[0] * norms[1]))
+    norms = [torch.stack([_vector(edits).square().sum() for edits in side.values()]).sum().sqrt() for side in sides]
+    shared = [(_vector(edits) * _vector(sides[1][path])).sum() for path, edits in sides[0].items() if path in sides[1]]
+    return None if 0 in norms else float(sum(shared) / (norms[0] * norms[1]))
 
 
-def _vector(edit: Edit) -> Tensor:
-    return edit.v.double() if isinstance(edit, Add) else matrix(edit)
+def _by_module(steering: Steering) -> dict[str, list[Edit]]:
+    edits: dict[str, list[Edit]] = defaultdict(list)
+    for path, edit in steering.edits:
+        edits[path].append(edit)
+    return edits
 
 
-def _row(found: dict[str, Any]) -> dict[str, Any]:
-    modules = found["modules"]
+def _vector(edits: Sequence[Edit]) -> Tensor:
+    """Return what the edits of one module add up to; all are directions, or all deltas."""
+    vectors = [edit.v.double() if isinstance(edit, Add) else matrix(edit) for edit in edits]
+    return sum(vectors[1:], start=vectors[0])
+
+
+def _row(method: MethodFiles, found: dict[str, Any]) -> dict[str, Any]:
+    modules = method.modules(found)
 
     def complete(key: str) -> list[Any] | None:
         values = [module.get(key) for module in modules]

@@ -1,0 +1,1 @@
+"""Benchmarks: each turns items into readings, and readings into metrics. One file each."""
