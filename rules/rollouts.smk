@@ -16,7 +16,7 @@ rule audit_probe:
     priority: 100
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **MODEL_JOB,
     params:
@@ -47,7 +47,7 @@ rule rollout_trajectories:
         "results/benchmarks/rollout_trajectories/{model}.{behavior}.seed{seed}.{job}.{part}.tsv"
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **MODEL_JOB,
     params:

@@ -76,13 +76,6 @@ def test_twins_share_the_blocks_below_the_first_edit_wherever_that_is(place):
     assert_same(loaded.model, wanted, 16, times, trajectories)
 
 
-def test_the_plain_path_is_greedy_whatever_settings_come_with_the_model():
-    model, run = tiny.model("mamba"), partial(roll_out, steering=None, window=12, end_ids=END, batch_size=3)
-    expected = [rollout.token_ids for rollout in run(model, requests=requests([0.0]))]
-    model.generation_config.update(repetition_penalty=5.0, suppress_tokens=list(range(100)), num_beams=3)
-    assert [rollout.token_ids for rollout in run(model, requests=requests([0.0]))] == expected
-
-
 def test_an_alibi_model_is_rolled_out_plainly_and_right():
     """Its distances count cache slots, so padded and packed rows would read wrong ones."""
     config = transformers.FalconConfig(
