@@ -9,8 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-from steerdose.declarations import PUBLISHED, TABLES
 from steerdose.declarations.base import Column, Table
+from steerdose.declarations.index import PUBLISHED, TABLES
 
 OPENING = """\
 # Tables

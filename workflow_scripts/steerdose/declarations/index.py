@@ -1,8 +1,8 @@
-"""Every table that is written, declared: what a row is, and type, unit and meaning of each column.
+"""All declared tables by name.
 
-Files are checked against it, docs and captions are made of it; no value depends on it, so that rules do not rerun when
-a wording changes. `passed` holds the tables that pass between rules, the other modules those that a study ends in, as
-csv and html (and parquet, where a figure reads them).
+Files are checked against them, docs and captions are made of them; no value depends on them, so that rules do not rerun
+when a wording changes. `passed` holds the tables that pass between rules, the other modules those that a study ends in,
+as csv and html (and parquet, where a figure reads them).
 """
 
 from steerdose.declarations import deaths, methods, passed, scores, survival
