@@ -25,7 +25,6 @@ plan = Plan(study)
 slices = Slices(study, plan)
 
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
-THREADS = study.jobs.threads or workflow.cores or 1
 MODEL_JOB = {"mem_mb": 4000, "runtime": 60, **({"gpu": study.jobs.gpus} if study.jobs.gpus else {})}
 BUSY_JOB = {"mem_mb": 4000, "runtime": 60}
 
@@ -43,6 +42,17 @@ wildcard_constraints:
     submodule="[A-Za-z0-9_.-]+",
     probes="rolled_out|others",
     alpha=r"-?[0-9]+(\.[0-9]+)?",
+
+
+def model_threads(wildcards):
+    """Return the threads of a job that runs the model: jobs.threads, or all cores where jobs run on this machine."""
+    threads = study.jobs.threads or workflow.resource_settings.cores
+    if not threads and not workflow.local_exec:
+        raise WorkflowError(
+            "jobs.threads: a cluster has no number of cores to share out; say how many a job that runs the model is to "
+            "get, for example jobs: {threads: 8} in a file given with --configfile"
+        )
+    return threads or 1
 
 
 def code(script):

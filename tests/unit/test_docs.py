@@ -1,47 +1,37 @@
-"""What docs and report say of tables is what the declarations say."""
+"""The README's examples: config entries are accepted, the estimator does what its test says."""
 
+import copy
+import re
 from pathlib import Path
 
-from steerdose.declarations.index import PUBLISHED, TABLES
-from steerdose.docs import main, pages, stale
+import pytest
+import torch
+import yaml
+from snakemake.utils import update_config
+from steerdose.make import estimators as directions
+from steerdose.steering.edits import Add, Edit
+from steerdose.study.checks import check_config
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_generated_files_are_fresh():
-    assert stale(ROOT) == [], "run python -m steerdose.docs"
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-def test_check_tells_what_is_stale_and_writing_mends_it(tmp_path, monkeypatch, capsys):
-    for folder in ("docs", "report"):
-        (tmp_path / folder).mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert main([]) == 0 and main(["--check"]) == 0
-    assert capsys.readouterr().out == ""
-    text = Path("report/survival_table.rst").read_text()
-    Path("report/survival_table.rst").write_text(text.replace("First compare", "Never compare"))
-    Path("report/texts_table.rst").unlink()
-    assert main(["--check"]) == 1
-    told = capsys.readouterr().out
-    assert "survival_table.rst" in told and "Never compare" in told and "texts_table.rst: missing" in told
-    assert "docs/tables.md" not in told and told.endswith("run python -m steerdose.docs\n")
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_config_entries_are_accepted(text, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = copy.deepcopy(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    update_config(config, yaml.safe_load(text))
+    check_config(config)
 
 
-def test_every_column_of_every_table_is_in_the_docs():
-    text = pages()["docs/tables.md"]
-    for table in TABLES.values():
-        section = text.split(f"### {table.name}\n")[1].split("\n### ")[0]
-        for column in table.columns:
-            assert f"| `{column.name}` | {column.kind} |" in section
-            assert column.meaning.replace("|", "\\|") in section
-
-
-def test_what_readers_see_says_how_to_read_it():
-    assert not [table.name for table in PUBLISHED if len(table.reading) < 80 or not table.title]
-
-
-def test_names_of_tables_and_of_their_columns_are_unique():
-    for table in TABLES.values():
-        for each in (table.columns, table.shown):
-            names = [column.name for column in each]
-            assert len(names) == len(set(names)), table.name
+def test_the_new_estimator_passes_its_test(monkeypatch):
+    monkeypatch.setattr(directions, "ESTIMATORS", {})
+    names = {**vars(directions), "torch": torch, "Add": Add, "Edit": Edit}
+    for text in blocks("python"):
+        exec(text, names)
+    torch.manual_seed(0)
+    names["test_median_diff_finds_a_planted_direction"]()

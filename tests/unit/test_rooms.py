@@ -9,7 +9,7 @@ LIBRARY = Path(__file__).parents[2] / "workflow_scripts/steerdose"
 SHARED = ("errors", "seeds", "columns", "declarations", "files")
 ROOMS = (
     "flow", "study", "model", "steering", "make", "exchange", "engine", "dose", "outcomes", "survival", "tables",
-    "figures", "pages", "docs",
+    "figures", "pages", "generated",
 )  # in the order in which data passes  # fmt: skip
 OF_FLOW = {"progress", "provenance"}  # what others than the rules' scripts may use of flow
 MODULES = sorted(LIBRARY.rglob("*.py"))

@@ -17,7 +17,7 @@ SETTINGS = {
     **{"n_prompts": 10, "n_audit_prompts": 5, "max_new_tokens": 8, "batch_size": 96},
 }
 CELL = {"model": "tiny", "behavior": "honesty", "seed": 0, "method": "scaled"}
-METHOD = {"depths": [0.6], "submodule": None}
+METHOD = {"depths": [0.4], "submodule": None}
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ def edited_fixture(tmp_path_factory):
         *("flow/progress.py", "flow/jobs.py", "flow/provenance.py", "flow/targets.py", "flow/digests.py"),
         *("study/config.py", "study/methods.py", "study/settings.py", "study/slices.py", "study/load.py"),
         *sorted(str(path.relative_to(LIBRARY)) for path in (LIBRARY / "declarations").glob("*.py")),
-        "docs.py",
+        "generated.py",
     ],
 )
 def test_progress_settings_captions_and_columns_rerun_nothing(edited, module):

@@ -6,8 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from snakemake.io import InputFiles, OutputFiles, Params
-from snakemake.io import Wildcards as SnakemakeWildcards
+from snakemake.iocontainers import InputFiles, OutputFiles, Params, Wildcards
 from steerdose.columns import Cell
 from steerdose.flow.digests import LIBRARY
 from steerdose.flow.jobs import Job
@@ -16,7 +15,7 @@ from steerdose.study.base import Part
 ENTRY = """
 import json, logging, os, subprocess, sys
 from types import SimpleNamespace
-from snakemake.io import InputFiles, OutputFiles, Params, Wildcards
+from snakemake.iocontainers import InputFiles, OutputFiles, Params, Wildcards
 sys.path.insert(0, {library!r})
 from steerdose.errors import SteerdoseError
 from steerdose.flow.jobs import open_job
@@ -113,7 +112,7 @@ def job(rule="measure", **changes):
         "wildcards": {"model": "m", "behavior": "b", "seed": "07", "alpha": "-1.5", "sign": "negative"},
         "params": {"settings": '{"window": 8}', "code": "0123", "count": 3},
     } | changes
-    kinds = {"input": InputFiles, "output": OutputFiles, "wildcards": SnakemakeWildcards, "params": Params}
+    kinds = {"input": InputFiles, "output": OutputFiles, "wildcards": Wildcards, "params": Params}
     return Job(SimpleNamespace(rule=rule, **{name: kind(fromdict=parts[name]) for name, kind in kinds.items()}))
 
 

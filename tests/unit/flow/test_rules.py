@@ -28,7 +28,6 @@ def rules():
     try:
         with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
             workflow = api.workflow(resource_settings=ResourceSettings(cores=1), snakefile=ROOT / "Snakefile")._workflow
-            workflow.include(ROOT / "Snakefile", overwrite_default_target=True)
             yield {rule.name: rule for rule in workflow.rules if rule.name != "all"}
     finally:
         os.chdir(where)

@@ -107,6 +107,22 @@ def test_sampling_depends_on_the_seed_alone(loaded):
     assert all(answer == answer.strip() and "<|" not in answer for answer in answers)
 
 
+def test_settings_that_come_with_a_model_change_no_answer(loaded):
+    expected = sample_answers(loaded, CONVERSATIONS, SETTINGS, seed=1)
+    model = tiny.model()
+    model.generation_config.update(repetition_penalty=5.0, top_p=0.01, suppress_tokens=list(range(100)))
+    theirs = model.generation_config
+    assert sample_answers(LoadedModel(model, tiny.tokenizer(), "0"), CONVERSATIONS, SETTINGS, seed=1) == expected
+    assert model.generation_config is theirs
+
+
+def test_the_models_own_ends_of_turn_end_an_answer():
+    model = tiny.model()
+    model.generation_config.eos_token_id = list(range(258))
+    answers = sample_answers(LoadedModel(model, tiny.tokenizer(), "0"), CONVERSATIONS, SETTINGS, seed=1)
+    assert max(map(len, answers)) <= 1
+
+
 def test_left_padding_does_not_change_an_answer(loaded):
     together, alone = (SETTINGS.model_copy(update={"top_k": 1, "batch_size": size}) for size in (6, 1))
     together, alone = (sample_answers(loaded, CONVERSATIONS, greedy, seed=1) for greedy in (together, alone))

@@ -8,21 +8,7 @@ as csv and html (and parquet, where a figure reads them).
 from steerdose.declarations import deaths, methods, passed, scores, survival
 from steerdose.declarations.base import Table
 
-PUBLISHED = (
-    methods.METHODS,
-    methods.SEEDS,
-    survival.SURVIVAL,
-    survival.LOGRANK,
-    survival.HAZARDS,
-    survival.DOSE_RESPONSE,
-    survival.THRESHOLD_SWEEP,
-    methods.PROBES,
-    deaths.DEATHS,
-    deaths.DEATH_EVENTS,
-    deaths.DEATH_AGREEMENT,
-    deaths.TEXTS,
-    scores.KNOWLEDGE,
-    methods.GEOMETRY,
-    methods.AGGREGATION,
+PUBLISHED = tuple(
+    each for module in (survival, deaths, scores, methods) for each in vars(module).values() if isinstance(each, Table)
 )
 TABLES: dict[str, Table] = {table.name: table for table in (*passed.PASSED, *PUBLISHED)}

@@ -177,6 +177,8 @@ class Survival(Part):
 
     threshold: Threshold
     minimum_base_pmass: Share
+    maximum_base_rep_4: Share
+    maximum_nll_ratio: Positive
     confidence: Confidence
     safe_level: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="A dose is safe if the lower confidence bound of survival at the window is above this, at it and "

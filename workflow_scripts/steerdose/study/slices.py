@@ -148,6 +148,8 @@ class Slices:
             probes=self.study.rollout.probes,
             threshold=survival.threshold,
             minimum_base_pmass=survival.minimum_base_pmass,
+            maximum_base_rep_4=survival.maximum_base_rep_4,
+            maximum_nll_ratio=survival.maximum_nll_ratio,
         ).text()
 
     @property
