@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from steerdose.declarations import PUBLISHED, TABLES
+from steerdose.declarations.index import PUBLISHED, TABLES
 from steerdose.docs import main, pages, stale
 
 ROOT = Path(__file__).parents[2]
