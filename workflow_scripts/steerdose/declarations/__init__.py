@@ -1,0 +1,1 @@
+"""Every table that is written, declared."""
