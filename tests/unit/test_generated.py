@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from steerdose.declarations import PUBLISHED, TABLES
+from steerdose.declarations.index import PUBLISHED, TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.generated import find_rules, main, stale, texts
 
