@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from steerdose.declarations import PUBLISHED, TABLES
 from steerdose.declarations.base import Column, Table
+from steerdose.declarations.index import PUBLISHED, TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.study.plan import CELL, MODEL
 
