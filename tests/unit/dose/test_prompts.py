@@ -1,14 +1,18 @@
 """Prompt baselines on a tiny model: how far a text takes the model from itself, in the tables of a dose without one."""
 
 import pytest
-from prompt_examples import CELL, DEVICE, TEXTS, by_hand, save_model, save_texts
-from steerdose.dose.calibrate import measure_prompt, prompt_targets
+from dose_jobs import calibrate
+from prompt_examples import TEXTS, by_hand, save_model, save_texts
+from steerdose.declarations.passed import CALIBRATION
+from steerdose.dose.calibrate import target_in_nats
 from steerdose.dose.kl_statistics import kl_statistics
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, read_table, write_json
+from steerdose.study.methods import PromptTarget
+from steerdose.study.settings import Subject
 from steerdose.study.texts import load_prompts, take
 
-MEASURE = {**DEVICE, "statistic": "p95", "n_prompts": 5, "n_audit_prompts": 3, "max_new_tokens": 6}
+MEASURE = {"statistic": "p95", "n_prompts": 5, "n_audit_prompts": 3, "max_new_tokens": 6}
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +26,9 @@ def texts(tmp_path):
 
 
 def test_the_footprint_is_the_kl_of_rollouts_behind_the_text(model, texts, tmp_path):
-    table, summary = str(tmp_path / "simple.parquet"), str(tmp_path / "simple.json")
-    measure_prompt(
-        model=model,
-        prompts="data/prompts.jsonl",
-        system_prompts=texts,
-        cell=CELL,
-        settings=MEASURE,
-        table=table,
-        summary=summary,
-    )
-    report, frame = read_json(summary), read_table(table)
+    job = calibrate(tmp_path, model, {"simple_prompt": Subject(style="simple")}, system_prompts=[texts], **MEASURE)
+    table, summary = job["simple_prompt"]
+    report, frame = read_json(summary), read_table(table, CALIBRATION)
     assert frame.select("method", "coefficient", "sign", "split", "step", "target").rows() == [
         ("simple_prompt", None, sign, split, 1, None) for sign in TEXTS for split in ("calibration", "audit")
     ]
@@ -44,10 +40,12 @@ def test_the_footprint_is_the_kl_of_rollouts_behind_the_text(model, texts, tmp_p
             measured = frame.filter(sign=sign, split=split).row(0, named=True)
             assert {name: measured[name] for name in expected} == pytest.approx(expected, abs=1e-4)
             assert report[sign][key] == measured["p95"] > 0.01
-    assert prompt_targets(summary) == {sign: report[sign]["statistic"] for sign in TEXTS}
+    assert target_in_nats(PromptTarget(prompt="simple_prompt"), [summary]) == {
+        sign: report[sign]["statistic"] for sign in TEXTS
+    }
 
 
 def test_a_prompt_that_does_not_move_the_model_is_no_target(tmp_path):
     write_json({"positive": {"statistic": 0.3}, "negative": {"statistic": 0.0}}, tmp_path / "none.json")
     with pytest.raises(SteerdoseError, match=r"the negative prompt measured in .*none\.json does not move the model"):
-        prompt_targets(str(tmp_path / "none.json"))
+        target_in_nats(PromptTarget(prompt="none"), [str(tmp_path / "other.json"), str(tmp_path / "none.json")])

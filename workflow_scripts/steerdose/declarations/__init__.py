@@ -1,1 +1,1 @@
-"""Every table that is written, declared: what a row is, and type, unit and meaning of each column."""
+"""Every table that is written, declared."""
