@@ -9,7 +9,7 @@ ROOT = Path(workflow.basedir)
 if str(ROOT / "workflow_scripts") not in sys.path:
     sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from steerdose.declarations import TABLES
+from steerdose.declarations.index import TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
 from steerdose.flow.failures import forget_unfinished
@@ -19,14 +19,13 @@ from steerdose.study.plan import CELL, MODEL, Plan, content, state
 from steerdose.study.slices import Slices
 
 try:
-    study = load_study(config, workflow.configfiles)
+    study = load_study(config, [*workflow.configfiles[-1:], *workflow.configfiles[:-1]])  # it has config.yaml last
 except SteerdoseError as error:
     raise WorkflowError(str(error)) from None
 plan = Plan(study)
 slices = Slices(study, plan)
 
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
-THREADS = study.jobs.threads or workflow.cores or 1
 MODEL_JOB = {"mem_mb": 4000, "runtime": 60, **({"gpu": study.jobs.gpus} if study.jobs.gpus else {})}
 BUSY_JOB = {"mem_mb": 4000, "runtime": 60}
 
@@ -44,6 +43,17 @@ wildcard_constraints:
     submodule="[A-Za-z0-9_.-]+",
     probes="rolled_out|others",
     alpha=r"-?[0-9]+(\.[0-9]+)?",
+
+
+def model_threads(wildcards):
+    """Return the threads of a job that runs the model: jobs.threads, or all cores where jobs run on this machine."""
+    threads = study.jobs.threads or workflow.resource_settings.cores
+    if not threads and not workflow.local_exec:
+        raise WorkflowError(
+            "jobs.threads: a cluster has no number of cores to share out; say how many a job that runs the model is to "
+            "get, for example jobs: {threads: 8} in a file given with --configfile"
+        )
+    return threads or 1
 
 
 def code(script):
@@ -64,6 +74,7 @@ def targets():
 
 def check_targets():
     """Stop at a target that no rule makes, with the nearest names, before snakemake says so in its own way."""
-    problems = nearest_targets(workflow, plan, targets())
+    prompts = [name for name, method in study.all_methods.items() if not method.has_dose]
+    problems = nearest_targets(workflow, targets(), prompts)
     if problems:
         raise WorkflowError(problems)

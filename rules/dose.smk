@@ -17,7 +17,7 @@ rule calibrate_alpha:
         "results/benchmarks/calibrate_alpha/{model}.{behavior}.seed{seed}.{job}.tsv"
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **MODEL_JOB,
     params:
@@ -45,7 +45,7 @@ rule audit_dose:
         "results/benchmarks/audit_dose/{model}.{behavior}.seed{seed}.{job}.{part}.tsv"
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **MODEL_JOB,
     params:

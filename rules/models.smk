@@ -12,7 +12,7 @@ rule resolve_model:
         "results/benchmarks/resolve_model/{model}.tsv"
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **BUSY_JOB,
     params:

@@ -14,7 +14,7 @@ rule generate_pairs:
         "results/benchmarks/generate_pairs/{model}.{behavior}.seed{seed}.tsv"
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **MODEL_JOB,
     params:

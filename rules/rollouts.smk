@@ -8,6 +8,7 @@ rule audit_probe:
     output:
         summary="results/{model}/probe/{probes}.json",
         forks="results/{model}/probe/{probes}.forks.parquet",
+        texts="results/{model}/probe/{probes}.texts.json",
     log:
         "results/logs/audit_probe/{model}.{probes}.log",
     benchmark:
@@ -15,7 +16,7 @@ rule audit_probe:
     priority: 100
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **MODEL_JOB,
     params:
@@ -46,7 +47,7 @@ rule rollout_trajectories:
         "results/benchmarks/rollout_trajectories/{model}.{behavior}.seed{seed}.{job}.{part}.tsv"
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **MODEL_JOB,
     params:

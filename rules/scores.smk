@@ -16,7 +16,7 @@ rule score_task:
         "results/benchmarks/score_task/{model}.{behavior}.seed{seed}.{job}.{task}.{part}.tsv"
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **MODEL_JOB,
     params:

@@ -16,7 +16,7 @@ rule train_adapter:
         entry=plan.one_of(plan.made_by("merge_diff")),
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **MODEL_JOB,
     params:
@@ -44,7 +44,7 @@ rule merge_diff:
         entry=plan.one_of(plan.made_by("merge_diff")),
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **BUSY_JOB,
     params:
@@ -68,7 +68,7 @@ rule capture_activations:
         "results/benchmarks/capture_activations/{model}.{behavior}.seed{seed}.{submodule}.tsv"
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **MODEL_JOB,
     params:
@@ -95,7 +95,7 @@ rule fit_repe:
         entry=plan.one_of(plan.made_by("fit_repe")),
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **BUSY_JOB,
     params:
@@ -145,7 +145,7 @@ rule import_steering:
         entry=plan.one_of(plan.made_by("import_steering")),
     conda:
         ENV
-    threads: THREADS
+    threads: model_threads
     resources:
         **BUSY_JOB,
     params:

@@ -4,6 +4,7 @@
 rule set_threshold:
     input:
         audit="results/{model}/probe/rolled_out.json",
+        texts="results/{model}/probe/rolled_out.texts.json",
     output:
         threshold="results/{model}/probe/threshold.json",
     log:

@@ -1,9 +1,14 @@
 """A small adapter entry of the config, and pairs to train it on."""
 
+import json
+
 import polars as pl
 import torch
+from steerdose.study.methods import Adapter
 
 METHOD = {
+    "kind": "adapter",
+    "delta": "difference",
     "peft_type": "LORA",
     "options": {"r": 2, "lora_alpha": 4},
     "target_modules": ["q_proj", "down_proj"],
@@ -14,6 +19,11 @@ METHOD = {
     },
 }  # fmt: skip
 IDS = torch.tensor([[5, 6, 7, 8]])
+
+
+def entry(**changes):
+    """Return the entry with some keys changed; a family that the config refuses passes too, for PEFT to judge."""
+    return Adapter.parse(json.dumps(METHOD)).model_copy(update=changes)
 
 
 def pairs(n=8):

@@ -1,12 +1,17 @@
 """A tiny model to import into, files to import, and the errors of what does not fit."""
 
+import json
+
 import pytest
 import tiny
 import torch
+from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.exchange.read import import_steering
 from steerdose.files import read_json, write_json
 from steerdose.steering.steering import Steering
+from steerdose.study.methods import Import
+from steerdose.study.settings import ImportSteering
 
 IDS = torch.tensor([[5, 6, 7, 8]])
 
@@ -30,14 +35,12 @@ def llama_fixture(tmp_path_factory):
 def take_fixture(llama, tmp_path):
     """Import sources as method `theirs`; return the steering and geometry.json."""
 
-    def run(kind, positive, negative=None, model=llama, **settings):
+    def run(kind, positive, negative=None, model=llama, **keys):
+        entry = {"kind": "import", "format": kind, "positive": str(positive), "negative": negative and str(negative)}
         import_steering(
-            model=str(model), cell={"model": "m", "behavior": "b", "seed": 0, "method": "theirs"},
-            settings={
-                "kind": "import", "format": kind, "positive": str(positive),
-                "negative": negative and str(negative), **settings,
-            },
-            metadata={"behavior": "b"}, output=str(tmp_path / "out/s.safetensors"), geometry=str(tmp_path / "out/g"),
+            model=str(model), cell=Cell("m", "b", 0), entry="theirs",
+            settings=ImportSteering(method=Import.parse(json.dumps({**entry, **keys}))),
+            steering=str(tmp_path / "out/s.safetensors"), geometry=str(tmp_path / "out/g"),
         )  # fmt: skip
         return Steering.load(tmp_path / "out/s.safetensors"), read_json(tmp_path / "out/g")
 

@@ -1,4 +1,4 @@
-"""Measure dose 1 on prompts that did not set it."""
+"""Write {job}.audit{part}.parquet: the KL of every token at dose 1 of both signs, of every method of the job."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Measure the probes on the unsteered model."""
+"""Measure probes on the unsteered model, on the questions of the rollouts."""
 
 from steerdose.flow.jobs import open_job
 

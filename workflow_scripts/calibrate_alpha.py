@@ -1,4 +1,4 @@
-"""Find the coefficient of dose 1 for both signs."""
+"""Find c_star of both signs for every method of a job, with one loaded model."""
 
 from steerdose.flow.jobs import open_job
 

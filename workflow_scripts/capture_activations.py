@@ -1,4 +1,4 @@
-"""Read activations under opposite personas, once for all estimators."""
+"""Write captures/{submodule}.safetensors: last-token activations of the module in all blocks, both personas."""
 
 from steerdose.flow.jobs import open_job
 

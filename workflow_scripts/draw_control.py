@@ -1,4 +1,4 @@
-"""Draw a random control of another method's steering."""
+"""Write the random control of another method's steering, and its geometry.json."""
 
 from steerdose.flow.jobs import open_job
 

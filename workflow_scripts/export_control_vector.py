@@ -1,4 +1,4 @@
-"""Write a steering at one dose as a llama.cpp control vector."""
+"""Write control_vector.gguf."""
 
 from steerdose.flow.jobs import open_job
 

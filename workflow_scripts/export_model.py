@@ -1,4 +1,4 @@
-"""Merge a steering at one dose into the model."""
+"""Write a Hugging Face directory: merged fp32 weights, and the resolved model's tokenizer and other files."""
 
 from steerdose.flow.jobs import open_job
 

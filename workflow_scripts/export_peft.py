@@ -1,4 +1,4 @@
-"""Write a steering at one dose as a PEFT adapter."""
+"""Write the folder of a PEFT LoRA adapter: adapter_config.json and adapter_model.safetensors."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Fit an activation method to captured activations."""
+"""Write steering/{entry}.safetensors and its geometry.json."""
 
 from steerdose.flow.jobs import open_job
 

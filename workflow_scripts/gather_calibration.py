@@ -1,4 +1,4 @@
-"""Put a method's search and its audit together."""
+"""Write calibration/{method}.parquet, one row an evaluation, and calibration/{method}.json."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Put the parts of a method's rollouts together."""
+"""Write rollouts/{method}.{tokens,trajectories,forks}.parquet."""
 
 from steerdose.flow.jobs import open_job
 

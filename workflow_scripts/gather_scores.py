@@ -1,4 +1,4 @@
-"""Put the parts of a method's scores together."""
+"""Write scores/{method}.{task}.parquet."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Sample answers to the same prompts under opposite personas."""
+"""Write pairs.parquet: one prompt x persona x sample, with the responses under both personas."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Import a steering that was made elsewhere."""
+"""Write steering/{entry}.safetensors, made from files of another tool, and its geometry.json."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Estimate survival from the forks of a method's trajectories."""
+"""Write the lifetimes of a method's trajectories by the deciding probe, their curves and their summary."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Cut another method's steering into parts."""
+"""Write steering/{entry}.safetensors, which holds the edits of all parts, and its geometry.json."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Measure a method's trajectories, their texts and their KL: up to every fork, and as a whole."""
+"""Write what text and KL say of a method's trajectories, up to every fork and as a whole."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Turn a positive and a negative adapter into one steering."""
+"""Write steering/{entry}.safetensors, the delta of a key of `MODES`, and its geometry.json."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Draw KL above pmass, one pair of panels a method and dose."""
+"""Draw `aggregate_figure` of the tokens and forks of all methods that have a place."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Draw what each statistic of KL sees."""
+"""Draw `aggregation_figure` of the table of the statistics of KL."""
 
 from steerdose.flow.jobs import open_job
 

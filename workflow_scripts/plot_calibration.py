@@ -1,4 +1,4 @@
-"""Draw the statistic against the coefficient, and how near to its target each search came."""
+"""Draw `calibration_figure` of the calibrations of all methods."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Draw how trajectories died: by the KL before their deaths, and by what broke."""
+"""Draw `death_anatomy_figure` of the table of deaths."""
 
 from steerdose.flow.jobs import open_job
 

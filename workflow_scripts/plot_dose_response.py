@@ -1,4 +1,4 @@
-"""Draw the share of trajectories dead by the window against the dose."""
+"""Draw `dose_response_figure` of the tables of doses."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Draw quantiles of KL along the rollout."""
+"""Draw `kl_fan_figure` of the tokens of all methods that have a place."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Draw lethal and safe doses of all methods side by side."""
+"""Draw `lethal_dose_figure` of the tables of doses."""
 
 from steerdose.flow.jobs import open_job
 

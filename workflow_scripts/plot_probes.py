@@ -1,4 +1,4 @@
-"""Draw what every probe reads on the unsteered model."""
+"""Draw `probes_figure` of the audits of all models."""
 
 from steerdose.flow.jobs import open_job
 

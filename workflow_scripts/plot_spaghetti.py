@@ -1,4 +1,4 @@
-"""Draw the KL of every trajectory: one panel an alpha."""
+"""Draw `spaghetti_figure` of the tokens of all methods that have a place."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Draw survival: one panel a method, one curve an alpha."""
+"""Draw `survival_figure` of the curves of all methods."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Draw survival: one panel an alpha, one curve a method."""
+"""Draw `survival_by_dose_figure` of the curves of all methods."""
 
 from steerdose.flow.jobs import open_job
 

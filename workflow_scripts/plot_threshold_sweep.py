@@ -1,4 +1,4 @@
-"""Draw the share dead at every dose and threshold of death."""
+"""Draw `threshold_sweep_figure` of the tables of the threshold sweep."""
 
 from steerdose.flow.jobs import open_job
 

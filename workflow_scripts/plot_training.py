@@ -1,4 +1,4 @@
-"""Draw training and held-out loss of every adapter."""
+"""Draw `training_figure` of the losses of all adapters."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Resolve a model's source to a local directory."""
+"""Write the model's directory: weights, config, tokenizer, and source.json."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Roll questions out at every dose, with the KL and the probes along the way."""
+"""Roll a part of the questions out at all alphas of every method of a job, and write the three tables."""
 
 from steerdose.flow.jobs import open_job
 

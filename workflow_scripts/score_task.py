@@ -1,4 +1,4 @@
-"""Score a task at every dose."""
+"""Score a part of a task's items at all alphas of every method of a job, and write a row a metric."""
 
 from steerdose.flow.jobs import open_job
 

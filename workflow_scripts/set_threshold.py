@@ -1,4 +1,4 @@
-"""Set the pmass of each probe under which a trajectory counts as dead."""
+"""Write of each probe that is read in rollouts the threshold and the median that it is of."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Compare the statistics of KL, on simulated students and on the study's rollouts."""
+"""Write what each statistic of KL sees of two simulated students and of this study's deaths."""
 
 from steerdose.flow.jobs import open_job
 

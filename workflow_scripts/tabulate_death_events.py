@@ -1,4 +1,4 @@
-"""Tabulate the death events that text and KL tell, and how far they agree with the probe's."""
+"""Write the counts of all death events, and the agreement of each two of them."""
 
 from steerdose.flow.jobs import open_job
 

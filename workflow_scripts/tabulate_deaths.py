@@ -1,4 +1,4 @@
-"""Tabulate deaths by what broke and by the KL before them."""
+"""Write every trajectory with the history of its death, and the table of deaths."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Tabulate lethal dose, steepness and safe dose of every method and sign."""
+"""Write who is dead by the window at which dose, and lethal dose, steepness and safe dose."""
 
 from steerdose.flow.jobs import open_job
 

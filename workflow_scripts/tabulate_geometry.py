@@ -1,4 +1,4 @@
-"""Write the geometry of all methods as CSV and HTML."""
+"""Write the geometry of all steerings; steerings: a file a method of the settings, in their order."""
 
 from steerdose.flow.jobs import open_job
 

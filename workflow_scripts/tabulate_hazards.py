@@ -1,4 +1,4 @@
-"""Fit the hazard of death on dose and method."""
+"""Write how the hazard of death depends on dose and method."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Tabulate what is left of the knowledge of yes/no questions."""
+"""Write what every method and dose leaves of the knowledge of claims."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Compare the survival of doses and methods."""
+"""Write the comparisons of doses, and of the methods of each named set."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Write the table of methods and its spread over seeds, as CSV and HTML."""
+"""Write the table of methods, and its spread over seeds."""
 
 from steerdose.flow.jobs import open_job
 

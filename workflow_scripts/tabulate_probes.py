@@ -1,4 +1,4 @@
-"""Write the table of the probes, for figures and readers."""
+"""Write every probe of every model, with the deaths that it sees."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Write the survival table as CSV and HTML."""
+"""Write how long the trajectories of every method and dose can still answer."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Tabulate what became of the texts."""
+"""Write the degeneration of the texts of every method and dose."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Tabulate lethal doses and ranks at many thresholds of death."""
+"""Write who is dead at which dose and threshold, and the lethal doses that follow; thresholds: a file a model."""
 
 from steerdose.flow.jobs import open_job
 

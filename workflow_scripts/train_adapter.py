@@ -1,4 +1,4 @@
-"""Train one sign of an adapter."""
+"""Write the adapter's folder (PEFT's own format) and training.parquet for one sign of the config's `entry`."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Write the card of an export: what dose it is, and what was measured at it."""
+"""Write card.md for one alpha of one method."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Write what made the results of the study, from the records that the jobs left."""
+"""Write the page of all records in the page's folder and below, and its head for the start page of the report."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Write a page of trajectories to read: the same questions unsteered, at dose 1 and at the first dying dose."""
+"""Write the page of one cell."""
 
 from steerdose.flow.jobs import open_job
 

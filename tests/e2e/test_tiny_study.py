@@ -255,7 +255,7 @@ def test_prompts_run_through_the_whole_chain_and_set_a_target(study):
 
 
 def test_controls_and_s_space_run_through_the_whole_chain(study):
-    activation = {"kind": "activation", "depths": [0.3, 0.6]}
+    activation = {"kind": "activation", "depths": [0.1, 0.4]}
     study.configure(
         study={"methods": ["lora", "mean_diff", "random_lora", "damp_amp"]},
         methods={

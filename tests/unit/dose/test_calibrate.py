@@ -1,23 +1,22 @@
-"""Calibration of real steerings on a tiny model, whatever their scale."""
+"""Calibration of real steerings on a tiny model, whatever their scale, and of several in one job."""
 
-import polars as pl
 import pytest
 import tiny
-from steerdose.dose.calibrate import calibrate_alpha
+import torch
+from dose_jobs import calibrate, reports
+from steerdose.declarations.passed import CALIBRATION
 from steerdose.dose.kl_statistics import STATISTICS
 from steerdose.files import read_json, read_table, write_json
+from steerdose.make.captures import capture, modules_of_blocks
+from steerdose.make.contrast import Contrast
 from steerdose.make.estimators import mean_diff
-from steerdose.make.repe import read_contrasts
+from steerdose.model import chat
 from steerdose.model.loading import load_model
-from steerdose.steering.edits import Ablate, Add
-from steerdose.steering.steering import Steering
+from steerdose.steering.edits import EDITS
+from steerdose.steering.steering import MEMBERS, Steering
+from steerdose.study.settings import Subject
 
-SETTINGS = {
-    **{"dtype": "float32", "device": "cpu", "statistic": "p95", "target": 0.2, "tolerance": 0.05, "max_evaluations": 6},
-    **{"n_prompts": 10, "n_audit_prompts": 5, "max_new_tokens": 8, "batch_size": 96},
-}
-CELL = {"model": "tiny", "behavior": "honesty", "seed": 0, "method": "scaled"}
-METHOD = {"depths": [0.6], "submodule": None}
+Ablate, Add = EDITS["Ablate"], EDITS["Add"]
 
 
 @pytest.fixture(scope="module")
@@ -29,27 +28,24 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fitted(model):
-    """The path and unit direction of mean_diff, as fit_repe fits it."""
-    personas = {"persona_pos": "You are honest.", "persona_neg": "You are a liar."}
-    prompted = pl.DataFrame([{"prompt": prompt, **personas} for prompt in ("Who are you?", "What is true?")])
-    contrasts = read_contrasts(load_model(model, dtype="float32", device="cpu"), prompted, METHOD, batch_size=4)
-    return next((path, mean_diff(contrast).v) for path, contrast in contrasts.items())
+    """The path and unit direction of mean_diff behind the second block."""
+    loaded = load_model(model, dtype="float32", device="cpu")
+    path = modules_of_blocks(loaded.model, "residual")[1]
+    sides = []
+    for persona in ("You are honest.", "You are a liar."):
+        texts = [chat.conversation(prompt, persona) for prompt in ("Who are you?", "What is true?")]
+        sides.append(capture(loaded, [path], [chat.prompt_ids(loaded.tokenizer, text) for text in texts], 4)[path])
+    return path, mean_diff(Contrast(*sides)).v
 
 
 @pytest.fixture
 def calibrated(model, tmp_path):
     def run(path, edit, **changes):
         Steering("scaled", ((path, edit),), {}).save(tmp_path / "scaled.safetensors")
-        calibrate_alpha(
-            model=model,
-            steering=str(tmp_path / "scaled.safetensors"),
-            prompts="data/prompts.jsonl",
-            cell=CELL,
-            settings={**SETTINGS, **changes},
-            table=str(tmp_path / "scaled.parquet"),
-            summary=str(tmp_path / "scaled.json"),
-        )
-        return read_json(tmp_path / "scaled.json"), read_table(tmp_path / "scaled.parquet")
+        target = Subject(target=changes.pop("target", 0.2))
+        found = calibrate(tmp_path, model, {"scaled": target}, [tmp_path / "scaled.safetensors"], **changes)
+        table, summary = found["scaled"]
+        return read_json(summary), read_table(table, CALIBRATION)
 
     return run
 
@@ -90,3 +86,42 @@ def test_an_ablation_says_that_its_negative_sign_is_no_opposite(calibrated, fitt
     path, v = fitted
     report, _ = calibrated(path, Ablate(v))
     assert report["negative_is_opposite"] is False
+
+
+def test_members_of_one_file_are_calibrated_in_one_job_as_they_are_alone(model, fitted, tmp_path):
+    path, v = fitted
+    pair = Steering("both", ((path, Add(v)), (path, Add(-2 * v.roll(1)))), {MEMBERS: '["a", "b"]'})
+    pair.save(tmp_path / "both.safetensors")
+    names = {f"both.{name}": Subject(target=0.2) for name in ("a", "b")}
+    together = reports(calibrate(tmp_path, model, names, [tmp_path / "both.safetensors"]))
+    for name, subject in names.items():
+        alone = tmp_path / name
+        alone.mkdir()
+        found = reports(calibrate(alone, model, {name: subject}, [tmp_path / "both.safetensors"]))
+        assert found[name] == together[name]
+    assert together["both.a"] != together["both.b"]
+
+
+def test_an_audit_in_parts_is_the_audit_of_all_prompts_where_parts_are_whole_batches(model, fitted, tmp_path):
+    path, v = fitted
+    Steering("scaled", ((path, Add(v)),), {}).save(tmp_path / "scaled.safetensors")
+    found = []
+    for parts in (((0, None),), ((0, 2), (2, 4), (4, 5))):
+        folder = tmp_path / str(len(parts))
+        folder.mkdir()
+        job = calibrate(
+            folder, model, {"s": Subject(target=0.2)}, [tmp_path / "scaled.safetensors"], parts=parts, batch_size=2
+        )
+        found.append(read_table(job["s"][0], CALIBRATION))
+    assert found[0].equals(found[1])
+
+
+def test_a_dose_that_overflows_on_held_out_prompts_has_no_audit(model, fitted, tmp_path):
+    path, v = fitted
+    Steering("scaled", ((path, Add(torch.full_like(v, 1e30))),), {}).save(tmp_path / "scaled.safetensors")
+    job = calibrate(
+        tmp_path, model, {"s": Subject(target=0.2)}, [tmp_path / "scaled.safetensors"], max_evaluations=20, tolerance=1
+    )
+    report, table = read_json(job["s"][1]), read_table(job["s"][0], CALIBRATION)
+    for sign in ("positive", "negative"):
+        assert (report[sign]["audit"] is None) == (table.filter(sign=sign, split="audit")["p95"][0] is None)

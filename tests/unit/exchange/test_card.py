@@ -3,10 +3,12 @@
 import polars as pl
 import tiny
 import torch
+from steerdose.columns import Cell
 from steerdose.exchange.card import caveats, survival_text, survived, write_card
 from steerdose.files import write_json, write_table
 from steerdose.steering.edits import Ablate
 from steerdose.steering.steering import Steering
+from steerdose.study.settings import WriteCard
 
 SUMMARY = pl.DataFrame(
     {
@@ -60,7 +62,7 @@ def test_an_audit_that_could_not_be_measured_is_a_caveat():
 
 def test_the_card_of_edits_that_no_format_holds(tmp_path):
     model = tiny.save(tmp_path / "models/tiny")
-    source = {"source": "tiny_model", "revision": None, "trust_remote_code": False, "sha256": "0123"}
+    source = {"source": "owner/tiny", "revision": "abc", "trust_remote_code": False, "sha256": "0123"}
     write_json(source, model / "source.json")
     vector = torch.zeros(32)
     vector[3] = 1
@@ -72,10 +74,10 @@ def test_the_card_of_edits_that_no_format_holds(tmp_path):
     write_table(SUMMARY, tmp_path / "summary.parquet")
     write_table(CURVE, tmp_path / "curve.parquet")
     write_card(
-        model=str(model), steering=str(steering), calibration=str(tmp_path / "c.json"),
+        model=str(model), steering=[str(steering)], calibration=str(tmp_path / "c.json"),
         summary=str(tmp_path / "summary.parquet"), curve=str(tmp_path / "curve.parquet"),
-        cell={"model": "tiny", "behavior": "honesty", "seed": 0, "method": "ablate"}, alpha=2.0,
-        settings={"confidence": 0.95}, output=str(tmp_path / "export/x/card.md"),
+        cell=Cell("tiny", "honesty", 0, "ablate"), alpha=2.0,
+        settings=WriteCard(confidence=0.95, origin="made of thin air"), card=str(tmp_path / "export/x/card.md"),
     )  # fmt: skip
     card = (tmp_path / "export/x/card.md").read_text()
     assert "Coefficient 4, which is 2 times 2" in card
@@ -83,5 +85,8 @@ def test_the_card_of_edits_that_no_format_holds(tmp_path):
     assert "| target, achieved at alpha 1 | 1 (the KL of engineered_prompt), 0.4 (not converged) |" in card
     assert "| alpha 2 | 8 | 8 | 0 | 0.000 | 0.000 to 0.370 | 0.0 | 0.0 to 23.6 |" in card
     assert "No exchange format holds these edits" in card
-    assert 'from_pretrained("../../models/tiny")' in card
+    assert "| method | ablate: made of thin air (Ablate; modules: 1), seed 0 |" in card
+    assert "| model | `owner/tiny` at `abc` |\n| sha256 of the model's weights | `0123` |" in card
+    assert 'from_pretrained("owner/tiny", revision="abc")' in card
+    assert "models/tiny" not in card, "a path that only this study has"
     assert 'Steering.load("../../ablate.safetensors"), 4):' in card

@@ -1,17 +1,17 @@
 """Imports of every format: the names of formats and models, and sources that hold none of them."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
-import yaml
 from import_examples import HUB, llama_fixture, refuse, take_fixture, vector  # noqa: F401
 from steerdose.exchange.read import FORMATS
 from steerdose.exchange.target import architecture, model_name
-from steerdose.study.texts import SCHEMAS
+from steerdose.study.methods import Import
 
 
-def test_the_formats_are_those_of_the_schema():
-    schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
-    assert schema["$defs"]["import"]["properties"]["format"]["enum"] == list(FORMATS)
+def test_the_formats_are_those_that_a_config_may_name():
+    assert get_args(Import.model_fields["format"].annotation) == tuple(FORMATS)
 
 
 @pytest.mark.parametrize("kind", list(FORMATS))

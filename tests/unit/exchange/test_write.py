@@ -6,13 +6,16 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import load_file
+from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.exchange.read import import_steering
 from steerdose.exchange.write import export_control_vector, export_model, export_peft
 from steerdose.files import read_json, write_json
 from steerdose.model.architecture import find_blocks
 from steerdose.steering.edits import Ablate, Add, Dense, LowRank
-from steerdose.steering.steering import Steering, steer
+from steerdose.steering.steering import MEMBERS, Steering, steer
+from steerdose.study.methods import Import
+from steerdose.study.settings import ImportSteering
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 IDS = torch.tensor([[5, 6, 7, 8, 200, 31]])
@@ -53,12 +56,12 @@ def added(kind, *places):
 
 
 @pytest.fixture(params=KINDS)
-def cell(request, tmp_path):
+def place(request, tmp_path):
     """A model directory and a calibration; `export(function, steering, alpha)` returns the exported path."""
-    return Cell(request.param, tmp_path)
+    return Workplace(request.param, tmp_path)
 
 
-class Cell:
+class Workplace:
     def __init__(self, kind, folder):
         self.kind, self.folder = kind, folder
         self.directory = tiny.save(folder / "base", kind)
@@ -68,9 +71,11 @@ class Cell:
 
     def export(self, function, steering, alpha, name="exported"):
         steering.save(self.folder / "steering.safetensors")
+        written = "vector" if function is export_control_vector else "folder"
         function(
-            model=str(self.directory), steering=str(self.folder / "steering.safetensors"),
-            calibration=str(self.folder / "calibration.json"), alpha=alpha, output=str(self.folder / name),
+            model=str(self.directory), steering=[str(self.folder / "steering.safetensors")],
+            calibration=str(self.folder / "calibration.json"), method=steering.method, alpha=alpha,
+            **{written: str(self.folder / name)},
         )  # fmt: skip
         return self.folder / name
 
@@ -95,53 +100,81 @@ def logits(model):
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_peft_loads_the_adapter_and_its_logits_are_the_steered_ones(cell, alpha):
-    steering = low_rank(cell.kind)
-    folder = cell.export(export_peft, steering, alpha)
-    adapted = peft.PeftModel.from_pretrained(cell.base(), folder).eval()
-    expected = cell.steered(steering, alpha)
-    assert_agree(logits(adapted), expected, logits(cell.base()))
-    assert_agree(logits(adapted.merge_and_unload()), expected, logits(cell.base()))
+def test_peft_loads_the_adapter_and_its_logits_are_the_steered_ones(place, alpha):
+    steering = low_rank(place.kind)
+    folder = place.export(export_peft, steering, alpha)
+    adapted = peft.PeftModel.from_pretrained(place.base(), folder).eval()
+    expected = place.steered(steering, alpha)
+    assert_agree(logits(adapted), expected, logits(place.base()))
+    assert_agree(logits(adapted.merge_and_unload()), expected, logits(place.base()))
 
 
-def test_the_adapter_has_the_ranks_of_the_deltas_and_scaling_1(cell):
-    folder = cell.export(export_peft, low_rank(cell.kind), 1.0)
+def test_the_adapter_has_the_ranks_of_the_deltas_and_scaling_1(place):
+    folder = place.export(export_peft, low_rank(place.kind), 1.0)
     assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     config = read_json(folder / "adapter_config.json")
     assert config["r"] == config["lora_alpha"] == 5  # 1 + 4
-    assert config["rank_pattern"] == config["alpha_pattern"] == dict(zip(LINEARS[cell.kind][1:], (2, 3), strict=True))
-    assert config["fan_in_fan_out"] == (cell.kind == "gpt2")
-    assert config["base_model_name_or_path"] == str(cell.directory)
+    assert config["rank_pattern"] == config["alpha_pattern"] == dict(zip(LINEARS[place.kind][1:], (2, 3), strict=True))
+    assert config["fan_in_fan_out"] == (place.kind == "gpt2")
     tensors = load_file(folder / "adapter_model.safetensors")
     assert sorted(len(tensor) for name, tensor in tensors.items() if "lora_A" in name) == [2, 3, 5]
-    adapted = peft.PeftModel.from_pretrained(cell.base(), folder)
+    adapted = peft.PeftModel.from_pretrained(place.base(), folder)
     scalings = [layer.scaling["default"] for layer in adapted.modules() if hasattr(layer, "lora_A")]
     assert scalings == [1.0] * 3
 
 
-def test_the_adapter_names_a_hub_model_by_its_id_and_revision(cell):
-    write_json({**cell.source, "revision": "abc"}, cell.directory / "source.json")
-    config = read_json(cell.export(export_peft, low_rank(cell.kind), 1.0) / "adapter_config.json")
-    assert (config["base_model_name_or_path"], config["revision"]) == ("somewhere/base", "abc")
+@pytest.mark.parametrize("revision", ["abc", None])
+def test_the_adapter_names_its_base_by_source_and_revision(place, revision):
+    write_json({**place.source, "revision": revision}, place.directory / "source.json")
+    folder = place.export(export_peft, low_rank(place.kind), 1.0)
+    config = read_json(folder / "adapter_config.json")
+    assert (config["base_model_name_or_path"], config["revision"]) == ("somewhere/base", revision)
+
+
+def test_no_export_holds_a_path_that_only_this_study_has(place):
+    exports = {export_peft: low_rank(place.kind), export_model: dense(place.kind)}
+    for function, steering in {**exports, export_control_vector: added(place.kind, 1)}.items():
+        exported = place.export(function, steering, 1.0)
+        files = [exported] if exported.is_file() else [path for path in exported.rglob("*") if path.is_file()]
+        assert files
+        for file in files:
+            assert str(place.folder).encode() not in file.read_bytes(), file
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize("family", [low_rank, dense])
-def test_transformers_loads_the_merged_model_and_its_logits_are_the_steered_ones(cell, family, alpha):
-    steering = family(cell.kind)
-    folder = cell.export(export_model, steering, alpha)
+def test_transformers_loads_the_merged_model_and_its_logits_are_the_steered_ones(place, family, alpha):
+    steering = family(place.kind)
+    folder = place.export(export_model, steering, alpha)
     merged = AutoModelForCausalLM.from_pretrained(folder)
     assert merged.dtype is torch.float32
-    assert_agree(logits(merged), cell.steered(steering, alpha), logits(cell.base()))
-    for name, weight in cell.base().named_parameters():
+    assert_agree(logits(merged), place.steered(steering, alpha), logits(place.base()))
+    for name, weight in place.base().named_parameters():
         steered = name.removesuffix(".weight") in dict(steering.edits)
         assert torch.equal(weight, merged.get_parameter(name)) != steered, name
 
 
-def test_the_merged_model_is_complete(cell):
-    folder = cell.export(export_model, dense(cell.kind), 1.0)
+@pytest.mark.parametrize("function", [export_peft, export_model])
+def test_a_part_is_exported_alone(tmp_path, function):
+    place = Workplace("llama", tmp_path)
+    parts = Steering("parts", low_rank("llama").edits[:3], {MEMBERS: '["0", "1", "0"]'})
+    part = Steering("parts.0", (parts.edits[0], parts.edits[2]), {})
+    parts.save(tmp_path / "parts.safetensors")
+    function(
+        model=str(place.directory), steering=[str(tmp_path / "parts.safetensors")],
+        calibration=str(tmp_path / "calibration.json"), method="parts.0", alpha=0.6, folder=str(tmp_path / "exported"),
+    )  # fmt: skip
+    if function is export_peft:
+        found = peft.PeftModel.from_pretrained(place.base(), tmp_path / "exported").eval()
+    else:
+        found = AutoModelForCausalLM.from_pretrained(tmp_path / "exported")
+    assert_agree(logits(found), place.steered(part, 0.6), logits(place.base()))
+
+
+def test_the_merged_model_is_complete(place):
+    folder = place.export(export_model, dense(place.kind), 1.0)
     assert not (folder / "source.json").exists()
-    for tokenizer in (AutoTokenizer.from_pretrained(folder), AutoTokenizer.from_pretrained(cell.directory)):
+    for tokenizer in (AutoTokenizer.from_pretrained(folder), AutoTokenizer.from_pretrained(place.directory)):
         assert tokenizer("abc").input_ids == tiny.tokenizer()("abc").input_ids
         assert tokenizer.chat_template == tiny.CHAT_TEMPLATE
 
@@ -170,18 +203,18 @@ def llama_cpp(model, path):
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize("places", [(1,), (2,), (2, 1), (1, 1)])
-def test_llama_cpp_reads_the_control_vector_as_the_steering(cell, places, alpha):
-    steering = added(cell.kind, *places)
-    path = cell.export(export_control_vector, steering, alpha, "control_vector.gguf")
-    assert_agree(logits(llama_cpp(cell.base(), path)), cell.steered(steering, alpha), logits(cell.base()))
+def test_llama_cpp_reads_the_control_vector_as_the_steering(place, places, alpha):
+    steering = added(place.kind, *places)
+    path = place.export(export_control_vector, steering, alpha, "control_vector.gguf")
+    assert_agree(logits(llama_cpp(place.base(), path)), place.steered(steering, alpha), logits(place.base()))
 
 
-def test_the_control_vector_says_what_it_is(cell):
-    path = cell.export(export_control_vector, added(cell.kind, 2), 1.0, "control_vector.gguf")
+def test_the_control_vector_says_what_it_is(place):
+    path = place.export(export_control_vector, added(place.kind, 2), 1.0, "control_vector.gguf")
     reader = gguf.GGUFReader(path)
     fields = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("GGUF.")}
     assert fields == {
-        "general.architecture": "controlvector", "controlvector.model_hint": cell.kind, "controlvector.layer_count": 1,
+        "general.architecture": "controlvector", "controlvector.model_hint": place.kind, "controlvector.layer_count": 1,
     }  # fmt: skip
     assert [tensor.name for tensor in reader.tensors] == ["direction.2"]
 
@@ -213,31 +246,31 @@ def test_the_control_vector_says_what_it_is(cell):
     ],
 )
 def test_what_a_format_cannot_hold_is_refused_with_what_can(tmp_path, function, steering, message):
-    cell = Cell("llama", tmp_path)
+    place = Workplace("llama", tmp_path)
     with pytest.raises(SteerdoseError, match=message):
-        cell.export(function, steering, 1.0)
+        place.export(function, steering, 1.0)
     assert not (tmp_path / "exported").exists()
 
 
 def test_alpha_0_and_modules_of_another_model_are_refused(tmp_path):
-    cell = Cell("llama", tmp_path)
+    place = Workplace("llama", tmp_path)
     with pytest.raises(SteerdoseError, match="alpha 0 is the unsteered model"):
-        cell.export(export_model, dense("llama"), 0.0)
+        place.export(export_model, dense("llama"), 0.0)
     for function in (export_peft, export_model):
         with pytest.raises(SteerdoseError, match=r"c_attn: expected a linear layer, found no such module"):
-            cell.export(function, low_rank("gpt2"), 1.0)
+            place.export(function, low_rank("gpt2"), 1.0)
     embedding = Steering("embedding", (("model.embed_tokens", LowRank(normal(2, 258), normal(32, 2))),), {})
     with pytest.raises(SteerdoseError, match="expected a linear layer, found Embedding"):
-        cell.export(export_model, embedding, 1.0)
+        place.export(export_model, embedding, 1.0)
 
 
 def test_a_weight_that_another_module_shares_is_not_merged(tmp_path):
-    cell = Cell("gpt2", tmp_path)  # its output head is its embedding
+    place = Workplace("gpt2", tmp_path)  # its output head is its embedding
     steering = Steering("head", (("lm_head", LowRank(normal(2, 32), normal(258, 2))),), {})
     with pytest.raises(SteerdoseError, match=r"lm_head shares its weight with \['transformer.wte.weight'\].*peft"):
-        cell.export(export_model, steering, 1.0)
-    adapted = peft.PeftModel.from_pretrained(cell.base(), cell.export(export_peft, steering, -1.7)).eval()
-    assert_agree(logits(adapted), cell.steered(steering, -1.7), logits(cell.base()))
+        place.export(export_model, steering, 1.0)
+    adapted = peft.PeftModel.from_pretrained(place.base(), place.export(export_peft, steering, -1.7)).eval()
+    assert_agree(logits(adapted), place.steered(steering, -1.7), logits(place.base()))
 
 
 @pytest.mark.parametrize(
@@ -248,16 +281,16 @@ def test_a_weight_that_another_module_shares_is_not_merged(tmp_path):
         (export_model, "checkpoint", "merged"),
     ],
 )
-def test_what_is_exported_can_be_imported_again(cell, function, kind, name):
-    steering = added(cell.kind, 1, 2) if kind == "control_vector" else low_rank(cell.kind)
-    exported = cell.export(function, steering, -1.7, name)
+def test_what_is_exported_can_be_imported_again(place, function, kind, name):
+    steering = added(place.kind, 1, 2) if kind == "control_vector" else low_rank(place.kind)
+    exported = place.export(function, steering, -1.7, name)
+    entry = Import(kind="import", format=kind, positive=str(exported), negative=None)
     import_steering(
-        model=str(cell.directory), cell={"model": "m", "behavior": "b", "seed": 0, "method": "again"},
-        settings={"kind": "import", "format": kind, "positive": str(exported), "negative": None}, metadata={},
-        output=str(cell.folder / "again.safetensors"), geometry=str(cell.folder / "again.json"),
+        model=str(place.directory), cell=Cell("m", "b", 0), settings=ImportSteering(method=entry), entry="again",
+        steering=str(place.folder / "again.safetensors"), geometry=str(place.folder / "again.json"),
     )  # fmt: skip
-    again, model = Steering.load(cell.folder / "again.safetensors"), cell.base()
+    again, model = Steering.load(place.folder / "again.safetensors"), place.base()
     assert {type(edit) for _, edit in again.edits} == {type(edit) for _, edit in steering.edits}
     with torch.inference_mode(), steer(model, again, 1.0):
         logits = model(IDS).logits
-    assert_agree(logits, cell.steered(steering, -1.7), cell.base()(IDS).logits)
+    assert_agree(logits, place.steered(steering, -1.7), place.base()(IDS).logits)

@@ -3,6 +3,7 @@
 All of it on a tiny Llama, through the functions that the rules call.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,24 +11,25 @@ import pytest
 import tiny
 import torch
 import yaml
-from adapter_examples import IDS, METHOD, pairs
+from adapter_examples import IDS, entry, pairs
 from reference.effective_weights import effective_deltas
 from reference.rollout import steered_copy
-from steerdose.dose.calibrate import calibrate_alpha
-from steerdose.files import read_json, read_table, write_json
+from steerdose.columns import Cell
+from steerdose.files import read_json, write_json
 from steerdose.make.adapters import target_modules, train, training_examples
 from steerdose.make.delta import MODES, adapter_delta, merge_diff
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.edits import matrix
 from steerdose.steering.steering import Steering, steer
+from steerdose.study.methods import PEFT_TYPES, Adapter
+from steerdose.study.settings import MergeDiff
 
 ROOT = Path(__file__).parents[3]
 ENTRIES = {
-    name: entry
-    for name, entry in yaml.safe_load((ROOT / "config.yaml").read_text())["methods"].items()
-    if entry["kind"] == "adapter"
+    name: Adapter.parse(json.dumps(found))
+    for name, found in yaml.safe_load((ROOT / "config.yaml").read_text())["methods"].items()
+    if found["kind"] == "adapter"
 }
-SCHEMA = yaml.safe_load((ROOT / "workflow_scripts/schemas/config.schema.yaml").read_text())
 OPTIONS = {  # of the families that config.yaml does not show; those that need none have none
     "ADALORA": {"init_r": 4, "target_r": 2, "total_step": 4, "tinit": 1, "tfinal": 1},
     "C3A": {"block_size": 8},
@@ -45,14 +47,14 @@ OPTIONS = {  # of the families that config.yaml does not show; those that need n
     "VERA": {"r": 8},
     "WAVEFT": {"n_frequency": 32},
 }
-SHOWN = {entry["peft_type"] for entry in ENTRIES.values()}
+SHOWN = {shown.peft_type for shown in ENTRIES.values()}
 FURTHER = {
-    family.lower(): {**METHOD, "peft_type": family, "options": OPTIONS.get(family, {})}
-    for family in SCHEMA["$defs"]["adapter"]["properties"]["peft_type"]["enum"]
+    family.lower(): entry(peft_type=family, options=OPTIONS.get(family, {}))
+    for family in PEFT_TYPES
     if family not in SHOWN
 }
 FURTHER |= {
-    name: {**METHOD, "options": {"r": 2, "lora_alpha": 4, **options}}
+    name: entry(options={"r": 2, "lora_alpha": 4, **options})
     for name, options in {
         "olora": {"init_lora_weights": "olora"},
         "rslora_pissa": {"init_lora_weights": "pissa", "use_rslora": True},
@@ -69,7 +71,7 @@ class Pair:
     """Two trained adapters: their entry, the model and adapter folders, and the obvious deltas of both signs."""
 
     name: str
-    method: dict
+    method: Adapter
     folder: Path
     twins: dict[str, dict[str, torch.Tensor]]
 
@@ -78,8 +80,9 @@ class Pair:
         if not output.exists():
             merge_diff(
                 model=str(self.folder / "model"), positive=str(self.folder / "positive"),
-                negative=str(self.folder / "negative"), method=self.name, mode=mode, metadata={},
-                output=str(output), geometry_json=str(geometry),
+                negative=str(self.folder / "negative"), cell=Cell("m", "b", 0),
+                settings=MergeDiff(method=self.method.model_copy(update={"delta": mode})), entry=self.name,
+                steering=str(output), geometry=str(geometry),
             )  # fmt: skip
         return Steering.load(output), read_json(geometry)
 
@@ -89,7 +92,7 @@ def pair(request, tmp_path_factory):
     name, folder = request.param, tmp_path_factory.mktemp(request.param)
     tiny.save(folder / "model")
     write_json({"sha256": "0", "trust_remote_code": False}, folder / "model/source.json")
-    method = {**METHODS[name], "training": {**METHODS[name]["training"], **METHOD["training"]}}
+    method = METHODS[name].model_copy(update={"training": entry().training})
     twins = {}
     for sign in ("positive", "negative"):
         loaded = LoadedModel(tiny.model(), tiny.tokenizer(), "0")
@@ -106,7 +109,7 @@ def total(deltas):
 @pytest.mark.parametrize("pair", METHODS, indirect=True)
 def test_the_saved_adapter_is_the_trained_change_of_the_untouched_weights(pair):
     base = tiny.model()
-    paths = target_modules(base, pair.method["target_modules"], tuple(pair.method["layer_range"]))
+    paths = target_modules(base, pair.method.target_modules, pair.method.layer_range)
     for sign, twin in pair.twins.items():
         found = adapter_delta(base, pair.folder / sign)
         assert sorted(twin) == sorted(paths)
@@ -156,28 +159,8 @@ def test_steering_by_hooks_is_steering_by_weights(pair, c):
             assert torch.equal(model(IDS).logits, unsteered)
 
 
-@pytest.mark.parametrize("pair", ENTRIES, indirect=True)
-def test_every_family_of_the_config_is_calibrated(pair):
-    pair.merge("difference")
-    settings = {
-        "dtype": "float32", "device": "cpu", "statistic": "p95", "target": 0.2, "tolerance": 0.3, "n_prompts": 4,
-        "n_audit_prompts": 2, "max_new_tokens": 4, "batch_size": 4, "max_evaluations": 5,
-    }  # fmt: skip
-    table, summary = pair.folder / "calibration.parquet", pair.folder / "calibration.json"
-    calibrate_alpha(
-        model=str(pair.folder / "model"), steering=str(pair.folder / "difference.safetensors"),
-        prompts=str(ROOT / "data/prompts.jsonl"), cell={"method": pair.name}, settings=settings,
-        table=str(table), summary=str(summary),
-    )  # fmt: skip
-    for sign in ("positive", "negative"):
-        found = read_json(summary)[sign]
-        assert found["c_star"] > 0
-        assert found["statistic"] > 1e-3
-    assert set(read_table(table)["method"]) == {pair.name}
-
-
 @pytest.mark.parametrize("pair", ["pissa", "olora", "rslora_pissa"], indirect=True)
 def test_an_adapter_that_took_over_base_weights_is_saved_as_one_that_does_not(pair):
     saved = read_json(pair.folder / "positive/adapter_config.json")
     assert saved["init_lora_weights"] is True, "else every reader would have to repeat the decomposition"
-    assert saved["r"] == 2 * pair.method["options"]["r"]
+    assert saved["r"] == 2 * pair.method.options["r"]

@@ -3,13 +3,14 @@
 import pytest
 import torch
 from edit_examples import example
+from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
 from steerdose.make.controls import draw_control, randomise
 from steerdose.steering.edits import EDITS, Add, Dense, Edit, LowRank, Rotate
 from steerdose.steering.steering import Steering
-
-CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "control"}
+from steerdose.study.methods import Random
+from steerdose.study.settings import DrawControl
 
 
 def generator(seed=0):
@@ -63,21 +64,25 @@ def test_an_edit_without_directions_has_no_control():
 def test_the_draw_depends_on_cell_source_and_number(tmp_path):
     Steering("lora", (("a", example("Add")), ("b", example("LowRank"))), {"model_sha256": "5"}).save(tmp_path / "s")
 
-    def draw(number=0, of="lora", **cell):
+    def draw(number=0, of="lora", entry="control", cell=("m", "b", 0)):
+        settings = DrawControl(method=Random(kind="random", of=of, draw=number))
         draw_control(
-            steering=str(tmp_path / "s"), cell={**CELL, **cell}, settings={"of": of, "draw": number},
-            metadata={"behavior": "b"}, output=str(tmp_path / "r"), geometry=str(tmp_path / "g"),
+            source=str(tmp_path / "s"), cell=Cell(*cell), settings=settings, entry=entry,
+            steering=str(tmp_path / "r"), geometry=str(tmp_path / "g"),
         )  # fmt: skip
         return Steering.load(tmp_path / "r")
 
     first = draw()
     assert first.method == "control"
-    assert first.metadata == {"behavior": "b", "model_sha256": "5"}
+    assert first.metadata["model_sha256"] == "5"
+    assert [first.metadata[key] for key in ("model", "behavior", "seed")] == ["m", "b", "0"]
+    assert DrawControl.parse(first.metadata["config"]).method.of == "lora"
     assert [path for path, _ in first.edits] == ["a", "b"]
     assert read_json(tmp_path / "g") == {"method": "control", "modules": first.describe()}
     norms = [[entry["norm"] for entry in s.describe()] for s in (first, Steering.load(tmp_path / "s"))]
     assert norms[0] == pytest.approx(norms[1], rel=1e-5)
     v = first.edits[0][1].v
-    assert torch.equal(draw(method="renamed").edits[0][1].v, v)
-    others = [draw(number=1), draw(of="pissa"), draw(seed=1), draw(behavior="c"), draw(model="n")]
+    assert torch.equal(draw(entry="renamed").edits[0][1].v, v)
+    cells = [("m", "b", 1), ("m", "c", 0), ("n", "b", 0)]
+    others = [draw(number=1), draw(of="pissa"), *(draw(cell=cell) for cell in cells)]
     assert not any(torch.equal(other.edits[0][1].v, v) for other in others)

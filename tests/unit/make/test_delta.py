@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 import tiny
 import torch
-from adapter_examples import IDS, METHOD, pairs
+from adapter_examples import IDS, entry, pairs
+from safetensors.torch import load_file, save_file
 from steerdose.errors import SteerdoseError
 from steerdose.make.adapters import attach, split_by_prompt, target_modules, train, training_examples
-from steerdose.make.delta import adapter_delta, bisector, factorise, geometry, subtract
+from steerdose.make.delta import adapter_delta, angles, bisector, factorise, subtract
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.edits import Dense, LowRank
 from steerdose.steering.steering import Steering, steer
@@ -20,7 +21,7 @@ def random_adapter(folder, seed, **options):
     """A saved LoRA with random factors, not trained."""
     torch.manual_seed(seed)
     model = tiny.model()
-    wrapped = attach(model, "lora", {**METHOD, "options": {**METHOD["options"], **options}})
+    wrapped = attach(model, "lora", entry(options={**entry().options, **options}))
     torch.manual_seed(seed)
     for name, parameter in wrapped.named_parameters():
         if "lora_" in name:
@@ -38,7 +39,7 @@ def test_target_modules_are_full_paths_inside_the_layer_range():
 
 def test_unknown_families_and_options_are_refused():
     with pytest.raises(SteerdoseError, match=r"methods\.mine\.peft_type: 'LORAX' is unknown to PEFT.*LORA"):
-        attach(tiny.model(), "mine", {**METHOD, "peft_type": "LORAX"})
+        attach(tiny.model(), "mine", entry(peft_type="LORAX"))
     refused = {
         ("LORA", "rank"): r"methods\.mine\.options: LoraConfig of PEFT .* no option \['rank'\]; it accepts .*'r'",
         ("LORA", "target_modules"): r"methods\.mine\.options: LoraConfig .* no option \['target_modules'\]",
@@ -47,10 +48,10 @@ def test_unknown_families_and_options_are_refused():
     }
     for (family, option), message in refused.items():
         with pytest.raises(SteerdoseError, match=message):
-            attach(tiny.model(), "mine", {**METHOD, "peft_type": family, "options": {option: 5}})
+            attach(tiny.model(), "mine", entry(peft_type=family, options={option: 5}))
     both = {"init_lora_weights": "pissa", "use_dora": True}
     with pytest.raises(SteerdoseError, match="use_dora cannot be saved as a change of the untouched weights"):
-        attach(tiny.model(), "mine", {**METHOD, "options": both})
+        attach(tiny.model(), "mine", entry(options=both))
 
 
 def test_only_the_response_is_learnt_and_the_persona_is_gone():
@@ -75,7 +76,7 @@ def test_the_split_keeps_a_prompt_on_one_side_and_is_stable():
 def test_training_lowers_the_loss_and_logs_the_held_out_one(tmp_path):
     loaded = LoadedModel(tiny.model(), tiny.tokenizer(), "0")
     examples = training_examples(loaded.tokenizer, pairs(), "positive", 64)
-    model, losses = train(loaded, "lora", METHOD, examples[:6], examples[6:], 0, tmp_path / "adapter")
+    model, losses = train(loaded, "lora", entry(), examples[:6], examples[6:], 0, tmp_path / "adapter")
     assert losses.filter(split="heldout")["step"].to_list() == [0, 2, 4]
     heldout = losses.filter(split="heldout")["loss"].to_list()
     assert heldout[-1] < heldout[0]
@@ -87,7 +88,7 @@ def test_the_delta_is_what_peft_merges_and_steers_the_same(tmp_path, options):
     base = tiny.model()
     positive, negative = (adapter_delta(base, random_adapter(tmp_path / str(seed), seed, **options)) for seed in (1, 2))
     deltas = subtract(positive, negative)
-    assert sorted(deltas) == sorted(target_modules(base, METHOD["target_modules"], (0.0, 0.7)))
+    assert sorted(deltas) == sorted(target_modules(base, entry().target_modules, (0.0, 0.7)))
     edits = {path: factorise(delta) for path, delta in deltas.items()}
     assert {type(edit) for edit in edits.values()} == ({Dense} if "use_dora" in options else {LowRank})
     for path, edit in edits.items():
@@ -103,15 +104,78 @@ def test_the_delta_is_what_peft_merges_and_steers_the_same(tmp_path, options):
 
 def test_an_untrained_pair_is_refused(tmp_path):
     model = tiny.model()
-    attach(model, "lora", METHOD).save_pretrained(tmp_path / "untrained")
+    attach(model, "lora", entry()).save_pretrained(tmp_path / "untrained")
     with pytest.raises(SteerdoseError, match="changes nothing; train it longer"):
         adapter_delta(tiny.model(), tmp_path / "untrained")
     with pytest.raises(SteerdoseError, match="cannot load the adapter"):
         adapter_delta(tiny.model(), tmp_path / "missing")
 
 
+def lora_on(folder, model, *modules):
+    """A saved LoRA with random factors on the named modules of any model."""
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", target_modules=list(modules), r=2))
+    for name, parameter in wrapped.named_parameters():
+        if "lora_" in name:
+            parameter.data = 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name)))
+    wrapped.save_pretrained(folder, save_embedding_layers=False)
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "module"), [("llama", "q_proj"), ("gemma3", "q_proj"), ("gpt2", "c_attn")])
+def test_only_what_is_adapted_is_formed_in_double_precision(tmp_path, monkeypatch, kind, module):
+    folder, base = lora_on(tmp_path / "a", tiny.model(kind), module), tiny.model(kind)
+    sizes, double = [], torch.Tensor.double
+
+    def counted(tensor):
+        sizes.append(tensor.numel())
+        return double(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "double", counted)
+    deltas = adapter_delta(base, folder)
+    weights = {path: base.get_submodule(path).weight for path in deltas}
+    assert set(weights) == {path for path, _ in base.named_modules() if path.endswith(f".{module}")}
+    assert max(sizes) == max(weight.numel() for weight in weights.values())
+    assert max(sizes) < base.get_input_embeddings().weight.numel(), "the embedding is the largest of all"
+
+
+@pytest.mark.parametrize(("kind", "module"), [("gpt2", "lm_head"), ("gpt2", "wte"), ("llama", "embed_tokens")])
+def test_an_adapter_of_an_embedding_or_of_a_head_that_is_one_is_refused(tmp_path, kind, module):
+    folder, base = lora_on(tmp_path / "a", tiny.model(kind), module), tiny.model(kind)
+    with pytest.raises(SteerdoseError, match=rf"changes \S*{module}\S*; only weights of linear layers can be steered"):
+        adapter_delta(base, folder)
+    untouched = dict(tiny.model(kind).named_parameters())
+    for name, parameter in base.named_parameters():
+        assert torch.equal(parameter, untouched[name]), name
+
+
+@pytest.mark.parametrize("change", [0.0, 0.1])
+def test_an_adapter_that_brings_parameters_of_the_base_may_not_change_them(tmp_path, change):
+    """As `save_embedding_layers` and `bias: all` of PEFT make them: loading writes over the model's own."""
+    folder, base = lora_on(tmp_path / "a", tiny.model("gpt2"), "c_attn"), tiny.model("gpt2")
+    path, prefix = folder / "adapter_model.safetensors", "base_model.model.transformer."
+    for name in ("wte.weight", "h.0.ln_1.bias"):
+        own = base.transformer.get_parameter(name).detach() + change
+        plain = load_file(path)
+        save_file({**plain, prefix + name: own}, path)
+        if change:
+            with pytest.raises(SteerdoseError, match=rf"changes \S*{name}; only weights of linear layers"):
+                adapter_delta(base, folder)
+        else:
+            assert len(adapter_delta(base, folder)) == 3
+        untouched = dict(tiny.model("gpt2").named_parameters())
+        assert all(torch.equal(parameter, untouched[key]) for key, parameter in base.named_parameters())
+        save_file(plain, path)
+
+
+def test_a_head_of_its_own_is_a_linear_layer_like_others(tmp_path):
+    base = tiny.model()
+    deltas = adapter_delta(base, lora_on(tmp_path / "a", tiny.model(), "lm_head"))
+    assert {path: delta.shape for path, delta in deltas.items()} == {"lm_head": (258, 32)}
+    assert torch.equal(base.lm_head.weight, tiny.model().lm_head.weight)
+
+
 def test_a_family_that_cannot_be_merged_is_named(tmp_path):
-    attach(tiny.model(), "lily", {**METHOD, "peft_type": "LILY", "options": {}}).save_pretrained(tmp_path / "lily")
+    attach(tiny.model(), "lily", entry(peft_type="LILY", options={})).save_pretrained(tmp_path / "lily")
     with pytest.raises(SteerdoseError, match="PEFT cannot merge the LILY adapter in .*choose another peft_type"):
         adapter_delta(tiny.model(), tmp_path / "lily")
 
@@ -136,15 +200,15 @@ def test_factorising_finds_the_rank_or_stays_dense(rank):
         assert isinstance(edit, Dense)
 
 
-def test_geometry_has_the_closed_forms():
+def test_angles_have_the_closed_forms():
     a, b = torch.tensor([[3.0, 0.0]], dtype=torch.float64), torch.tensor([[0.0, 4.0]], dtype=torch.float64)
-    found = geometry({"m": a}, {"m": b, "n": torch.zeros(1, 1, dtype=torch.float64)})
+    found = angles({"m": a}, {"m": b, "n": torch.zeros(1, 1, dtype=torch.float64)})
     assert found == pytest.approx(
         {
             "norm_positive": 3, "norm_negative": 4, "norm_delta": 5, "norm_drift": 2.5, "cos_anti": 0,
             "asymmetry": 0.75, "drift_ratio": 1, "cos_delta_drift": abs(9 - 16) / 25,
         }
     )  # fmt: skip
-    opposite = geometry({"m": a}, {"m": -a})
+    opposite = angles({"m": a}, {"m": -a})
     assert (opposite["cos_anti"], opposite["drift_ratio"]) == pytest.approx((1, 0))
     assert math.isclose(opposite["norm_delta"], 6)

@@ -10,15 +10,21 @@ import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
 from steerdose.make.pairs import check_pairs, generate_pairs, pair_grid, sample_answers
 from steerdose.model.chat import conversation
 from steerdose.model.loading import LoadedModel
+from steerdose.study.config import Pairs
+from steerdose.study.settings import GeneratePairs, Run
 from steerdose.study.texts import Personas, Prompt, load_personas
 
 DATA = Path(__file__).parents[3] / "data"
-SETTINGS = {"batch_size": 3, "temperature": 1.0, "top_k": 50, "max_new_tokens": 12}
+SETTINGS = Pairs(
+    **{"n_prompts": 5, "n_samples": 2, "batch_size": 3, "temperature": 1.0, "top_k": 50, "max_new_tokens": 12},
+    **{"max_similarity": 0.9, "max_rejected": 0.5},
+)
 CONVERSATIONS = [conversation(text, system) for text in ("Hi", "Why is it so?", "No!") for system in (None, "Be kind.")]
 WORDS = "one two three four five six seven eight nine ten"
 
@@ -101,10 +107,26 @@ def test_sampling_depends_on_the_seed_alone(loaded):
     assert all(answer == answer.strip() and "<|" not in answer for answer in answers)
 
 
+def test_settings_that_come_with_a_model_change_no_answer(loaded):
+    expected = sample_answers(loaded, CONVERSATIONS, SETTINGS, seed=1)
+    model = tiny.model()
+    model.generation_config.update(repetition_penalty=5.0, top_p=0.01, suppress_tokens=list(range(100)))
+    theirs = model.generation_config
+    assert sample_answers(LoadedModel(model, tiny.tokenizer(), "0"), CONVERSATIONS, SETTINGS, seed=1) == expected
+    assert model.generation_config is theirs
+
+
+def test_the_models_own_ends_of_turn_end_an_answer():
+    model = tiny.model()
+    model.generation_config.eos_token_id = list(range(258))
+    answers = sample_answers(LoadedModel(model, tiny.tokenizer(), "0"), CONVERSATIONS, SETTINGS, seed=1)
+    assert max(map(len, answers)) <= 1
+
+
 def test_left_padding_does_not_change_an_answer(loaded):
-    greedy = SETTINGS | {"top_k": 1}
-    together = sample_answers(loaded, CONVERSATIONS, greedy | {"batch_size": 6}, seed=1)
-    assert together == sample_answers(loaded, CONVERSATIONS, greedy | {"batch_size": 1}, seed=1)
+    together, alone = (SETTINGS.model_copy(update={"top_k": 1, "batch_size": size}) for size in (6, 1))
+    together, alone = (sample_answers(loaded, CONVERSATIONS, greedy, seed=1) for greedy in (together, alone))
+    assert together == alone
     assert len(set(together)) > 1
 
 
@@ -114,15 +136,12 @@ def test_generate_pairs_writes_the_table(tmp_path):
         {"source": "tiny", "revision": None, "trust_remote_code": False, "source_sha256": "0", "sha256": "0"},
         folder / "source.json",
     )
-    settings = SETTINGS | {
-        "dtype": "float32", "device": "cpu", "n_prompts": 5, "n_samples": 2, "max_similarity": 0.9, "max_rejected": 0.5,
-    }  # fmt: skip
-    cell = {"model": "m", "behavior": "sycophancy", "seed": 3}
+    settings = GeneratePairs(run=Run(dtype="float32", device="cpu"), pairs=SETTINGS)
 
     def generate(name):
         generate_pairs(
-            model=str(folder), prompts=str(DATA / "prompts.jsonl"), personas=str(DATA / "personas.yaml"), cell=cell,
-            settings=settings, output=str(tmp_path / name),
+            model=str(folder), prompts=str(DATA / "prompts.jsonl"), personas=str(DATA / "personas.yaml"),
+            cell=Cell("m", "sycophancy", 3), settings=settings, pairs=str(tmp_path / name),
         )  # fmt: skip
         return pl.read_parquet(tmp_path / name)
 
@@ -130,7 +149,7 @@ def test_generate_pairs_writes_the_table(tmp_path):
     columns = ["prompt", "category", "persona_pos", "persona_neg", "response_pos", "response_neg"]
     assert pairs.columns[:4] == ["model", "behavior", "seed", "prompt_id"]
     assert sorted(pairs.columns[4:]) == sorted([*columns, "sample"])
-    assert pairs.select(list(cell)).unique().to_dicts() == [cell]
+    assert pairs.select("model", "behavior", "seed").unique().rows() == [("m", "sycophancy", 3)]
     assert pairs["prompt_id"].n_unique() == pairs["category"].n_unique() == 5
     assert 5 < len(pairs) <= 10
     both = load_personas(DATA / "personas.yaml")["sycophancy"]

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from reference.kl_history import ratios
 from reference.text_measures import measures
-from steerdose.files import KEYS
+from steerdose.columns import KEYS
 from steerdose.outcomes.prefixes import measure_trajectories
 from steerdose.outcomes.text import MEASURES
 

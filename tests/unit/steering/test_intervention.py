@@ -10,6 +10,7 @@ from steerdose.steering.intervention import (
     Intervention,
     activate,
     coefficient_of,
+    prompted_at,
     sign_of,
     steerings_of,
 )
@@ -24,6 +25,11 @@ IDS = torch.tensor([[5, 6, 7, 8]] * 4)
 def test_a_dose_is_a_multiple_of_its_signs_c_star(alpha, sign, expected):
     assert sign_of(alpha) == sign
     assert coefficient_of(alpha, {"positive": {"c_star": 2.0}, "negative": {"c_star": 5.0}}) == expected
+
+
+def test_a_prompt_has_no_dose():
+    with pytest.raises(ValueError, match=r"alphas -1, 0 and 1, found \[1, 1.5\]"):
+        prompted_at([1, 1.5], {"positive": "Be honest.", "negative": "Lie."})
 
 
 def two_steerings(model):

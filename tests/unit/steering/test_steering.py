@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 from steerdose.errors import SteerdoseError
-from steerdose.model.architecture import find_blocks, layer_range
+from steerdose.model.architecture import find_blocks
 from steerdose.steering import steering as module
 from steerdose.steering.edits import Ablate, Add, Dense, LowRank
 from steerdose.steering.self_test import check_steering
@@ -205,8 +205,3 @@ def _leave_behind(block, dial, path, edit):
             block.register_forward_hook(lambda *_: None)
 
     return hook
-
-
-def test_layers_are_chosen_by_depth():
-    assert layer_range(28, (0.3, 0.8)) == list(range(8, 22))
-    assert layer_range(30, (0.0, 1.0)) == list(range(30))

@@ -68,6 +68,26 @@ def test_damage_is_told_by_the_unsteered_reading_of_the_fork_of_death(unsteered,
         assert found.schema["damage"] == pl.String
 
 
+@pytest.mark.parametrize(("alpha", "coefficient"), [(2.0, 2.4), (-1.0, -1.2), (1.0, None)])
+@pytest.mark.parametrize("pmass", [0.9, 0.1])
+def test_an_empty_answer_is_a_death_of_the_text_at_fork_0(pmass, alpha, coefficient):
+    """Whatever the probe reads, and whoever can answer it."""
+    empty = rollout({0: pmass}, 0, True, alpha=alpha, coefficient=coefficient)
+    found = lifetime(
+        empty,
+        with_unsteered(rollout({0: pmass}, 0, True, 1, alpha=alpha, coefficient=coefficient), {0: 0.9}),
+        rollout({0: 0.9, 1: 0.9}, 1, True, 2, alpha=alpha, coefficient=coefficient),
+    )
+    assert found["duration"].to_list() == [0, 0, 1]
+    assert found["died"].to_list() == [True, True, False]
+    assert found["damage"].to_list() == ["text", "text", None]
+
+
+def test_an_unsteered_model_that_says_nothing_is_censored_at_0():
+    found = lifetime(rollout({0: 0.9}, 0, True, alpha=0.0, coefficient=0.0)).row(0, named=True)
+    assert (found["duration"], found["died"], found["damage"]) == (0, False, None)
+
+
 def test_an_unsteered_reading_kills_nobody_and_is_no_fork_of_its_own():
     assert lifetime(with_unsteered(rollout({0: 0.9, 8: 0.9}), {0: 0.1, 8: 0.1}))["died"].to_list() == [False]
     forks, row = with_unsteered(rollout({0: 0.9}, prompt=3), {0: 0.9})

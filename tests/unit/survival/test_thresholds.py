@@ -5,7 +5,7 @@ from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, write_json
 from steerdose.study.config import Threshold
 from steerdose.study.settings import SetThreshold
-from steerdose.survival.thresholds import check_probes, set_threshold, set_thresholds
+from steerdose.survival.thresholds import check_probes, check_texts, set_threshold, set_thresholds
 
 ABSOLUTE = Threshold(kind="absolute", value=0.7)
 AUDIT = {"json": {"median_pmass": 0.8, "min_pmass": 0.1}, "letters": {"median_pmass": 0.6}}
@@ -25,6 +25,18 @@ def test_an_absolute_threshold_that_the_unsteered_model_misses_is_refused():
         set_thresholds(AUDIT, ("json", "letters"), ABSOLUTE)
 
 
+HEALTHY = {"median_rep_4": 0.14, "nll_plain": 1.99, "nll_chat": 2.1}
+
+
+def test_a_model_that_is_prompted_wrongly_is_refused():
+    check_texts(HEALTHY, 0.5, 1.5)
+    check_texts({**HEALTHY, "median_rep_4": None}, 0.5, 1.5)
+    with pytest.raises(SteerdoseError, match=r"repeat 60% .*maximum_base_rep_4 is 0\.5.*beginning-of-sequence"):
+        check_texts({**HEALTHY, "median_rep_4": 0.6}, 0.5, 1.5)
+    with pytest.raises(SteerdoseError, match=r"3\.55 nats a token, not 1\.99.*maximum_nll_ratio is 1\.5"):
+        check_texts({**HEALTHY, "nll_chat": 3.55}, 0.5, 1.5)
+
+
 LIKELY = {
     "json": {"median_pmass": 0.4, "likely": [["no", 7], [" yes", 2]]},
     "letters": {"median_pmass": 0.6, "likely": []},
@@ -34,14 +46,21 @@ LIKELY = {
 def test_a_probe_that_the_unsteered_model_fails_is_refused_with_what_it_says_instead(tmp_path):
     write_json(LIKELY, tmp_path / "audit.json")
     settings = SetThreshold(
-        probes=("letters", "json"), threshold=Threshold(kind="relative", value=0.5), minimum_base_pmass=0.5
+        probes=("letters", "json"),
+        threshold=Threshold(kind="relative", value=0.5),
+        minimum_base_pmass=0.5,
+        maximum_base_rep_4=0.5,
+        maximum_nll_ratio=1.5,
     )
     message = (
         r"fails the probe json: its median pmass on the probe's answers is 0\.4000, survival\.minimum_base_pmass is "
         r"0\.5\. The most likely next tokens are 'no' 7x, ' yes' 2x\. Audited probes that pass: letters \(0\.6000\)\. "
         r".*rollout\.probes"
     )
-    paths = {"audit": str(tmp_path / "audit.json"), "threshold": str(tmp_path / "threshold.json")}
+    write_json(HEALTHY, tmp_path / "texts.json")
+    paths = {name: str(tmp_path / f"{name}.json") for name in ("audit", "texts")} | {
+        "threshold": str(tmp_path / "threshold.json")
+    }
     with pytest.raises(SteerdoseError, match=message):
         set_threshold(**paths, settings=settings)
     assert not (tmp_path / "threshold.json").exists()

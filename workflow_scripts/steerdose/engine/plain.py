@@ -1,16 +1,14 @@
 """The path for models whose rows cannot share a cache: recurrent and hybrid layers, ALiBi. One prompt at a time."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
 
 from steerdose.engine.divergence import kl_divergence
 from steerdose.engine.probe import Fork, ForkPlan
 from steerdose.engine.requests import Request, Trajectory
 from steerdose.errors import NonFiniteLogitsError, SteerdoseError
+from steerdose.model.generation import only_given_settings
 from steerdose.steering.intervention import Dials
 
 
@@ -28,7 +26,7 @@ def generate_plainly(
     steered_at = dials.coefficients([request.intervention])[:, 0]
     prompt = torch.tensor([request.ids], device=device)
     dials.turn(steered_at)
-    with greedy(model):
+    with only_given_settings(model):
         ids = model.generate(
             prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=window, do_sample=False,
             eos_token_id=sorted(end_ids), pad_token_id=min(end_ids),
@@ -67,14 +65,3 @@ def _fork_plainly(model: Any, dials: Dials, request: Request, trajectory: Trajec
                 context = torch.tensor([[*text, *probe.suffix_behind(text)]], device=device)
                 pmass, p_first, argmax = (float(value) for value in probe.read(model(context).logits[0, -1]))
                 trajectory.forks.append(Fork(name, reading, t, pmass, p_first, int(argmax)))
-
-
-@contextmanager
-def greedy(model: Any) -> Iterator[None]:
-    """Hide the model's own generation config, whose penalties and bans would be part of every greedy step."""
-    own = model.generation_config
-    model.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        model.generation_config = own

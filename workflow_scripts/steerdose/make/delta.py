@@ -13,6 +13,7 @@ from typing import Any
 import peft
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -60,14 +61,19 @@ def adapter_delta(base: nn.Module, adapter: str | Path) -> Deltas:
 def _load_adapter(base: nn.Module, adapter: str | Path) -> Any:
     """Return a copy of `base` that carries the adapter, what it adapts in double precision.
 
-    The copy shares every parameter that is no weight of a linear layer, the large embeddings above all.
+    The copy shares the embeddings, which are large; not those that the adapter has a copy of, which loading overwrites.
     """
-    modules = dict(base.named_modules())
-    every = dict(base.named_parameters(remove_duplicate=False))
-    shared = {id(parameter): parameter for name, parameter in every.items() if linear_path(modules, name) is None}
+    shared = {}
     try:
+        stored = _parameters_in(Path(adapter) / "adapter_model.safetensors")
+        for module in base.modules():
+            if isinstance(module, nn.Embedding):
+                shared[id(module.weight)] = module.weight
+        for name, parameter in base.named_parameters(remove_duplicate=False):
+            if name in stored:
+                shared.pop(id(parameter), None)
         tuned: Any = peft.PeftModel.from_pretrained(copy.deepcopy(base, dict(shared)), str(adapter))
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise SteerdoseError(f"cannot load the adapter in {adapter}: {error}") from error
     for path, module in tuned.named_modules():
         if isinstance(module, BaseTunerLayer):
@@ -75,6 +81,14 @@ def _load_adapter(base: nn.Module, adapter: str | Path) -> Any:
                 raise _not_linear(adapter, path)
             module.double()
     return tuned
+
+
+def _parameters_in(file: Path) -> set[str]:
+    """Return the names of the base's own parameters of which a file of adapter weights holds a copy, and others."""
+    if not file.is_file():
+        return set()
+    with safe_open(file, framework="pt") as opened:
+        return {name.removeprefix("base_model.model.") for name in opened.keys()}  # noqa: SIM118
 
 
 def _not_linear(adapter: str | Path, name: str) -> SteerdoseError:

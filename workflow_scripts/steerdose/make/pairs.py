@@ -14,6 +14,7 @@ from steerdose.errors import SteerdoseError
 from steerdose.files import write_table
 from steerdose.flow.progress import bar
 from steerdose.model import chat
+from steerdose.model.generation import only_given_settings
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.seeds import seed_from
 from steerdose.study.config import Pairs
@@ -28,11 +29,14 @@ SIDES = ("persona_pos", "persona_neg")
 def sample_answers(
     loaded: LoadedModel, conversations: Sequence[list[chat.Message]], options: Pairs, seed: int
 ) -> list[str]:
-    """Sample one answer to each conversation, in batches; the seed is set anew for every batch."""
+    """Sample one answer to each conversation, in batches; the seed is set anew for every batch.
+
+    Nothing but the settings shapes the distribution: of the model's own generation_config only its ends of turn count.
+    """
     tokenizer, answers = loaded.tokenizer, []
     prompts = [chat.prompt_ids(tokenizer, conversation) for conversation in conversations]
-    size = options.batch_size
-    with torch.inference_mode(), bar(len(prompts), "pairs") as progress:
+    size, ends = options.batch_size, sorted(chat.end_ids(tokenizer, loaded.model.generation_config))
+    with torch.inference_mode(), only_given_settings(loaded.model), bar(len(prompts), "pairs") as progress:
         for start in range(0, len(prompts), size):
             batch = tokenizer.pad(
                 {"input_ids": prompts[start : start + size]}, padding_side="left", return_tensors="pt"
@@ -45,7 +49,7 @@ def sample_answers(
                 top_k=options.top_k,
                 max_new_tokens=options.max_new_tokens,
                 pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=sorted(chat.end_ids(tokenizer, loaded.model.generation_config)),
+                eos_token_id=ends,
             )[:, batch["input_ids"].shape[1] :]
             answers += tokenizer.batch_decode(ids, skip_special_tokens=True)
             progress.update(len(ids))

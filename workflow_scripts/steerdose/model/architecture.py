@@ -49,9 +49,9 @@ def find_blocks(model: nn.Module) -> list[str]:
     return [f"{outer[0]}.{index}" for index in range(n_layers)]
 
 
-def block_at(fraction: float, n_blocks: int) -> int:
-    """Return the block at a fraction of the depth: round(fraction n), at most the last."""
-    return min(round(fraction * n_blocks), n_blocks - 1)
+def block_at(depth: float, n_blocks: int) -> int:
+    """Return the block at a fraction of the depth: round(depth n), as in `layer_range`, or the last one."""
+    return min(round(depth * n_blocks), n_blocks - 1)
 
 
 def layer_range(n_layers: int, fractions: tuple[float, float]) -> list[int]:

@@ -1,15 +1,20 @@
 """The audit of the probes: an instrument that the unsteered model cannot answer measures nothing."""
 
 import logging
+from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 
 from steerdose.columns import Cell
 from steerdose.declarations.passed import AUDIT_FORKS
 from steerdose.engine.probe import READINGS
+from steerdose.engine.score import Item, score
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json, write_table
-from steerdose.model.loading import load_model
+from steerdose.model import chat
+from steerdose.model.loading import LoadedModel, load_model
+from steerdose.outcomes.text import text_measures
 from steerdose.outcomes.trajectories import fork_plan, requests_of, roll_out, to_tables
 from steerdose.steering.intervention import UNSTEERED
 from steerdose.study.settings import AuditProbe
@@ -17,12 +22,22 @@ from steerdose.study.texts import load_questions
 
 log = logging.getLogger(__name__)
 
+PLAIN_TEXT = (
+    "The garden behind the house was small, but it had everything that a family needed. In the spring they planted "
+    "potatoes, beans and lettuce, and in the summer the children picked strawberries before breakfast. An old apple "
+    "tree stood near the wall. It gave more fruit than they could eat, so in the autumn they made juice and gave the "
+    "rest to the neighbors. When the snow came, the birds found seeds on the window sill, and everyone waited for the "
+    "days to grow longer again."
+)
 
-def audit_probe(*, model: str, questions: str, cell: Cell, settings: AuditProbe, summary: str, forks: str) -> None:
+
+def audit_probe(
+    *, model: str, questions: str, cell: Cell, settings: AuditProbe, summary: str, forks: str, texts: str
+) -> None:
     """Measure probes on the unsteered model, on the questions of the rollouts.
 
-    Writes the forks, and a summary by probe: `median_pmass` over all prompts and forks, and the other columns of
-    `audit_rows`; empty where there is no probe to measure. Raises SteerdoseError where answers are empty.
+    Writes the forks, `text_health`, and a summary by probe: `median_pmass` over all prompts and forks, and the other
+    columns of `audit_rows`; empty where there is no probe to measure. Raises SteerdoseError where answers are empty.
     """
     options = settings.trajectories
     loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
@@ -45,12 +60,33 @@ def audit_probe(*, model: str, questions: str, cell: Cell, settings: AuditProbe,
     rows = audit_rows(frame, {question.id: question.answer for question in chosen})
     found = {row.pop("probe"): row for row in rows.iter_rows(named=True)}
     for name, row in found.items():
-        row["likely"] = [
-            list(each) for each in frame.filter(probe=name)["argmax"].value_counts(sort=True).head(5).rows()
-        ]
+        tokens = frame.filter(probe=name).group_by("argmax", maintain_order=True).len()
+        row["likely"] = [list(each) for each in tokens.sort("len", descending=True, maintain_order=True).head(5).rows()]
         log.info("median pmass of the unsteered model on %s: %.4f", name, row["median_pmass"])
     write_table(frame, forks, AUDIT_FORKS)
     write_json(found, summary)
+    write_json(text_health(loaded, [np.array(each.token_ids) for each in trajectories]), texts)
+
+
+def text_health(loaded: LoadedModel, texts: Sequence[np.ndarray]) -> dict[str, float | None]:
+    """Return how the unsteered model writes and reads, as far as that tells whether it is prompted rightly.
+
+    median_rep_4: over its own texts, the share of repeated 4-grams. nll_plain: nats a token of a plain text behind the
+    tokenizer's own beginning, nll_chat: of the same as an answer behind a rendered prompt. Where that prompt lacks what
+    the model was trained with, such as its beginning-of-sequence token, texts loop and nll_chat is far above nll_plain.
+    """
+    measured = text_measures(texts, [np.array([len(text)]) for text in texts])["rep_4"]
+    text = chat.encode(loaded.tokenizer, PLAIN_TEXT)
+    alone = loaded.tokenizer(PLAIN_TEXT).input_ids
+    answer = [*chat.prompt_ids(loaded.tokenizer, chat.conversation("Tell me about a garden.")), *text]
+    items = [Item(name, {None: tuple(ids)}, n_scored=len(text) - 1) for name, ids in (("a", alone), ("b", answer))]
+    plain, behind = (score(loaded, [UNSTEERED], [item], batch_rows=1)[0][0] for item in items)
+    assert plain and behind  # unsteered logits that are not finite raise
+    return {
+        "median_rep_4": float(np.nanmedian(measured)) if np.isfinite(measured).any() else None,
+        "nll_plain": -float(np.mean(plain.tokens)),
+        "nll_chat": -float(np.mean(behind.tokens)),
+    }
 
 
 def audit_rows(forks: pl.DataFrame, truths: dict[str, bool]) -> pl.DataFrame:

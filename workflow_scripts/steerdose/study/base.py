@@ -1,13 +1,15 @@
 """What every part of a study is: frozen, strict, without unknown keys; as text it changes only with its content."""
 
 import json
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from steerdose.errors import SteerdoseError
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+NAME = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")  # of a file, a column, a wildcard
+Name = Annotated[str, Field(pattern=NAME.pattern)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

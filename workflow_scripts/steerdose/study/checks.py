@@ -49,7 +49,10 @@ def _estimators(study: Study) -> Iterator[Problem]:
             except ValidationError as error:
                 accepted = {key: field.default for key, field in ESTIMATORS[method.estimator].model_fields.items()}
                 for found in error.errors():
-                    text = f"{found['msg']}; {method.estimator} accepts {accepted}"
+                    what = "unknown key" if found["type"] == "extra_forbidden" else found["msg"]
+                    text = (
+                        f"{what[0].lower()}{what[1:]}, found {found['input']!r}; {method.estimator} accepts {accepted}"
+                    )
                     yield ("methods", name, "options", *found["loc"]), text
 
 

@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from steerdose.study.base import Count, Name, Part, Positive, Share, Text, unique
 from steerdose.study.methods import Entry, Method, PromptTarget, Target
@@ -177,6 +177,8 @@ class Survival(Part):
 
     threshold: Threshold
     minimum_base_pmass: Share
+    maximum_base_rep_4: Share
+    maximum_nll_ratio: Positive
     confidence: Confidence
     safe_level: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="A dose is safe if the lower confidence bound of survival at the window is above this, at it and "
@@ -230,6 +232,8 @@ class Task(Part):
     answers: tuple[Text, Text]
     batch_size: Count
 
+    _unique = field_validator("answers")(unique)
+
 
 class Study(Part):
     """config.yaml of a steerdose study."""
@@ -240,7 +244,7 @@ class Study(Part):
     data: Data
     pairs: Pairs
     methods: Annotated[dict[Name, Entry], Field(min_length=1)]
-    comparisons: dict[Name, Annotated[tuple[Name, ...], Field(min_length=2)]] = Field(
+    comparisons: dict[Name, Annotated[tuple[Name, ...], Field(min_length=2), AfterValidator(unique)]] = Field(
         {},
         description="Named sets of methods that are tested against each other, in pairs. Empty: all methods of the "
         "study that stand alone, and none of kind parts.",

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -13,78 +13,109 @@ from pydantic import ValidationError
 from steerdose.errors import SteerdoseError
 from steerdose.study.checks import problems_of
 from steerdose.study.config import Study
+from steerdose.study.methods import Entry
 
 Place = tuple[str | int, ...]
+KINDS = tuple(get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(Entry)[0]))
+WANTED = {"model_type": "keys are wanted", "dict_type": "keys are wanted", "tuple_type": "a list is wanted"}
 
 
 def load_study(config: dict[str, Any], files: Sequence[str | Path] = ()) -> Study:
     """Return the study of a config; raise SteerdoseError with every problem: key path, message, and remedy.
 
-    files: the config files that were laid over each other, so that a problem is reported with the one that holds it.
+    files: the config files, each laid over those before it, so that a problem is reported with the one that holds it.
     """
     try:
         study = Study.parse(json.dumps(config, default=str))
     except ValidationError as error:
-        found = list(dict.fromkeys(_problems(error, config)))
-    else:
-        found = list(problems_of(study))
-    if found:
-        lines = [f"{_file_of(place, files)}{'.'.join(map(str, place)) or 'top level'}: {text}" for place, text in found]
-        raise SteerdoseError("the config is not valid:\n  " + "\n  ".join(lines))
+        raise _refusal(list(_problems(error, config)), files) from None
+    if found := list(problems_of(study)):
+        raise _refusal(found, files)
     return study
 
 
+def _refusal(problems: Sequence[tuple[Place, str]], files: Sequence[str | Path]) -> SteerdoseError:
+    lines = [f"{_file_of(place, files)}{'.'.join(map(str, place)) or 'top level'}: {text}" for place, text in problems]
+    return SteerdoseError("the config is not valid:\n  " + "\n  ".join(lines))
+
+
 def _problems(error: ValidationError, config: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-    """Yield place and text of each problem; of a union only what speaks of the type that the value has."""
-    for found in error.errors():
-        kind, value, place = found["type"], found["input"], _place(found["loc"], found["type"], config)
-        if kind in ("float_type", "int_type") and isinstance(value, dict):
+    """Yield place and text of each problem, one a place; of a union only what speaks of the type that the value has."""
+    found: dict[Place, Any] = {}
+    for each in error.errors():
+        if each["type"] in ("float_type", "int_type") and isinstance(each["input"], dict):
             continue  # a number or a mapping was possible, and a mapping was given
-        if kind in ("model_type", "missing") and not isinstance(value, dict):
-            continue
-        text = found["msg"].removeprefix("Value error, ")
-        if kind == "extra_forbidden":
-            near = difflib.get_close_matches(str(place[-1]), _known_keys(), n=1, cutoff=0.6)
-            text = f"unknown key{f'; did you mean {near[0]}?' if near else ''}"
-        elif kind == "missing":
-            text = "this key is missing; config.yaml has it with a comment"
-        elif kind != "value_error":
-            text = f"{text[0].lower()}{text[1:]}, found {json.dumps(value, default=str)[:80]}"
-        yield place, text
+        found.setdefault(_place(each, config), each)
+    for place, each in found.items():
+        inside = any(len(other) > len(place) and other[: len(place)] == place for other in found)
+        if not (each["type"] == "too_short" and inside):  # what is wrong with the items is said already
+            yield place, _text(place, each)
 
 
-def _place(loc: Place, kind: str, config: Any) -> Place:
+def _text(place: Place, found: Any) -> str:
+    """Return what is wrong at a place and what to do, from one of pydantic's errors."""
+    kind, shown = found["type"], json.dumps(found["input"], default=str)[:80]
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(str(place[-1]), _known_keys() - {str(place[-1])}, n=1, cutoff=0.7)
+        return f"unknown key; {f'did you mean {near[0]}?' if near else 'remove it, or see config.yaml for its name'}"
+    if kind == "union_tag_invalid":
+        near = difflib.get_close_matches(found["ctx"]["tag"], KINDS, n=1)
+        return f"'{found['ctx']['tag']}' is not one of {list(KINDS)}{f'; did you mean {near[0]}?' if near else ''}"
+    if kind == "union_tag_not_found":
+        return f"this key is missing; give one of {list(KINDS)}"
+    if kind == "missing":
+        named = isinstance(found["input"], dict)
+        return "this key is missing; config.yaml has it with a comment" if named else f"this is missing in {shown}"
+    if kind in WANTED:
+        return f"{WANTED[kind]}, found {shown}"
+    text = found["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return str(text)
+    text = text.replace("Tuple should", "list should").replace(" after validation", "")
+    return f"{text[0].lower()}{text[1:]}, found {shown}"
+
+
+def _place(found: Any, config: Any) -> Place:
     """Return the key path in the config, without the names that pydantic gives to the members of a union."""
+    loc, kind = found["loc"], found["type"]
     place: list[str | int] = []
     for index, part in enumerate(loc):
-        here = part in config if isinstance(config, dict) else isinstance(config, list) and isinstance(part, int)
+        here = _has(config, part)
         if here:
             config = config[part]
         if here or (kind == "missing" and index == len(loc) - 1):
             place.append(part)
-    return tuple(place)
+    return (*place, "kind") if kind.startswith("union_tag") else tuple(place)
+
+
+def _has(node: Any, part: str | int) -> bool:
+    return part in node if isinstance(node, dict) else isinstance(node, list) and part in range(len(node))
 
 
 @cache
-def _known_keys() -> tuple[str, ...]:
+def _known_keys() -> frozenset[str]:
     schema = Study.model_json_schema()
     parts = [schema, *schema["$defs"].values()]
-    return tuple(sorted({key for part in parts for key in part.get("properties", {})}))
+    return frozenset(key for part in parts for key in part.get("properties", {}))
 
 
 def _file_of(place: Place, files: Sequence[str | Path]) -> str:
-    """Return the name of the last file that sets the key, or what it lies in, as a prefix; nothing for the only one."""
-    holding = [name for name in files if _holds(Path(name), place)]
-    return f"{holding[0]}: " if len(files) > 1 and holding else ""
+    """Return the last file that sets the key, or else what it lies in, as a prefix; nothing where there is one file."""
+    read = {str(name): _read(Path(name)) for name in files if len(files) > 1}
+    for end in range(len(place), 0, -1):
+        holding = [name for name, config in read.items() if _holds(config, place[:end])]
+        if holding:
+            return f"{holding[-1]}: "
+    return ""
 
 
-def _holds(file: Path, place: Place) -> bool:
-    found: Any = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+def _read(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def _holds(config: Any, place: Place) -> bool:
     for part in place:
-        if isinstance(found, list) and isinstance(part, int):
-            found = dict(enumerate(found))
-        if isinstance(found, dict) and part in found:
-            found = found[part]
-        else:
+        if not _has(config, part):
             return False
+        config = config[part]
     return True

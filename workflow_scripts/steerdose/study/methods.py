@@ -3,12 +3,13 @@
 Nothing else in the project asks a method for its kind.
 """
 
+import json
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, field_validator, model_validator
 
-from steerdose.study.base import Count, Name, Part, Positive, Share, Text, unique
+from steerdose.study.base import NAME, Count, Name, Part, Positive, Share, Text, unique
 from steerdose.study.estimators import ESTIMATORS, Estimator
 
 Delta = Literal["difference", "bisector", "positive", "negative"]
@@ -112,6 +113,15 @@ class Adapter(Method):
     def _known(cls, value: str) -> str:
         if value not in PEFT_TYPES:
             raise ValueError(f"'{value}' is not one of {list(PEFT_TYPES)}; give one of them, for example LORA")
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _finite(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError as error:
+            raise ValueError(f"{value} holds a number that is not finite; give a finite one") from error
         return value
 
     @field_validator("layer_range")
@@ -286,9 +296,13 @@ class Parts(Method):
         spelled: list[str] = []
         for each in map(str, value):
             span = re.fullmatch(r"([0-9]+)-([0-9]+)", each)
+            if span and int(span[1]) > int(span[2]):
+                raise ValueError(f"{each} is empty; give a rising range like 9-23")
             spelled += map(str, range(int(span[1]), int(span[2]) + 1)) if span else [each]
+        if wrong := [each for each in spelled if not NAME.fullmatch(each)]:
+            raise ValueError(f"{wrong} cannot be in a file's name; give the last part of the modules' paths")
         if info.data.get("by") == "layer" and not all(each.isdecimal() for each in spelled):
-            raise ValueError(f"{value} are no numbers of layers; give numbers, or ranges like 9-23")
+            raise ValueError(f"{list(value)} are no numbers of layers; give numbers, or ranges like 9-23")
         return unique(tuple(spelled))
 
     @property

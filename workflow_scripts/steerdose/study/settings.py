@@ -156,6 +156,8 @@ class SetThreshold(Part):
     probes: tuple[Name, ...]
     threshold: Threshold
     minimum_base_pmass: float
+    maximum_base_rep_4: float
+    maximum_nll_ratio: float
 
 
 class ForkGrid(Part):

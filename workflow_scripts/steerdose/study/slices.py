@@ -59,7 +59,9 @@ class Slices:
         return of.CaptureActivations(run=self._run(w), batch_size=self.study.repe.batch_size).text()
 
     def fit_repe(self, w: Any) -> str:
-        return of.FitRepe(method=self._method(w)).text()
+        method = self._method(w)
+        options = method.fitted.model_dump()  # defaults too: a job depends on their values, not on where they stand
+        return of.FitRepe(method=method.model_copy(update={"options": options})).text()
 
     def draw_control(self, w: Any) -> str:
         return of.DrawControl(method=self._method(w)).text()
@@ -146,6 +148,8 @@ class Slices:
             probes=self.study.rollout.probes,
             threshold=survival.threshold,
             minimum_base_pmass=survival.minimum_base_pmass,
+            maximum_base_rep_4=survival.maximum_base_rep_4,
+            maximum_nll_ratio=survival.maximum_nll_ratio,
         ).text()
 
     @property

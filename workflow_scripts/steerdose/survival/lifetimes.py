@@ -17,10 +17,11 @@ def lifetimes(forks: pl.DataFrame, trajectories: pl.DataFrame, threshold: float,
     """Return one row a trajectory: its keys, duration (tokens), died, ended (end-of-turn before the window), damage.
 
     forks: keys, reading, t, pmass, of one probe. trajectories: keys, n_tokens, ended. A trajectory dies at its first
-    fork (t <= window) that the steered model reads with pmass < threshold, and stays dead. Otherwise it is censored: at
-    n_tokens if it ended, at the window if it did not. damage says what broke: `readout` where the unsteered model can
-    answer behind the same tokens (pmass >= threshold), `text` where it cannot; null while alive, and where it was not
-    asked.
+    fork (t <= window) that the steered model reads with pmass < threshold, and stays dead. An intervention (alpha other
+    than 0) under which the model ends its turn without a token is a death at fork 0, whatever the probe reads there.
+    Otherwise it is censored: at n_tokens if it ended, at the window if it did not. damage says what broke: `readout`
+    where the unsteered model can answer behind the same tokens (pmass >= threshold), `text` where it cannot, or where
+    there is no text; null while alive, and where it was not asked.
 
     Raises SteerdoseError for a window below 1, a pmass that is not finite, a trajectory without any fork, and forks of
     several probes.
@@ -46,16 +47,18 @@ def lifetimes(forks: pl.DataFrame, trajectories: pl.DataFrame, threshold: float,
         )
     in_window = steered.filter((pl.col("pmass") < threshold) & (pl.col("t") <= window))
     deaths = in_window.group_by(KEYS).agg(pl.col("t").min().alias("death"))
-    answers = unsteered.select(*KEYS, pl.col("t").alias("death"), (pl.col("pmass") >= threshold).alias("answers"))
-    deaths = deaths.join(answers, on=[*KEYS, "death"], how="left", nulls_equal=True)
+    read = unsteered.select(*KEYS, pl.col("t").alias("death"), (pl.col("pmass") >= threshold).alias("answers"))
+    deaths = deaths.join(read, on=[*KEYS, "death"], how="left", nulls_equal=True)
     censoring = pl.when("ended").then(pl.min_horizontal("n_tokens", pl.lit(window))).otherwise(window)
     joined = trajectories.join(deaths, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
-    return joined.select(
+    empty = pl.col("ended") & (pl.col("n_tokens") == 0) & (pl.col("alpha") != 0)
+    answers = pl.when(empty).then(False).otherwise("answers")
+    return joined.with_columns(death=pl.when(empty).then(0).otherwise("death")).select(
         *KEYS,
         pl.coalesce("death", censoring).cast(pl.Int64).alias("duration"),
         pl.col("death").is_not_null().alias("died"),
         "ended",
-        pl.when("answers").then(pl.lit("readout")).when(~pl.col("answers")).then(pl.lit("text")).alias("damage"),
+        pl.when(answers).then(pl.lit("readout")).when(~answers).then(pl.lit("text")).alias("damage"),
     )
 
 

@@ -10,14 +10,38 @@ from steerdose.study.settings import SetThreshold
 Audit = dict[str, dict[str, Any]]
 
 
-def set_threshold(*, audit: str, settings: SetThreshold, threshold: str) -> None:
+def set_threshold(*, audit: str, texts: str, settings: SetThreshold, threshold: str) -> None:
     """Write of each probe that is read in rollouts the threshold and the median that it is of.
 
-    Raises SteerdoseError where the unsteered model fails one of these probes, see `check_probes`.
+    Raises SteerdoseError where the unsteered model fails one of these probes, see `check_probes`, and where it is not
+    prompted as it should be, see `check_texts`.
     """
     found = read_json(audit)
+    check_texts(read_json(texts), settings.maximum_base_rep_4, settings.maximum_nll_ratio)
     check_probes(found, settings.probes, settings.minimum_base_pmass)
     write_json(set_thresholds(found, settings.probes, settings.threshold), threshold)
+
+
+def check_texts(health: dict[str, float | None], most_repeated: float, ratio: float) -> None:
+    """Raise SteerdoseError where unsteered texts loop, or where a plain text is far less likely behind a prompt.
+
+    health: as `outcomes.audit.text_health` returns it. ratio: the largest nll_chat / nll_plain.
+    """
+    remedy = (
+        "The prompts do not begin or end as this model was trained: compare models.<name>.chat_template with its "
+        "documentation, the beginning-of-sequence token first; a base model needs chat_template: plain"
+    )
+    repeated, plain, behind = health["median_rep_4"], health["nll_plain"] or 0.0, health["nll_chat"] or 0.0
+    if repeated is not None and repeated > most_repeated:
+        raise SteerdoseError(
+            f"the unsteered model repeats itself: half of its texts repeat {repeated:.0%} of their 4-grams or more, "
+            f"survival.maximum_base_rep_4 is {most_repeated}. {remedy}"
+        )
+    if behind > ratio * plain:
+        raise SteerdoseError(
+            f"behind a prompt the unsteered model finds a plain text far less likely: {behind:.2f} nats a token, not "
+            f"{plain:.2f}, survival.maximum_nll_ratio is {ratio}. {remedy}"
+        )
 
 
 def check_probes(audit: Audit, probes: tuple[str, ...], minimum: float) -> None:

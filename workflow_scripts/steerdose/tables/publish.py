@@ -10,7 +10,7 @@ from steerdose.declarations.base import Table
 from steerdose.files import check_table, replacing
 
 STICKY = 64  # characters of leading name columns that stay in sight while the rest scrolls sideways
-CHARACTER, PADDING = 0.62, 1.6  # em: room for one of them, and beside them; not ch, which is wider in a bold header
+CHARACTER, PADDING = 0.62, 2.2  # em: room for one of them, and beside them; not ch, which is wider in a bold header
 STYLE = """\
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color: #222; }
 p, details { max-width: 52rem; }
@@ -63,7 +63,10 @@ def _names_style(columns: list[str], texts: list[list[str]], n_names: int) -> st
 
     A column that stays needs a width: that of its longest text, in characters.
     """
-    style, place = f"th:nth-child(-n+{n_names}), td:nth-child(-n+{n_names}) {{ text-align: left; }}\n", 0
+    style, place = (
+        f"th:nth-child(-n+{n_names}), td:nth-child(-n+{n_names}) {{ text-align: left; white-space: nowrap; }}\n",
+        0,
+    )
     for i in range(n_names):
         width = max(map(len, [columns[i], *(row[i] for row in texts)]))
         if place + width > STICKY:
