@@ -40,8 +40,10 @@ class Job:
         it declares them. What a function does not take, such as an input that only has to be there, is left out.
         """
         types = get_type_hints(function)
-        given: dict[str, Any] = {**self.wildcards, **self.params, **self.files, "cell": self.cell}
+        given: dict[str, Any] = {**self.wildcards, **self.params, **self.files}
         names = inspect.signature(function).parameters
+        if "cell" in names:  # a rule of the whole study has none
+            given["cell"] = self.cell
         function(**{name: _typed(given, name, types[name], self.rule) for name in names})
 
 
