@@ -1,23 +1,30 @@
 """Calibration of real steerings on a tiny model, whatever their scale."""
 
-import polars as pl
 import pytest
 import tiny
+from steerdose.columns import SIGNS, Cell
+from steerdose.declarations.passed import CALIBRATION
+from steerdose.dose.audit import audit_dose
 from steerdose.dose.calibrate import calibrate_alpha
+from steerdose.dose.gather import gather_calibration
 from steerdose.dose.kl_statistics import STATISTICS
 from steerdose.files import read_json, read_table, write_json
+from steerdose.make.captures import capture
+from steerdose.make.contrast import Contrast
 from steerdose.make.estimators import mean_diff
-from steerdose.make.repe import read_contrasts
+from steerdose.model import chat
+from steerdose.model.architecture import find_blocks
 from steerdose.model.loading import load_model
 from steerdose.steering.edits import Ablate, Add
 from steerdose.steering.steering import Steering
+from steerdose.study.config import Calibration, Measure
+from steerdose.study.settings import AuditDose, CalibrateAlpha, GatherCalibration, Run, Subject
 
-SETTINGS = {
-    **{"dtype": "float32", "device": "cpu", "statistic": "p95", "target": 0.2, "tolerance": 0.05, "max_evaluations": 6},
-    **{"n_prompts": 10, "n_audit_prompts": 5, "max_new_tokens": 8, "batch_size": 96},
-}
-CELL = {"model": "tiny", "behavior": "honesty", "seed": 0, "method": "scaled"}
-METHOD = {"depths": [0.4], "submodule": None}
+OPTIONS = Calibration(
+    statistic="p95", target=0.2, tolerance=0.05, max_evaluations=6, n_prompts=10, n_audit_prompts=5, max_new_tokens=8,
+    batch_size=96,
+)  # fmt: skip
+CELL, RUN = Cell("tiny", "honesty", 0), Run(dtype="float32", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +37,38 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fitted(model):
     """The path and unit direction of mean_diff, as fit_repe fits it."""
-    personas = {"persona_pos": "You are honest.", "persona_neg": "You are a liar."}
-    prompted = pl.DataFrame([{"prompt": prompt, **personas} for prompt in ("Who are you?", "What is true?")])
-    contrasts = read_contrasts(load_model(model, dtype="float32", device="cpu"), prompted, METHOD, batch_size=4)
-    return next((path, mean_diff(contrast).v) for path, contrast in contrasts.items())
+    loaded = load_model(model, dtype="float32", device="cpu")
+    path, prompts = find_blocks(loaded.model)[1], ("Who are you?", "What is true?")
+    sides = [
+        [chat.prompt_ids(loaded.tokenizer, chat.conversation(prompt, persona)) for prompt in prompts]
+        for persona in ("You are honest.", "You are a liar.")
+    ]
+    positive, negative = (capture(loaded, [path], side, batch_size=4)[path] for side in sides)
+    return path, mean_diff(Contrast(positive, negative)).v
 
 
 @pytest.fixture
 def calibrated(model, tmp_path):
+    """Search, audit on two parts of the held-out prompts, gather; return the report and the table."""
+
     def run(path, edit, **changes):
-        Steering("scaled", ((path, edit),), {}).save(tmp_path / "scaled.safetensors")
-        calibrate_alpha(
-            model=model,
-            steering=str(tmp_path / "scaled.safetensors"),
-            prompts="data/prompts.jsonl",
-            cell=CELL,
-            settings={**SETTINGS, **changes},
-            table=str(tmp_path / "scaled.parquet"),
-            summary=str(tmp_path / "scaled.json"),
-        )
-        return read_json(tmp_path / "scaled.json"), read_table(tmp_path / "scaled.parquet")
+        options, prompts = OPTIONS.model_copy(update=changes), "data/prompts.jsonl"
+        names = ("scaled.safetensors", "search.parquet", "search.json", "audit0", "audit1", "table", "summary")
+        steering, search, found, *audits, table, summary = (str(tmp_path / name) for name in names)
+        Steering("scaled", ((path, edit),), {}).save(steering)
+        shared = {"model": model, "steering": [steering], "prompts": prompts, "system_prompts": [], "cell": CELL}
+        subjects = {"scaled": Subject(target=options.target)}
+        settings = CalibrateAlpha(run=RUN, calibration=options, methods=subjects)
+        calibrate_alpha(**shared, references=[], settings=settings, table=search, summary=found)
+        measure = Measure(**{name: getattr(options, name) for name in Measure.model_fields})
+        for tokens, first, last in zip(audits, (0, 2), (2, 5), strict=True):
+            part = AuditDose(run=RUN, measure=measure, methods=subjects, first=first, last=last)
+            audit_dose(**shared, search=[search, found], settings=part, tokens=tokens)
+        gather_calibration(
+            search=[search, found], audits=audits, cell=CELL.of("scaled"), table=table, summary=summary,
+            settings=GatherCalibration(statistic=options.statistic, method="scaled"),
+        )  # fmt: skip
+        return read_json(summary), read_table(table, CALIBRATION)
 
     return run
 
@@ -90,3 +109,14 @@ def test_an_ablation_says_that_its_negative_sign_is_no_opposite(calibrated, fitt
     path, v = fitted
     report, _ = calibrated(path, Ablate(v))
     assert report["negative_is_opposite"] is False
+
+
+def test_the_audit_reads_every_held_out_prompt_at_both_doses(calibrated, fitted):
+    path, v = fitted
+    report, table = calibrated(path, Add(v))
+    audits = table.filter(split="audit")
+    assert audits["sign"].to_list() == ["positive", "negative"]
+    for row in audits.iter_rows(named=True):
+        assert row["coefficient"] == pytest.approx(SIGNS[row["sign"]] * report[row["sign"]]["c_star"])
+        assert report[row["sign"]]["audit"] == row["p95"] > 0
+        assert 5 < row["n_tokens"] <= 5 * 8

@@ -3,6 +3,7 @@
 import pytest
 import tiny
 import torch
+from steerdose.columns import Cell
 from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan, Probe
 from steerdose.engine.requests import Request
@@ -15,7 +16,7 @@ from steerdose.survival.lifetimes import lifetimes
 
 ASK, GARBAGE, WINDOW, END = 200, 150, 12, frozenset([0])
 PROMPTS = [(5, 9, 17), (30, 31, 32, 33, 34)]
-CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "planted"}
+CELL = Cell("m", "b", 0, "planted")
 
 
 @pytest.fixture(scope="module")
