@@ -110,7 +110,7 @@ def job(rule="measure", **changes):
         "input": {"table": "in.parquet", "many": ["a.json", "b.json"], "none": []},
         "output": {"made": "out.json"},
         "wildcards": {"model": "m", "behavior": "b", "seed": "07", "alpha": "-1.5", "sign": "negative"},
-        "params": {"settings": '{"window": 8}', "code": "0123", "count": 3},
+        "params": {"settings": '{"window": 8}', "code": "0123", "number": 3},
     } | changes
     kinds = {"input": InputFiles, "output": OutputFiles, "wildcards": Wildcards, "params": Params}
     return Job(SimpleNamespace(rule=rule, **{name: kind(fromdict=parts[name]) for name, kind in kinds.items()}))
@@ -134,8 +134,8 @@ def test_files_go_by_the_names_of_the_rule_lists_as_lists():
 
 
 def test_wildcards_and_params_have_the_types_that_the_function_declares():
-    def measure(*, alpha: float, sign: str, seed: int, count: int) -> None:
-        seen((alpha, sign, seed, count))  # noqa: F821
+    def measure(*, alpha: float, sign: str, seed: int, number: int) -> None:
+        seen((alpha, sign, seed, number))  # noqa: F821
 
     found = called(measure)
     assert found == (-1.5, "negative", 7, 3)

@@ -39,10 +39,9 @@ class Job:
         params of that name, as the type that the function declares. Other wildcards and params: by name, numbers where
         it declares them. What a function does not take, such as an input that only has to be there, is left out.
         """
-        types = get_type_hints(function)
+        types, names = get_type_hints(function), inspect.signature(function).parameters
         given: dict[str, Any] = {**self.wildcards, **self.params, **self.files}
-        names = inspect.signature(function).parameters
-        if "cell" in names:  # a rule of the whole study has none
+        if "model" in self.wildcards:
             given["cell"] = self.cell
         function(**{name: _typed(given, name, types[name], self.rule) for name in names})
 
