@@ -1,7 +1,7 @@
 """A change of the config or of a data file, one run: every file is what a fresh folder would have made.
 
-The studies are symbolic, see tests/symbolic.py. Changes share a run only where none of the rules that they concern reads
-what another one writes, so that no change is noticed for the sake of another.
+The studies are symbolic, see tests/symbolic.py. Changes share a run only where none of the rules that they concern
+reads what another one writes, so that no change is noticed for the sake of another.
 """
 
 import os
