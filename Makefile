@@ -1,22 +1,28 @@
 # make survival and make test are all a user needs; both set up .venv first when it is missing or stale.
 PYTHON ?= python3
 CORES ?= $(shell nproc)
+OVERLAY ?=  # of the config, for every target that runs the workflow: make survival OVERLAY="--configfile mine.yaml"
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+RUN = --cores $(CORES) --resources gpu=1
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
-.PHONY: survival study report test lint bench scale browser clean
+.PHONY: survival study report generated test lint bench scale browser clean
 
 survival: .venv/stamp  ## results/figs/survival.png, with every stage that it needs
-	snakemake --resources gpu=1 --cores $(CORES) results/figs/survival.png
+	snakemake $(OVERLAY) $(RUN) -- results/figs/survival.png
 
-study: .venv/stamp  ## every figure and table of the families' study, studies/families.yaml
-	snakemake --configfile studies/families.yaml --resources gpu=1 --cores $(CORES) all
+study: OVERLAY = --configfile studies/families.yaml
+study: .venv/stamp  ## every figure and table of a study, by default of the families', studies/families.yaml
+	snakemake $(OVERLAY) $(RUN) -- all
 
-report: .venv/stamp  ## results/report.html: every figure, table and text of the study on one page; OVERLAY="--configfile ..."
-	snakemake $(OVERLAY) --resources gpu=1 --cores $(CORES) all
-	snakemake $(OVERLAY) --cores 1 --report results/report.html --report-stylesheet report/style.css all
+report: .venv/stamp  ## results/report.html: every figure, table and text of the study on one page
+	snakemake $(OVERLAY) $(RUN) -- all
+	snakemake $(OVERLAY) --cores 1 --report results/report.html --report-stylesheet report/style.css -- all
+
+generated: .venv/stamp  ## files that are made from others: entry scripts, docs/tables.md, docs/layout.md, captions of tables
+	PYTHONPATH=workflow_scripts python -m steerdose.generated
 
 test: .venv/stamp browser lint  ## linters, types and all tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -26,6 +32,7 @@ lint: .venv/stamp
 	ruff format --check .
 	snakefmt --check Snakefile rules
 	mypy
+	PYTHONPATH=workflow_scripts python -m steerdose.generated --check
 	snakemake --lint > /dev/null
 
 browser:  ## Chromium for the tests that open pages: an installed one, else Debian's package if root can install it
@@ -34,7 +41,7 @@ browser:  ## Chromium for the tests that open pages: an installed one, else Debi
 	{ apt-get update && apt-get install --yes --no-install-recommends chromium; }
 
 bench: .venv/stamp  ## ratios, measured side by side in one run
-	snakemake --cores $(CORES) --quiet all results/models/smollm2
+	snakemake --cores $(CORES) --quiet all -- results/models/smollm2
 	python bench/engine.py
 
 scale: .venv/stamp  ## every table and figure of a simulated study of 3456 trajectories x 4096 tokens

@@ -9,9 +9,10 @@ ROOT = Path(workflow.basedir)
 if str(ROOT / "workflow_scripts") not in sys.path:
     sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from steerdose.declarations import TABLES
+from steerdose.declarations.index import TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
+from steerdose.flow.failures import forget_unfinished
 from steerdose.flow.targets import nearest_targets
 from steerdose.study.load import load_study
 from steerdose.study.plan import CELL, MODEL, Plan, content, state
@@ -73,6 +74,7 @@ def targets():
 
 def check_targets():
     """Stop at a target that no rule makes, with the nearest names, before snakemake says so in its own way."""
-    problems = nearest_targets(workflow, plan, targets())
+    prompts = [name for name, method in study.all_methods.items() if not method.has_dose]
+    problems = nearest_targets(workflow, targets(), prompts)
     if problems:
         raise WorkflowError(problems)

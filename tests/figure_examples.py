@@ -1,6 +1,8 @@
 """Small studies to draw, and what tests ask of any figure."""
 
 import itertools
+from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -56,7 +58,7 @@ def calibration(methods):
         names = {"model": "m", "behavior": "b", "seed": 0, "method": method, "sign": sign}
         for step, c, split in [(1, 1, "calibration"), (2, 3, "calibration"), (3, 2, "calibration"), (3, 2, "audit")]:
             point = {
-                "coefficient": factor * c * 2**i,
+                "coefficient": factor * c * 2 ** (i % 12),
                 "split": split,
                 "step": step,
                 "p95": c**2 / 4 + (split == "audit"),
@@ -179,3 +181,64 @@ def lines_of(text, renderer):
 
 def each_model(frame, models):
     return pl.concat([frame.with_columns(model=pl.lit(model)) for model in models])
+
+
+SIGNS = [-1.0, 0.0, 1.0]  # the alphas of prompts
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study as its figures see it."""
+
+    methods: list
+    alphas: list
+    models: tuple = ("m",)
+    prompts: tuple = ()
+    panels: Panels = EVERY
+
+    def _both(self, make):
+        frame = make(self.methods, self.alphas)
+        return with_prompts(frame, make(list(self.prompts), SIGNS)) if self.prompts else frame
+
+    @cached_property
+    def curves(self):
+        return self._both(lambda methods, alphas: curve(methods, alphas, self.models))
+
+    @cached_property
+    def lives(self):
+        return self._both(lambda methods, alphas: lived(methods, alphas, self.models))
+
+    @cached_property
+    def steps(self):
+        return self._both(lambda methods, alphas: each_model(tokens(methods, alphas, length=24), self.models))
+
+    @cached_property
+    def calibrations(self):
+        found = each_model(calibration(self.methods), self.models)
+        if not self.prompts:
+            return found
+        return with_prompts(found, each_model(calibration(self.prompts).filter(pl.col("step") == 3), self.models))
+
+    @cached_property
+    def training(self):
+        return each_model(training(self.methods), self.models)
+
+
+STUDIES = {
+    "one": Study(["lora"], [1.0]),
+    "twelve": Study(METHODS, ALPHAS),
+    "cells_and_prompts": Study(["lora", "mean"], [-1.0, 0.0, 1.0, 2.0], ("one", "two"), ("simple", "long")),
+    "two_entries_of_sixty": Study(MANY, [-1.0, 0.0, 1.0, 2.0], ("m",), ("simple", "long"), MANY_PANELS),
+}
+
+
+def assert_legible(figure):
+    """No text lies on another or outside, and of many members it is said how many are shown."""
+    seen = texts(figure, render(figure))
+    assert len(seen) > 5
+    for (a, box), (b, other) in itertools.combinations(seen, 2):
+        assert not box.overlaps(other), (a, b)
+    for text, box in seen:
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, text
+    words = " ".join(text for text, _ in seen)
+    assert ("Shown: 4 of 60" in words) == ("lora_layers.0" in words)

@@ -7,7 +7,7 @@ from html import unescape
 import browser
 import pytest
 from steerdose.files import read_table
-from steerdose.pages.reading import VISIBLE
+from steerdose.pages.render import VISIBLE
 
 pytestmark = pytest.mark.slow
 

@@ -1,10 +1,12 @@
-"""Files between rules: tables are checked when they are written and when they are read."""
+"""Files between rules: tables are checked when they are written and read, and writes are all or nothing."""
+
+from pathlib import Path
 
 import polars as pl
 import pytest
 from steerdose.declarations.base import Table, columns
 from steerdose.errors import SteerdoseError
-from steerdose.files import read_table, read_tables, write_csv, write_table
+from steerdose.files import read_table, read_tables, replacing, write_csv, write_table
 
 TABLE = Table(
     "scores", rule="score_things", path="scores.parquet", row="a score",
@@ -83,3 +85,37 @@ def test_csv_is_checked_and_reads_back(tmp_path):
     with pytest.raises(SteerdoseError, match="lacks the column 'n'"):
         write_csv(FRAME.drop("n"), tmp_path / "t.csv", TABLE)
     assert not (tmp_path / "t.csv").exists()
+
+
+@pytest.mark.parametrize("old", ["file", "folder", None])
+@pytest.mark.parametrize("fails", [True, False])
+def test_replacing_is_all_or_nothing(tmp_path, old, fails):
+    path = tmp_path / "made/result.txt"
+    if old:
+        path.parent.mkdir()
+        content = path
+        if old == "folder":
+            path.mkdir()
+            content = path / "inner.txt"
+        content.write_text("old")
+    try:
+        with replacing(path) as temporary:
+            assert (temporary.suffix, temporary.parent.parent) == (path.suffix, path.parent)
+            temporary.write_text("new")
+            if fails:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert fails
+    assert [found.name for found in path.parent.iterdir()] == (["result.txt"] if old or not fails else [])
+    if not fails:
+        assert path.read_text() == "new"
+    elif old:
+        assert content.read_text() == "old"
+
+
+def test_replacing_takes_folders(tmp_path):
+    for text in ("first", "second"):
+        with replacing(tmp_path / "folder") as temporary:
+            temporary.mkdir()
+            (temporary / text).write_text(text)
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*")] == [Path("folder"), Path("folder/second")]

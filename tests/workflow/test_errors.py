@@ -1,6 +1,7 @@
 """Bad input through snakemake itself: one clear message, a remedy, and no half-written output."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,21 +14,35 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sweeep": {}}, "'sweeep' was unexpected"),
-        ({"rollout": {"window": 0}}, "rollout.window: 0 is less than the minimum of 1"),
-        ({"rollout": {"alphas": [1, 2]}}, "rollout.alphas: must contain 0"),
+        ({"sweeep": {}}, "sweeep: unknown key; remove it, or see config.yaml for its name"),
+        ({"rollout": {"widow": 3}}, "rollout.widow: unknown key; did you mean window?"),
+        ({"rollout": {"window": 0}}, "rollout.window: input should be greater than or equal to 1, found 0"),
+        ({"rollout": {"alphas": [1, 2]}}, "rollout.alphas: must contain 0, the unsteered model"),
         ({"methods": {"lora": {"peft_type": "LORAX"}}}, "methods.lora.peft_type: 'LORAX' is not one of"),
         ({"study": {"methods": ["lora", "pca"]}}, "study.methods: 'pca' is not defined under methods"),
         ({"data": {"prompts": "data/none.jsonl"}}, "data.prompts: cannot read data/none.jsonl"),
+        ({"survival": None}, "survival: keys are wanted, found null"),
     ],
 )
 def test_a_wrong_config_stops_before_any_job(fresh, change, message):
     fresh.configure(**change)
     done = fresh.snakemake("-n", check=False)
     assert done.returncode == 1
-    assert message in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert f"{fresh.overlay}: {message}" in said, "the overlay holds it, not config.yaml"
+    assert "Traceback" not in said
     assert not (fresh.root / "results").exists()
+
+
+def test_all_problems_are_said_at_once_each_with_its_file(fresh):
+    fresh.configure(rollout={"window": 0}, device="gpu")
+    config = fresh.root / "config.yaml"
+    config.write_text(config.read_text().replace("max_evaluations: 6", "max_evaluations: 0"))
+    done = fresh.snakemake("-n", check=False)
+    said = done.stdout + done.stderr
+    for line in (f"{fresh.overlay}: rollout.window: ", f"{fresh.overlay}: device: "):
+        assert line in said
+    assert re.search(r"^ *\S*config.yaml: calibration\.max_evaluations: ", said, re.MULTILINE)
 
 
 def test_overlapping_prompt_splits_stop_before_any_job(fresh):
@@ -36,8 +51,10 @@ def test_overlapping_prompt_splits_stop_before_any_job(fresh):
     twin = {**next(row for row in rows if row["split"] == "pairs"), "id": "twin", "split": "audit"}
     path.write_text("\n".join(json.dumps(row) for row in [*rows, twin]))
     done = fresh.snakemake("-n", check=False)
-    assert "splits 'pairs' and 'audit' overlap" in done.stdout
-    assert "twin" in done.stdout
+    said = done.stdout + done.stderr
+    assert "splits 'pairs' and 'audit' overlap" in said
+    assert "twin" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow
@@ -98,28 +115,46 @@ def test_the_shipped_workflow_is_linted_and_formatted():
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_dry_runs_of_every_shipped_config(fresh):
-    assert fresh.stale()["rollout_trajectories"] == 2
-    for overlay in sorted((ROOT / "tests/config").glob("*.yaml")):
-        (fresh.root / overlay.name).write_text(overlay.read_text())
-        fresh.overlay = overlay.name
-        assert fresh.stale() == {
-            "resolve_model": 1, "audit_probe": 1, "set_threshold": 1, "generate_pairs": 1, "train_adapter": 2,
-            "merge_diff": 1, "fit_repe": 1, "calibrate_alpha": 2, "rollout_trajectories": 2, "kaplan_meier": 2,
-            "tabulate_survival": 1, "tabulate_methods": 1, "tabulate_geometry": 1, "plot_survival": 1,
-            "plot_spaghetti": 1, "plot_calibration": 1, "plot_training": 1,
-            "tabulate_aggregation": 1, "plot_aggregation": 1, "write_reading": 1,
-            "tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose": 1,
-            "tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1,
-            "tabulate_probes": 1, "plot_probes": 1,
-            "measure_prefixes": 2, "tabulate_deaths": 1, "plot_death_anatomy": 1, "tabulate_death_events": 1,
-            "tabulate_texts": 1,
-            "tabulate_logrank": 1, "tabulate_hazards": 1,
-            "plot_survival_by_dose": 1, "plot_spaghetti_normalised": 1, "plot_kl_fan": 1, "plot_aggregate": 1,
-        }  # fmt: skip
+@pytest.mark.parametrize("overlay", sorted((ROOT / "tests/config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_dry_run_plans_every_figure_and_table_and_the_model_jobs_of_each_method(fresh, overlay):
+    (fresh.root / overlay.name).write_text(overlay.read_text())
+    fresh.overlay = overlay.name
+    planned = fresh.stale()
+    scripts = {path.stem for path in (ROOT / "workflow_scripts").glob("*.py")}
+    ends = {name for name in scripts if name.startswith(("tabulate_", "plot_", "write_"))} - {"write_card"}
+    assert {name: count for name, count in planned.items() if name in ends} == dict.fromkeys(ends, 1)
+    each_cell = {"resolve_model": 1, "generate_pairs": 1, "capture_activations": 1, "audit_probe": 2}
+    each_method = dict.fromkeys(("calibrate_alpha", "audit_dose", "rollout_trajectories", "score_task"), 2)
+    expected = {**each_cell, **each_method, "train_adapter": 2, "merge_diff": 1, "fit_repe": 1}
+    assert {name: planned.get(name) for name in expected} == expected
 
 
-def test_an_unknown_target_fails(fresh):
-    done = fresh.snakemake("-n", "results/figs/surviwal.png", check=False)
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            "results/figs/surviwal.png",
+            "no rule makes 'results/figs/surviwal.png'; did you mean results/figs/survival.png",
+        ),
+        ("plot_survivel", "no rule makes 'plot_survivel'; did you mean plot_survival"),
+        (
+            "results/export/tiny.honesty.seed0.simple_prompt.alpha1/card.md",
+            "'simple_prompt' is a prompt and has no coefficient to export; its text is in data.system_prompts",
+        ),
+    ],
+)
+def test_an_unknown_target_gets_one_line(fresh, target, message):
+    done = fresh.snakemake("-n", target, check=False)
     assert done.returncode == 1
-    assert "No rule to produce results/figs/surviwal.png" in done.stdout
+    said = done.stdout + done.stderr
+    assert message in said
+    assert "Traceback" not in said
+    assert "MissingRuleException" not in said
+
+
+def test_a_config_file_that_is_not_there_gets_one_line(fresh):
+    fresh.overlay = "nowhere.yaml"
+    done = fresh.snakemake("-n", check=False)
+    assert done.returncode != 0
+    assert "nowhere.yaml" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

@@ -1,7 +1,8 @@
 """Files that are made from others: `python -m steerdose.generated` writes them, with `--check` tells which are stale.
 
 Of the declared tables: docs/tables.md and the captions of their pages. Of the rules: the table of docs/layout.md, and
-the entry script of every rule. Run it where the project lies, with workflow_scripts on the path (`make generated`).
+the entry script of every rule. Of the typed study: the schema that editors read. Run it where the project lies, with
+workflow_scripts on the path (`make generated`).
 """
 
 import ast
@@ -13,10 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from steerdose.declarations import PUBLISHED, TABLES
 from steerdose.declarations.base import Column, Table
+from steerdose.declarations.index import PUBLISHED, TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.study.plan import CELL, MODEL
+from steerdose.study.schema import schema_text
 
 COMMAND = "run `make generated`"
 WIDTH = 120
@@ -27,7 +29,7 @@ Every table that a study writes, made of the declarations in `workflow_scripts/s
 `make generated`; edit these. A dose is a multiple of the calibrated coefficient, KL is in nats, an empty
 field is null.
 """
-LAYOUT = "docs/layout.md"
+LAYOUT, SCHEMA = "docs/layout.md", "workflow_scripts/schemas/config.schema.json"
 LAYOUT_START, LAYOUT_END = "<!-- from rules/, by `make generated` -->\n", "<!-- end -->\n"
 SCRIPT = '''\
 """{sentence}"""
@@ -46,7 +48,8 @@ def texts(root: Path) -> dict[str, str]:
     rules = find_rules(root)
     captions = {f"report/{table.name}_table.rst": _caption(table) for table in PUBLISHED}
     scripts = {rule.script: rule.entry() for rule in rules}
-    return {"docs/tables.md": _tables_page(), LAYOUT: _layout_page(root, rules), **captions, **scripts}
+    pages = {"docs/tables.md": _tables_page(), LAYOUT: _layout_page(root, rules), SCHEMA: schema_text()}
+    return {**pages, **captions, **scripts}
 
 
 def _tables_page() -> str:

@@ -1,30 +1,22 @@
-"""Calibration of real steerings on a tiny model, whatever their scale."""
+"""Calibration of real steerings on a tiny model, whatever their scale, and of several in one job."""
 
 import pytest
 import tiny
-from steerdose.columns import SIGNS, Cell
+import torch
+from dose_jobs import calibrate, reports
 from steerdose.declarations.passed import CALIBRATION
-from steerdose.dose.audit import audit_dose
-from steerdose.dose.calibrate import calibrate_alpha
-from steerdose.dose.gather import gather_calibration
 from steerdose.dose.kl_statistics import STATISTICS
 from steerdose.files import read_json, read_table, write_json
-from steerdose.make.captures import capture
+from steerdose.make.captures import capture, modules_of_blocks
 from steerdose.make.contrast import Contrast
 from steerdose.make.estimators import mean_diff
 from steerdose.model import chat
-from steerdose.model.architecture import find_blocks
 from steerdose.model.loading import load_model
-from steerdose.steering.edits import Ablate, Add
-from steerdose.steering.steering import Steering
-from steerdose.study.config import Calibration, Measure
-from steerdose.study.settings import AuditDose, CalibrateAlpha, GatherCalibration, Run, Subject
+from steerdose.steering.edits import EDITS
+from steerdose.steering.steering import MEMBERS, Steering
+from steerdose.study.settings import Subject
 
-OPTIONS = Calibration(
-    statistic="p95", target=0.2, tolerance=0.05, max_evaluations=6, n_prompts=10, n_audit_prompts=5, max_new_tokens=8,
-    batch_size=96,
-)  # fmt: skip
-CELL, RUN = Cell("tiny", "honesty", 0), Run(dtype="float32", device="cpu")
+Ablate, Add = EDITS["Ablate"], EDITS["Add"]
 
 
 @pytest.fixture(scope="module")
@@ -36,38 +28,23 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fitted(model):
-    """The path and unit direction of mean_diff, as fit_repe fits it."""
+    """The path and unit direction of mean_diff behind the second block."""
     loaded = load_model(model, dtype="float32", device="cpu")
-    path, prompts = find_blocks(loaded.model)[1], ("Who are you?", "What is true?")
-    sides = [
-        [chat.prompt_ids(loaded.tokenizer, chat.conversation(prompt, persona)) for prompt in prompts]
-        for persona in ("You are honest.", "You are a liar.")
-    ]
-    positive, negative = (capture(loaded, [path], side, batch_size=4)[path] for side in sides)
-    return path, mean_diff(Contrast(positive, negative)).v
+    path = modules_of_blocks(loaded.model, "residual")[1]
+    sides = []
+    for persona in ("You are honest.", "You are a liar."):
+        texts = [chat.conversation(prompt, persona) for prompt in ("Who are you?", "What is true?")]
+        sides.append(capture(loaded, [path], [chat.prompt_ids(loaded.tokenizer, text) for text in texts], 4)[path])
+    return path, mean_diff(Contrast(*sides)).v
 
 
 @pytest.fixture
 def calibrated(model, tmp_path):
-    """Search, audit on two parts of the held-out prompts, gather; return the report and the table."""
-
     def run(path, edit, **changes):
-        options, prompts = OPTIONS.model_copy(update=changes), "data/prompts.jsonl"
-        names = ("scaled.safetensors", "search.parquet", "search.json", "audit0", "audit1", "table", "summary")
-        steering, search, found, *audits, table, summary = (str(tmp_path / name) for name in names)
-        Steering("scaled", ((path, edit),), {}).save(steering)
-        shared = {"model": model, "steering": [steering], "prompts": prompts, "system_prompts": [], "cell": CELL}
-        subjects = {"scaled": Subject(target=options.target)}
-        settings = CalibrateAlpha(run=RUN, calibration=options, methods=subjects)
-        calibrate_alpha(**shared, references=[], settings=settings, table=search, summary=found)
-        measure = Measure(**{name: getattr(options, name) for name in Measure.model_fields})
-        for tokens, first, last in zip(audits, (0, 2), (2, 5), strict=True):
-            part = AuditDose(run=RUN, measure=measure, methods=subjects, first=first, last=last)
-            audit_dose(**shared, search=[search, found], settings=part, tokens=tokens)
-        gather_calibration(
-            search=[search, found], audits=audits, cell=CELL.of("scaled"), table=table, summary=summary,
-            settings=GatherCalibration(statistic=options.statistic, method="scaled"),
-        )  # fmt: skip
+        Steering("scaled", ((path, edit),), {}).save(tmp_path / "scaled.safetensors")
+        target = Subject(target=changes.pop("target", 0.2))
+        found = calibrate(tmp_path, model, {"scaled": target}, [tmp_path / "scaled.safetensors"], **changes)
+        table, summary = found["scaled"]
         return read_json(summary), read_table(table, CALIBRATION)
 
     return run
@@ -111,12 +88,40 @@ def test_an_ablation_says_that_its_negative_sign_is_no_opposite(calibrated, fitt
     assert report["negative_is_opposite"] is False
 
 
-def test_the_audit_reads_every_held_out_prompt_at_both_doses(calibrated, fitted):
+def test_members_of_one_file_are_calibrated_in_one_job_as_they_are_alone(model, fitted, tmp_path):
     path, v = fitted
-    report, table = calibrated(path, Add(v))
-    audits = table.filter(split="audit")
-    assert audits["sign"].to_list() == ["positive", "negative"]
-    for row in audits.iter_rows(named=True):
-        assert row["coefficient"] == pytest.approx(SIGNS[row["sign"]] * report[row["sign"]]["c_star"])
-        assert report[row["sign"]]["audit"] == row["p95"] > 0
-        assert 5 < row["n_tokens"] <= 5 * 8
+    pair = Steering("both", ((path, Add(v)), (path, Add(-2 * v.roll(1)))), {MEMBERS: '["a", "b"]'})
+    pair.save(tmp_path / "both.safetensors")
+    names = {f"both.{name}": Subject(target=0.2) for name in ("a", "b")}
+    together = reports(calibrate(tmp_path, model, names, [tmp_path / "both.safetensors"]))
+    for name, subject in names.items():
+        alone = tmp_path / name
+        alone.mkdir()
+        found = reports(calibrate(alone, model, {name: subject}, [tmp_path / "both.safetensors"]))
+        assert found[name] == together[name]
+    assert together["both.a"] != together["both.b"]
+
+
+def test_an_audit_in_parts_is_the_audit_of_all_prompts_where_parts_are_whole_batches(model, fitted, tmp_path):
+    path, v = fitted
+    Steering("scaled", ((path, Add(v)),), {}).save(tmp_path / "scaled.safetensors")
+    found = []
+    for parts in (((0, None),), ((0, 2), (2, 4), (4, 5))):
+        folder = tmp_path / str(len(parts))
+        folder.mkdir()
+        job = calibrate(
+            folder, model, {"s": Subject(target=0.2)}, [tmp_path / "scaled.safetensors"], parts=parts, batch_size=2
+        )
+        found.append(read_table(job["s"][0], CALIBRATION))
+    assert found[0].equals(found[1])
+
+
+def test_a_dose_that_overflows_on_held_out_prompts_has_no_audit(model, fitted, tmp_path):
+    path, v = fitted
+    Steering("scaled", ((path, Add(torch.full_like(v, 1e30))),), {}).save(tmp_path / "scaled.safetensors")
+    job = calibrate(
+        tmp_path, model, {"s": Subject(target=0.2)}, [tmp_path / "scaled.safetensors"], max_evaluations=20, tolerance=1
+    )
+    report, table = read_json(job["s"][1]), read_table(job["s"][0], CALIBRATION)
+    for sign in ("positive", "negative"):
+        assert (report[sign]["audit"] is None) == (table.filter(sign=sign, split="audit")["p95"][0] is None)

@@ -1,20 +1,21 @@
-"""Calibration paths and training losses."""
+"""Calibration: the paths, and how near to its target each search came."""
 
 import polars as pl
 import pytest
 from figure_examples import (
     METHODS,
     PROMPTS,
+    STUDIES,
     assert_legend_is_beside,
+    assert_legible,
     calibration,
     legend_texts,
     panel,
     render,
-    training,
+    targets,
     with_prompts,
 )
-from steerdose.figures.calibration import calibration_figure
-from steerdose.figures.training import training_figure
+from steerdose.figures.calibration import NOT_CONVERGED, calibration_figure
 
 pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
 
@@ -68,11 +69,41 @@ def test_prompts_are_horizontal_lines_in_the_calibration_figure():
     assert axes.get_ylim()[1] > 7
 
 
-@pytest.mark.parametrize("methods", [["lora"], METHODS])
-def test_training_figure_draws_both_splits_and_signs(methods):
-    figure = training_figure(training(methods))
-    assert_legend_is_beside(figure, render(figure))
-    assert len(figure.axes) == len(methods)
-    lines = panel(figure, methods[-1]).lines
-    assert sorted(line.get_ydata()[0] for line in lines) == [3, 3, 4, 4]
-    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 4
+def test_every_sign_has_its_own_band():
+    by_sign = targets(["lora"]).with_columns(target=pl.when(pl.col("sign") == "negative").then(3.0).otherwise(0.5))
+    figure = calibration_figure(by_sign, 0.1, "p95")
+    bands = [(band.get_y(), band.get_height()) for band in panel(figure, "seed 0").patches]
+    assert bands == [pytest.approx((0.45, 0.1)), pytest.approx((2.7, 0.6))]
+    assert "targets ± 10 %" in legend_texts(figure)
+
+
+def marks(axes, marker):
+    """The places of points with a marker."""
+    return [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_marker() == marker]
+
+
+def test_a_search_that_missed_its_target_is_crossed():
+    """The negative sign of one method ends at 0.6 of its target, its audit is not counted."""
+    missed = (pl.col("method") == "mean") & (pl.col("sign") == "negative") & (pl.col("split") == "calibration")
+    table = calibration(["lora", "mean"]).with_columns(p95=pl.when(missed).then(0.6 * pl.col("p95")).otherwise("p95"))
+    figure = calibration_figure(table, 0.05, "p95")
+    path, result = figure.axes
+    assert marks(path, "X") == [(pytest.approx(4.8), pytest.approx(0.6))]
+    assert marks(result, "X") == [(pytest.approx(0.6), pytest.approx(1.2))]
+    assert NOT_CONVERGED in legend_texts(figure)
+    within = calibration_figure(table, 0.45, "p95")
+    assert not [mark for axes in within.axes for mark in marks(axes, "X")]
+    assert NOT_CONVERGED not in legend_texts(within)
+
+
+def test_a_missed_target_is_crossed_where_the_audit_overflowed():
+    table = calibration(["lora"]).with_columns(
+        p95=pl.when(pl.col("split") == "audit").then(None).otherwise(0.5 * pl.col("p95"))
+    )
+    assert len(marks(calibration_figure(table, 0.05, "p95").axes[1], "X")) == 2
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_nothing_overlaps(name):
+    study = STUDIES[name]
+    assert_legible(calibration_figure(study.calibrations, 0.05, "p95", study.panels))

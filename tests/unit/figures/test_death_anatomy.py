@@ -5,12 +5,10 @@ import itertools
 import numpy as np
 import polars as pl
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from figure_examples import ALPHAS, MANY, MANY_PANELS, METHODS, assert_legible, overlaps, render
 from steerdose.figures.death_anatomy import DAMAGE, HISTORIES, death_anatomy_figure
 
 pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
-METHODS = [f"method_{i}" for i in range(12)]
-ALPHAS = [-2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0]
 
 
 def table(methods, alphas, read=True):
@@ -28,11 +26,6 @@ def table(methods, alphas, read=True):
     return pl.DataFrame(rows)
 
 
-def render(figure):
-    FigureCanvasAgg(figure).draw()
-    return figure.canvas.get_renderer()
-
-
 @pytest.mark.parametrize(("methods", "alphas"), [(["lora"], [1.5]), (["lora"], ALPHAS), (METHODS, ALPHAS)])
 @pytest.mark.parametrize("read", [True, False])
 def test_nothing_overlaps(methods, alphas, read):
@@ -40,11 +33,17 @@ def test_nothing_overlaps(methods, alphas, read):
     renderer = render(figure)
     assert len(figure.axes) == len(methods)
     boxes = [axes.get_tightbbox(renderer) for axes in figure.axes] + [figure.legends[0].get_window_extent(renderer)]
-    assert not [pair for pair in itertools.combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    assert not overlaps(boxes)
     for axes in figure.axes:
         labels = [label.get_window_extent(renderer) for label in axes.get_xticklabels()]
-        assert not [pair for pair in itertools.combinations(labels, 2) if pair[0].overlaps(pair[1])]
+        assert not overlaps(labels)
     assert (" ".join(text.get_text() for text in figure.legends[0].get_texts()).count("narrow bar") == 1) == read
+
+
+def test_of_many_members_some_have_panels():
+    figure = death_anatomy_figure(table(MANY, [-1.0, 0.0, 1.0, 2.0]), MANY_PANELS)
+    assert_legible(figure)
+    assert len(figure.axes) == 12
 
 
 @pytest.mark.parametrize("read", [True, False])

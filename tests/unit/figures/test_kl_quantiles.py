@@ -6,16 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.kl_quantiles import envelope
+from steerdose.columns import KEYS
 from steerdose.figures.kl_quantiles import (
     QUANTILES,
     even_edges,
     kl_quantiles,
     numbered,
     read_lines,
+    read_quantiles,
     smoothed,
     thinned_lines,
 )
-from steerdose.files import KEYS, write_table
 
 NAMES = {"model": "m", "behavior": "b", "seed": 0, "method": "lora"}
 
@@ -152,10 +153,23 @@ def test_normalisation_comes_before_the_mean(tmp_path):
     tokens = pl.DataFrame(
         [NAMES | {"alpha": 1.0, "coefficient": 2.0, "prompt_id": "p000", "t": t, "kl": v} for t, v in enumerate(kl, 1)]
     )
-    write_table(tokens, tmp_path / "tokens.parquet")
-    write_table(lives(1), tmp_path / "lifetimes.parquet")
-    lines, medians = read_lines([str(tmp_path / "tokens.parquet")], [str(tmp_path / "lifetimes.parquet")], 9, 20)
+    tokens.write_parquet(tmp_path / "tokens.parquet")
+    lives(1).with_columns(damage=pl.lit(None, pl.String)).write_parquet(tmp_path / "lifetimes.parquet")
+    files = [str(tmp_path / "tokens.parquet")], [str(tmp_path / "lifetimes.parquet")]
+    lines, medians = read_lines(*files, frozenset(), 9, 20)
     lines = lines.explode("t", "normalised")
     assert lines.filter(t=1)["normalised"].item() == pytest.approx(1.0)
     assert lines.filter(t=21)["normalised"].item() == pytest.approx(108 / 9)
     assert medians.filter(stop=21)["p50"].item() == pytest.approx(108 / 9)
+
+
+def test_hidden_methods_are_left_out(tmp_path):
+    for name in ("lora", "mean"):
+        own = pl.lit(name).alias("method")
+        walks([3, 2]).with_columns(own).write_parquet(tmp_path / f"{name}.tokens")
+        life = lives(2).with_columns(own, damage=pl.lit(None, pl.String))
+        life.write_parquet(tmp_path / f"{name}.lifetimes")
+    files = [[str(tmp_path / f"{name}.{kind}") for name in ("lora", "mean")] for kind in ("tokens", "lifetimes")]
+    assert set(read_quantiles(*files, [0, 1, 3], frozenset())["method"]) == {"lora", "mean"}
+    assert set(read_quantiles(*files, [0, 1, 3], frozenset({"lora"}))["method"]) == {"mean"}
+    assert [set(frame["method"]) for frame in read_lines(*files, frozenset({"mean"}), 0)] == [{"lora"}] * 2

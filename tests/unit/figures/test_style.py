@@ -1,82 +1,19 @@
-"""What holds for every figure: no text lies on another, equal figures are equal files."""
+"""What figures share: axes without labels, equal files of equal figures, and what files say of their origin."""
 
 import gc
-import itertools
 
 import matplotlib
 import numpy as np
 import polars as pl
 import pytest
-from figure_examples import (
-    ALPHAS,
-    METHODS,
-    aggregate,
-    calibration,
-    curve,
-    each_model,
-    lived,
-    normalised,
-    render,
-    spaghetti,
-    texts,
-    tokens,
-    training,
-    with_prompts,
-)
-from steerdose.figures.calibration import calibration_figure
-from steerdose.figures.kl_fan import kl_fan_figure
-from steerdose.figures.kl_quantiles import even_edges, kl_quantiles, numbered
-from steerdose.figures.style import fork_axis, grid_labels, kl_axis, panel_grid, save
+from figure_examples import curve, render, training
+from PIL import Image
+from steerdose.figures.style import fork_axis, grid_labels, kl_axis, note_handles, panel_grid, save
 from steerdose.figures.survival import survival_figure
-from steerdose.figures.survival_by_dose import survival_by_dose_figure
 from steerdose.figures.training import training_figure
+from steerdose.flow.provenance import stamp
 
 pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
-
-
-def every_figure(methods, alphas, models=("m",), prompts=()):
-    """Yield the name and figure of all that this module tests, on the same study."""
-    signs = [-1.0, 0.0, 1.0]
-    curves = curve(methods, alphas, models)
-    calibrations = each_model(calibration(methods), models)
-    lives, steps = lived(methods, alphas, models), each_model(tokens(methods, alphas, length=24), models)
-    if prompts:
-        curves = with_prompts(curves, curve(prompts, signs, models))
-        calibrations = with_prompts(calibrations, each_model(calibration(prompts).filter(pl.col("step") == 3), models))
-        lives = with_prompts(lives, lived(prompts, signs, models))
-        steps = with_prompts(steps, each_model(tokens(prompts, signs, length=24), models))
-    yield "survival", survival_figure(curves)
-    yield "survival_by_dose", survival_by_dose_figure(curves)
-    yield "calibration", calibration_figure(calibrations, 0.05, "p95")
-    yield "training", training_figure(each_model(training(methods), models))
-    yield "spaghetti", spaghetti(steps, lives, calibrations, smoothing=5)
-    yield "spaghetti_normalised", normalised(steps, lives)
-    yield "aggregate", aggregate(steps, lives)
-    yield "kl_fan", kl_fan_figure(kl_quantiles(numbered(steps, lives), lives, even_edges(24, 8)), 2)
-
-
-@pytest.mark.parametrize(
-    "study",
-    [
-        {"methods": ["lora"], "alphas": [1.0]},
-        {"methods": METHODS, "alphas": ALPHAS},
-        {
-            "methods": ["lora", "mean"],
-            "alphas": [-1.0, 0.0, 1.0, 2.0],
-            "models": ["one", "two"],
-            "prompts": ["simple", "long"],
-        },
-    ],
-    ids=["one", "twelve", "cells and prompts"],
-)
-def test_no_text_lies_on_another_or_outside(study):
-    for name, figure in every_figure(**study):
-        seen = texts(figure, render(figure))
-        assert len(seen) > 5, name
-        for (a, box), (b, other) in itertools.combinations(seen, 2):
-            assert not box.overlaps(other), (name, a, b)
-        for text, box in seen:
-            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, (name, text)
 
 
 def test_axes_without_labels_are_drawn_where_matplotlib_has_them():
@@ -110,6 +47,18 @@ def test_saved_bytes_depend_on_the_figure_only(tmp_path):
         assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
     assert b"<dc:date>" not in (tmp_path / "one.svg").read_bytes()
+
+
+def test_both_files_say_what_drew_them(tmp_path):
+    save(training_figure(training(["lora"])), tmp_path / "one.png", tmp_path / "one.svg")
+    assert Image.open(tmp_path / "one.png").text == {"Description": stamp()}
+    assert f"<dc:description>{stamp()}</dc:description>" in (tmp_path / "one.svg").read_text()
+
+
+def test_a_path_breaks_at_its_slashes():
+    (entry,) = note_handles("Shown: 2 of 60 lora_layers; all in results/tables/threshold_sweep.csv")
+    assert entry.get_label().split("\n")[-2:] == ["results/tables/", "threshold_sweep.csv"]
+    assert note_handles("") == []
 
 
 def test_drawing_leaves_global_settings_alone(tmp_path):

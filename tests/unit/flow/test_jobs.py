@@ -1,27 +1,29 @@
-"""The seam between Snakemake and the library: logs, exit codes, digests of code, seeds, files."""
+"""The seam between snakemake and the library: logs, exit codes, and the step from a rule to a function call."""
 
-import ast
+import json
 import subprocess
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from steerdose.files import replacing
-from steerdose.flow import digests
-from steerdose.flow.digests import LIBRARY, code_digest, imported_modules
-from steerdose.seeds import seed_from
+from snakemake.iocontainers import InputFiles, OutputFiles, Params, Wildcards
+from steerdose.columns import Cell
+from steerdose.flow.digests import LIBRARY
+from steerdose.flow.jobs import Job
+from steerdose.study.base import Part
 
-SCRIPTS = sorted(LIBRARY.parent.glob("*.py"))
 ENTRY = """
 import json, logging, os, subprocess, sys
 from types import SimpleNamespace
+from snakemake.iocontainers import InputFiles, OutputFiles, Params, Wildcards
 sys.path.insert(0, {library!r})
 from steerdose.errors import SteerdoseError
 from steerdose.flow.jobs import open_job
 snakemake = SimpleNamespace(
-    log=[{log!r}], threads=3, rule="some_rule", input=["in"], output=["out"],
-    params={{"settings": '{{"window": 8}}'}},
-    wildcards={{"model": "m", "behavior": "b", "seed": "07", "method": "lora", "sign": "positive"}},
+    log=[{log!r}], threads=3, rule="some_rule", input=InputFiles(fromdict={{"table": "in"}}),
+    output=OutputFiles(fromdict={{"made": {made!r}}}),
+    params=Params(fromdict={{"settings": '{{"window": 8}}'}}),
+    wildcards=Wildcards(fromdict={{"model": "m", "behavior": "b", "seed": "07", "method": "lora", "sign": "positive"}}),
 )
 with open_job(snakemake) as job:
     {body}
@@ -36,7 +38,9 @@ def run(tmp_path):
         log = tmp_path / "job.log"
         if rerun:
             log.write_text("what an earlier run left behind\n" * 100)
-        (tmp_path / "entry.py").write_text(ENTRY.format(library=str(LIBRARY.parent), log=str(log), body=body))
+        (tmp_path / "entry.py").write_text(
+            ENTRY.format(library=str(LIBRARY.parent), log=str(log), made=str(tmp_path / "made"), body=body)
+        )
         done = subprocess.run([sys.executable, tmp_path / "entry.py"], capture_output=True, text=True, check=False)
         assert done.stdout == done.stderr == "", "output that is not in the log"
         assert "earlier run" not in log.read_text()
@@ -60,14 +64,13 @@ def test_all_output_lands_in_the_log(run):
         assert lines.count(line) == 1
     assert any(line.endswith("steerdose.some logged") for line in lines)
     assert "some_rule" in lines[0]
-    assert "{'window': 8}" in lines[0]
+    assert '{"window": 8}' in lines[0]
 
 
-def test_a_job_hands_plain_values_on(run):
+def test_threads_are_set_and_the_cell_is_that_of_the_wildcards(run):
     body = """
-    cell = {"model": "m", "behavior": "b", "seed": 7, "method": "lora"}
-    assert job.cell == cell and job.settings == {"window": 8} and job.output == ["out"]
-    assert job.metadata == {"model": "m", "behavior": "b", "seed": "7", "config": '{"window": 8}'}
+    from steerdose.columns import Cell
+    assert job.cell == Cell("m", "b", 7, "lora")
     assert {os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")} == {"3"}
     """
     code, log = run(body)
@@ -95,130 +98,92 @@ def test_a_log_is_not_executable(run, tmp_path):
     assert not (tmp_path / "job.log").stat().st_mode & 0o111
 
 
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A library of two rooms and a script that uses most of it, in every way of importing."""
-    sources = {
-        "__init__": "",
-        "room/__init__": "",
-        "room/a": "from .b import x\nimport json\n",
-        "room/b": "def f():\n    from . import c\n    return c\n",
-        "room/c": "from ..far import up\n",
-        "far/__init__": "from steerdose.far.up import y\n",
-        "far/up": "UP = 1\n",
-        "d": "from numpy import array\nimport steerdose.room.e\n",
-        "room/e": "E = 1\n",
-        "flow/__init__": "",
-        "flow/bar": "BAR = 1\n",
-        "room/unused": "from .c import C\n",
-    }
-    for name, text in sources.items():
-        path = tmp_path / f"steerdose/{name}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    (tmp_path / "script.py").write_text(
-        "from steerdose.room.a import x\nfrom steerdose.flow.bar import b\nif b:\n    from steerdose import d\n"
-    )
-    monkeypatch.setattr(digests, "LIBRARY", tmp_path / "steerdose")
-    digests.direct_imports.cache_clear()
-    yield tmp_path
-    digests.direct_imports.cache_clear()
+class Window(Part):
+    """Settings of the rule in these tests."""
+
+    window: int
 
 
-def test_imported_modules_are_the_transitive_imports(package):
-    found = {str(path.relative_to(package / "steerdose")) for path in imported_modules(package / "script.py")}
-    rooms = {"room/__init__.py", "far/__init__.py", "flow/__init__.py"}
-    assert found == {"room/a.py", "room/b.py", "room/c.py", "room/e.py", "far/up.py", "d.py", "flow/bar.py", *rooms}
+def job(rule="measure", **changes):
+    """A job as snakemake describes it to a script."""
+    parts = {
+        "input": {"table": "in.parquet", "many": ["a.json", "b.json"], "none": []},
+        "output": {"made": "out.json"},
+        "wildcards": {"model": "m", "behavior": "b", "seed": "07", "alpha": "-1.5", "sign": "negative"},
+        "params": {"settings": '{"window": 8}', "code": "0123", "number": 3},
+    } | changes
+    kinds = {"input": InputFiles, "output": OutputFiles, "wildcards": Wildcards, "params": Params}
+    return Job(SimpleNamespace(rule=rule, **{name: kind(fromdict=parts[name]) for name, kind in kinds.items()}))
 
 
-@pytest.mark.parametrize(
-    ("edited", "changes"),
-    [
-        *[(name, True) for name in ("room/a", "room/b", "room/c", "room/e", "far/up", "far/__init__", "d")],
-        *[(name, False) for name in ("room/unused", "flow/bar", "../script")],
-    ],
-)
-def test_the_digest_follows_the_modules_that_are_used(package, edited, changes):
-    before = code_digest(package / "script.py")
-    path = package / "steerdose" / f"{edited}.py"
-    path.write_text(path.read_text() + "# a comment\n")
-    digests.direct_imports.cache_clear()
-    assert (code_digest(package / "script.py") != before) == changes
+def called(function, **changes):
+    """What a job calls the function with; the function returns nothing, as those of the library."""
+    found = []
+    function.__globals__["seen"] = found.append
+    job(**changes).run(function)
+    return found[0]
 
 
-@pytest.mark.parametrize(
-    ("script", "used", "unused"),
-    [
-        ("plot_survival", {"figures/survival.py", "files.py"}, {"engine", "survival", "model"}),
-        ("rollout_trajectories", {"steering/steering.py", "engine/generate.py"}, {"figures", "make", "survival"}),
-        ("kaplan_meier", {"survival/kaplan_meier.py"}, {"model", "steering", "figures"}),
-        ("train_adapter", {"make/adapters.py", "model/loading.py"}, {"figures", "engine", "survival"}),
-    ],
-)
-def test_what_a_script_depends_on(script, used, unused):
-    names = {str(path.relative_to(LIBRARY)) for path in imported_modules(LIBRARY.parent / f"{script}.py")}
-    assert used | {"flow/jobs.py", "errors.py"} <= names
-    assert not {name.partition("/")[0] for name in names} & unused
+def test_files_go_by_the_names_of_the_rule_lists_as_lists():
+    def measure(*, table: str, many: list[str], none: list[str], made: str) -> None:
+        seen((table, many, none, made))  # noqa: F821
+
+    table, many, none, made = called(measure)
+    assert (table, many, none, made) == ("in.parquet", ["a.json", "b.json"], [], "out.json")
+    assert [type(each) for each in (many, none)] == [list, list]
 
 
-@pytest.mark.parametrize("script", ["kaplan_meier", "plot_survival", "tabulate_survival", "set_threshold"])
-def test_scripts_without_a_model_do_not_import_torch(script):
-    modules = imported_modules(LIBRARY.parent / f"{script}.py")
-    assert modules
-    assert not [path.name for path in modules for name in top_level_names(path) if name in ("torch", "transformers")]
+def test_wildcards_and_params_have_the_types_that_the_function_declares():
+    def measure(*, alpha: float, sign: str, seed: int, number: int) -> None:
+        seen((alpha, sign, seed, number))  # noqa: F821
+
+    found = called(measure)
+    assert found == (-1.5, "negative", 7, 3)
+    assert [type(each) for each in found] == [float, str, int, int]
 
 
-def top_level_names(path):
-    """Yield the first part of every absolute import of a file."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield node.module.partition(".")[0]
+def test_settings_come_typed_and_the_cell_as_one():
+    def measure(*, settings: Window, cell: Cell) -> None:
+        seen((settings, cell))  # noqa: F821
+
+    settings, cell = called(measure)
+    assert settings == Window(window=8)
+    assert cell == Cell("m", "b", 7, None)
 
 
-def test_only_jobs_knows_snakemake():
-    knowing = [path.name for path in LIBRARY.rglob("*.py") if "snakemake" in path.read_text()]
-    assert knowing == ["jobs.py"]
+def test_a_rule_of_a_model_has_a_cell_of_its_model_alone():
+    def measure(*, cell: Cell) -> None:
+        seen(cell)  # noqa: F821
+
+    cell = called(measure, wildcards={"model": "m", "probes": "others"})
+    assert (cell, cell.parts) == (Cell("m"), ("m",))
 
 
-def test_seeds_are_stable_numbers():
-    assert seed_from("pairs", "smollm2", "honesty", 0) == 1433932124
-    assert seed_from("pairs/smollm2/honesty/0") == 1433932124
-    seeds = {seed_from(i) for i in range(1000)}
-    assert len(seeds) == 1000
-    assert max(seeds) < 2**31
+def test_what_a_function_does_not_take_is_left_out():
+    def measure(*, made: str) -> None:
+        seen(made)  # noqa: F821
+
+    assert called(measure) == "out.json"
 
 
-@pytest.mark.parametrize("old", ["file", "folder", None])
-@pytest.mark.parametrize("fails", [True, False])
-def test_replacing_is_all_or_nothing(tmp_path, old, fails):
-    path = tmp_path / "made/result.txt"
-    if old:
-        path.parent.mkdir()
-        content = path
-        if old == "folder":
-            path.mkdir()
-            content = path / "inner.txt"
-        content.write_text("old")
-    try:
-        with replacing(path) as temporary:
-            assert (temporary.suffix, temporary.parent.parent) == (path.suffix, path.parent)
-            temporary.write_text("new")
-            if fails:
-                raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        assert fails
-    assert [found.name for found in path.parent.iterdir()] == (["result.txt"] if old or not fails else [])
-    if not fails:
-        assert path.read_text() == "new"
-    elif old:
-        assert content.read_text() == "old"
+def test_a_function_that_asks_for_what_the_rule_has_not_is_a_bug_that_is_named():
+    def measure(*, tables: str) -> None:
+        raise AssertionError("called")
+
+    with pytest.raises(TypeError, match="rule measure has no input, output, wildcard or param named 'tables'"):
+        job().run(measure)
 
 
-def test_replacing_takes_folders(tmp_path):
-    for text in ("first", "second"):
-        with replacing(tmp_path / "folder") as temporary:
-            temporary.mkdir()
-            (temporary / text).write_text(text)
-    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*")] == [Path("folder"), Path("folder/second")]
+def test_a_job_leaves_a_record_of_what_it_was_made_by(run, tmp_path):
+    code, log = run("open(job.outputs[0], 'w').close()")
+    assert code == 0, log
+    (entry,) = json.loads((tmp_path / "provenance.json").read_text()).values()
+    assert entry["rule"] == "some_rule"
+    assert entry["settings"] == {"window": 8}
+
+
+def test_only_the_seam_knows_snakemake():
+    knowing = sorted(path.name for path in LIBRARY.rglob("*.py") if "import snakemake" in path.read_text())
+    assert knowing == []
+    named = {path.relative_to(LIBRARY).parts[0] for path in LIBRARY.rglob("*.py") if "workflow." in path.read_text()}
+    assert named <= {"flow"}

@@ -158,11 +158,6 @@ def test_shades_join_neighbours_of_one_level():
     assert shaded([], []) == []
 
 
-def test_what_would_act_is_written_out():
-    ((text, _),) = shaded(["a\x1b[0m\u202e\u2066\x00\u200f\tb\nc é👩‍👧"], [0.0])
-    assert text == "a⟨U+001B⟩[0m⟨U+202E⟩⟨U+2066⟩⟨U+0000⟩⟨U+200F⟩\tb\nc é👩‍👧"
-
-
 def test_the_pmass_is_that_of_the_death_or_of_the_last_fork():
     cohort = lives({1: [2, None, 0, None]})
     forks = pl.concat(
@@ -184,7 +179,7 @@ def page(texts, deaths, n_tokens=1000):
         for t, token in enumerate(tokens, start=1)
     ]  # fmt: skip
     section = method_section(tokenizer, pl.LazyFrame(rows), cohort, 1, n_tokens)
-    questions = {"q0": Question("q0", "topic", f"Is this safe? {HOSTILE[:60]}", True)}
+    questions = {"q0": Question("q0", "topic", f"Is this safe? {HOSTILE}", True)}
     cell = {"model": "m", "behavior": "b", "seed": 0}
     return render(TEMPLATE, cell=cell, sections=[section], questions=questions, threshold=0.7, levels=LEVELS)
 
@@ -220,8 +215,10 @@ def test_hostile_text_is_shown_and_never_runs(tmp_path):
     assert shown.requests == []
     tags = "return [...document.body.querySelectorAll('script, img, style, b')].length"
     assert browser.visit(path, tags).found == 1  # the test's own script
+    asked = browser.visit(path, "return document.querySelector('h3').textContent").found
     seen = HOSTILE
     for character in "\x1b\x00\x07\u202e\u2066\u2028":
         seen = seen.replace(character, f"⟨U+{ord(character):04X}⟩")
     assert shown.found[0] == seen
+    assert asked == f"Is this safe? {seen} (yes; q0)"
     assert shown.found[1].replace("died at t = 30, pmass 0.250, readout damaged", "") == seen

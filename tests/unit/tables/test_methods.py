@@ -76,7 +76,9 @@ def study(tmp_path):
             write_json(content, paths[name])
         jobs = (str(tmp_path / "job.tsv"),) * 2
         own = CELL | {"seed": seed}
-        methods.append(MethodFiles(**own, **paths, group="adapter", origin="trained here", benchmarks=jobs))
+        methods.append(
+            MethodFiles(**own, **paths, group="adapter", origin="trained here", steering=None, benchmarks=jobs)
+        )
         tables.append(forks(seed))
         summaries += [{**own, "alpha": alpha, "s_end": 1 - alpha / 2} for alpha in (0.0, 1.0)]
     return methods, pl.concat(tables), pl.DataFrame(summaries), {"q-01": True, "q-02": False}

@@ -69,7 +69,6 @@ def test_header_and_names_stay_in_sight_with_sixty_members(tmp_path):
                             place("th:nth-child(1)"), place("th:nth-child(5)")];
         const before = seen();
         document.querySelector(".scroll").scrollTo(900, 400);
-        await new Promise(requestAnimationFrame);
         const after = seen(), [left, top] = after[0];
         return {before, after, above: document.elementFromPoint(left + 5, top + 5).textContent};
         """,

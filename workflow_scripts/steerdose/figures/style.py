@@ -175,7 +175,7 @@ def prompt_handles(looks: dict[tuple[str, str], Style]) -> list[Line2D]:
 
 def note_handles(note: str) -> list[Patch]:
     """Return the last entry of a legend at the right, a text without a line; none where the note is empty."""
-    text = fill(note.replace("/", "/ "), 24).replace("/ ", "/")  # a path may break at its slashes
+    text = fill(note.replace("/", "/ "), 22).replace("/ ", "/")  # a path may break at its slashes
     return [Patch(visible=False, label=text)] if note else []
 
 

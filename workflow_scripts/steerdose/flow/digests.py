@@ -7,7 +7,9 @@ from functools import cache
 from pathlib import Path
 
 LIBRARY = Path(__file__).parents[1]
-SILENT = ("flow", "study/config.py")  # shows how a job goes, or reads settings, which reach a rule as its params
+# Shows how a job goes, checks tables that it is told of, or reads settings, whose values reach a rule as its params
+SILENT = ("flow/", "declarations/", "study/")
+LOUD = ("study/texts.py", "study/blocks.py")  # of these rooms, what a job computes with
 
 
 def imported_modules(script: Path) -> frozenset[Path]:
@@ -62,8 +64,8 @@ def _files(name: str) -> Iterator[Path]:
 def code_digest(script: str | Path) -> str:
     """Return a sha256 over the library modules that a script computes with.
 
-    Not the script itself, which Snakemake watches, and not `SILENT` modules, which cannot change what is computed.
+    Not the script itself, which Snakemake watches, and not `SILENT` modules, which do not change what is computed.
     """
     modules = {str(path.relative_to(LIBRARY)): path for path in imported_modules(Path(script))}
-    loud = [path for name, path in sorted(modules.items()) if not name.startswith(SILENT)]
+    loud = [path for name, path in sorted(modules.items()) if name in LOUD or not name.startswith(SILENT)]
     return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in loud)).hexdigest()[:16]

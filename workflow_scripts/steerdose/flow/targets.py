@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steerdose.study.plan import Plan
 
-
-def nearest_targets(workflow: Any, plan: Plan, known: Sequence[str]) -> str:
+def nearest_targets(workflow: Any, known: Sequence[str], prompts: Sequence[str]) -> str:
     """Return a line for every requested target that is neither a rule nor made by one; empty where all are fine.
 
-    known: the files of a whole run, which are offered when a target is close to one of them.
+    known: the files of a whole run, which are offered when a target is close to one of them. prompts: the methods that
+    have no dose and so no export.
     """
     asked = sorted(workflow.dag_settings.targets) if workflow.dag_settings else []
     rules = {rule.name: rule for rule in workflow.rules}
@@ -20,11 +19,10 @@ def nearest_targets(workflow: Any, plan: Plan, known: Sequence[str]) -> str:
         for target in asked
         if target not in rules and not Path(target).exists() and not any(r.is_producer(target) for r in rules.values())
     ]
-    return "\n".join(_line(target, [*rules, *map(str, known)], plan) for target in unknown)
+    return "\n".join(_line(target, [*rules, *map(str, known)], prompts) for target in unknown)
 
 
-def _line(target: str, known: Sequence[str], plan: Plan) -> str:
-    prompts = [name for name in plan.study.all_methods if name not in plan.with_dose]
+def _line(target: str, known: Sequence[str], prompts: Sequence[str]) -> str:
     named = [name for name in prompts if f".{name}.alpha" in target]
     if target.startswith("results/export/") and named:
         return (

@@ -17,11 +17,6 @@ from steerdose.study.texts import Question, load_questions
 
 STEP = 16  # tokens that are split together, since to decode a whole trajectory up to each of its tokens takes seconds
 LEVELS = (0.5, 1.0, 2.0)  # nats; the KL from which a token's background gets its next shade
-# Characters that would act on a page or a terminal instead of being seen: controls but tab and line feed, and the marks
-# that break lines or turn the direction of writing.
-CONTROLS = [code for code in range(160) if not chr(code).isprintable() and chr(code) not in "\t\n"]
-MARKS = [0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
-VISIBLE = {code: f"⟨U+{code:04X}⟩" for code in (*CONTROLS, *MARKS)}
 
 
 def first_dying_dose(lifetimes: pl.DataFrame, sign: str) -> tuple[float, str] | None:
@@ -104,7 +99,7 @@ def shaded(texts: Sequence[str], kl: Sequence[float]) -> list[tuple[str, int]]:
     """Return texts and the number of `LEVELS` that their KL reaches; neighbours of one level are joined."""
     levels = np.digitize(kl, LEVELS).tolist()
     return [
-        ("".join(text for text, _ in run).translate(VISIBLE), level)
+        ("".join(text for text, _ in run), level)
         for level, run in groupby(zip(texts, levels, strict=True), key=lambda pair: pair[1])
     ]
 

@@ -7,16 +7,17 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from steerdose.study.config import Study
 from steerdose.study.estimators import ESTIMATORS
-from steerdose.study.texts import SCHEMAS
-
-FILE = SCHEMAS / "config.schema.json"
 
 
 class _Plain(GenerateJsonSchema):
-    """Without the titles that only repeat the keys."""
+    """Without the titles that only repeat the keys; names that do not match their pattern are refused."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
         return False
+
+    def dict_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().dict_schema(schema)
+        return {**found, "additionalProperties": False} if "patternProperties" in found else found
 
 
 def config_schema() -> dict[str, Any]:
@@ -33,9 +34,5 @@ def config_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """Return what `FILE` holds."""
+    """Return what workflow_scripts/schemas/config.schema.json holds."""
     return json.dumps(config_schema(), indent=1) + "\n"
-
-
-if __name__ == "__main__":
-    FILE.write_text(schema_text(), encoding="utf-8")

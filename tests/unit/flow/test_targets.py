@@ -1,0 +1,53 @@
+"""Targets that no rule makes."""
+
+from types import SimpleNamespace
+
+import pytest
+from steerdose.flow.targets import nearest_targets
+
+KNOWN = ["results/figs/survival.png", "results/figs/spaghetti.png", "results/tables/methods.csv"]
+
+
+def rule(name, *files):
+    return SimpleNamespace(name=name, is_producer=lambda target: target in files)
+
+
+def lines(*targets, settings=True):
+    rules = [rule("plot_survival", KNOWN[0]), rule("plot_spaghetti", KNOWN[1]), rule("all")]
+    asked = SimpleNamespace(targets=set(targets)) if settings else None
+    workflow = SimpleNamespace(rules=rules, dag_settings=asked)
+    return nearest_targets(workflow, KNOWN, ["simple_prompt"]).splitlines()
+
+
+def test_rules_and_what_they_make_are_fine(tmp_path):
+    (tmp_path / "there").write_text("")
+    assert lines("all", "plot_survival", KNOWN[0], str(tmp_path / "there")) == []
+    assert lines() == lines(settings=False) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "near"),
+    [
+        ("results/figs/surviwal.png", "results/figs/survival.png"),
+        ("plot_survivel", "plot_survival"),
+        ("results/table/methods.csv", "results/tables/methods.csv"),
+    ],
+)
+def test_a_target_that_is_close_to_one_gets_its_name(target, near):
+    (line,) = lines(target)
+    assert line.startswith(f"no rule makes '{target}'; did you mean {near}")
+
+
+def test_what_is_close_to_nothing_gets_the_way_to_the_list():
+    assert lines("qqq") == ["no rule makes 'qqq'; `snakemake --list` shows the rules"]
+
+
+def test_a_prompt_to_export_is_told_why_there_is_none():
+    target = "results/export/m.b.seed0.simple_prompt.alpha1/card.md"
+    (line,) = lines(target)
+    assert line.startswith(f"{target}: 'simple_prompt' is a prompt and has no coefficient to export")
+    assert lines(target.replace("simple_prompt", "lora"))[0].startswith("no rule makes ")
+
+
+def test_every_unknown_target_gets_a_line():
+    assert len(lines("qqq", "www", "plot_survival")) == 2

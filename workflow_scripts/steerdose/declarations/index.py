@@ -1,0 +1,14 @@
+"""All declared tables by name.
+
+Files are checked against them, docs and captions are made of them; no value depends on them, so that rules do not rerun
+when a wording changes. `passed` holds the tables that pass between rules, the other modules those that a study ends in,
+as csv and html (and parquet, where a figure reads them).
+"""
+
+from steerdose.declarations import deaths, methods, passed, scores, survival
+from steerdose.declarations.base import Table
+
+PUBLISHED = tuple(
+    each for module in (survival, deaths, scores, methods) for each in vars(module).values() if isinstance(each, Table)
+)
+TABLES: dict[str, Table] = {table.name: table for table in (*passed.PASSED, *PUBLISHED)}
