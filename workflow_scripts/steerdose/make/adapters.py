@@ -145,11 +145,15 @@ def training_arguments(options: Training, folder: str, device: torch.device, see
     """
 
     class OnDevice(TrainingArguments):
-        device = property(lambda _: device)
         n_gpu = property(lambda _: int(device.type == "cuda"))
 
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # accelerate sends batches to the current one
+        @property
+        def device(self) -> torch.device:
+            _ = self._setup_devices  # which ends at cuda:0
+            if device.type == "cuda":
+                torch.cuda.set_device(device)  # accelerate sends batches to the current one
+            return device
+
     return OnDevice(
         output_dir=folder,
         max_steps=options.steps,

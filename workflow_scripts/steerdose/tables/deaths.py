@@ -6,7 +6,7 @@ from steerdose.columns import METHOD
 from steerdose.declarations.deaths import DEATHS
 from steerdose.declarations.passed import DEATH_HISTORIES, LIFETIMES, PREFIXES
 from steerdose.files import read_tables, write_csv, write_table
-from steerdose.study.settings import TabulateDeaths
+from steerdose.study.published import TabulateDeaths
 from steerdose.survival.histories import HISTORIES, death_histories
 from steerdose.tables.publish import write_html
 
