@@ -33,3 +33,7 @@ rule all:
 
 
 check_targets()
+
+
+onerror:
+    forget_unfinished(workflow)

@@ -12,6 +12,7 @@ if str(ROOT / "workflow_scripts") not in sys.path:
 from steerdose.declarations.index import TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
+from steerdose.flow.failures import forget_unfinished
 from steerdose.flow.targets import asked_targets, nearest_targets
 from steerdose.study.load import load_study
 from steerdose.study.plan import CELL, MODEL, Plan, content, state

@@ -50,6 +50,10 @@ class Workspace:
         update_config(config, changes)
         path.write_text(yaml.safe_dump(config))
 
+    def copy(self, root: Path) -> "Workspace":
+        shutil.copytree(self.root, root, symlinks=True)
+        return Workspace(root, self.overlay)
+
     def read(self, path: str) -> str:
         return (self.root / path).read_text()
 
@@ -80,9 +84,27 @@ def finished_study(tmp_path_factory) -> Workspace:
 @pytest.fixture
 def study(finished_study, tmp_path) -> Workspace:
     """A copy of the finished study, to be changed."""
-    root = tmp_path / "study"
-    shutil.copytree(finished_study.root, root, symlinks=True)
-    return Workspace(root, finished_study.overlay)
+    return finished_study.copy(tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def finished_symbols(tmp_path_factory) -> Workspace:
+    """The whole tiny study, symbolic and run to the end. Do not change it: use `symbols`."""
+    import symbolic
+
+    workspace = make_workspace(tmp_path_factory.mktemp("symbols"), "tiny.yaml")
+    (workspace.root / "tiny_model").mkdir()
+    (workspace.root / "tiny_model/weights").write_text("w")
+    symbolic.make_symbolic(workspace.root)
+    workspace.configure(jobs={"threads": 1, "gpus": 0})  # several jobs at a time
+    workspace.snakemake("--cores", "4")
+    return workspace
+
+
+@pytest.fixture
+def symbols(finished_symbols, tmp_path) -> Workspace:
+    """A copy of the finished symbolic study, to be changed."""
+    return finished_symbols.copy(tmp_path / "symbols")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import make_workspace
 from reference.rollout import generate_one, steered_copy
+from steerdose.declarations.passed import SUMMARIES, TOKENS
 from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan, build_probe
 from steerdose.engine.requests import Request
@@ -26,28 +27,35 @@ CELL = "results/smollm2/honesty/seed0"
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     workspace = make_workspace(tmp_path_factory.mktemp("real"), "small.yaml")
-    workspace.snakemake()
+    workspace.snakemake("results/figs/survival.png", "results/tables/knowledge.csv")
     return workspace
 
 
 def test_the_study_steers_doses_and_kills(real):
-    audit = read_json(real.root / "results/smollm2/probe/audit.json")
+    audit = read_json(real.root / "results/smollm2/probe/rolled_out.json")
     assert audit["json_interrupt"]["median_pmass"] > 0.8, "the default probe is valid on the default model"
-    assert all(audit[name]["passes"] for name in ("yes_no", "multiple_choice")), "so are others"
+    texts = read_json(real.root / "results/smollm2/probe/rolled_out.texts.json")
+    assert texts["nll_chat"] < 1.5 * texts["nll_plain"]
     for method in ("lora", "mean_diff"):
         calibration = read_json(real.root / CELL / f"calibration/{method}.json")
         positive = calibration["positive"]
         assert positive["converged"] or positive["reason"]
         assert positive["statistic"] == pytest.approx(1.0, rel=0.5)
-        summary = read_table(real.root / CELL / f"survival/{method}.summary.parquet")
+        summary = read_table(real.root / CELL / f"survival/{method}.summary.parquet", SUMMARIES)
         alive = dict(summary.select("alpha", "s_end").iter_rows())
         assert alive[0.0] >= 0.75
         assert alive[4.0] < alive[0.0], "not 0: after 3 steps the delta is close to a random one, which kills less"
-        tokens = read_table(real.root / CELL / f"rollouts/{method}.tokens.parquet")
+        tokens = read_table(real.root / CELL / f"rollouts/{method}.tokens.parquet", TOKENS)
         mean = dict(tokens.group_by("alpha").agg(pl.col("kl").mean()).iter_rows())
         assert mean[0.0] == 0 < mean[1.0] < mean[4.0]
         coefficient = dict(summary.select("alpha", "coefficient").iter_rows())
         assert coefficient[-1.0] == pytest.approx(-calibration["negative"]["c_star"])
+
+
+def test_the_unsteered_model_knows_no_more_than_chance_of_the_claims_and_answers(real):
+    knowledge = pl.read_csv(real.root / "results/tables/knowledge.csv").filter(alpha=0)
+    assert knowledge["pmass"].min() > 0.5
+    assert knowledge["accuracy"].is_between(0.35, 0.75).all()
 
 
 def test_the_trained_delta_is_stored_exactly_and_low_rank(real):

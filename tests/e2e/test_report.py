@@ -6,6 +6,7 @@ from html import unescape
 
 import browser
 import pytest
+from steerdose.declarations.passed import TRAJECTORIES
 from steerdose.files import read_table
 from steerdose.pages.render import VISIBLE
 
@@ -106,6 +107,6 @@ def test_the_texts_to_read_are_those_of_the_rollouts(finished_study):
         assert f">{method}</h2>" in section
         shown = re.findall(r'<p class="text" dir="auto">(.*?)</p>', section, re.DOTALL)
         plain = [unescape(re.sub(r"<mark.*?</mark>|<[^>]*>", "", text)) for text in shown]
-        texts = read_table(cell / f"rollouts/{method}.trajectories.parquet")["text"].to_list()
+        texts = read_table(cell / f"rollouts/{method}.trajectories.parquet", TRAJECTORIES)["text"].to_list()
         assert len(plain) >= 6
         assert set(plain) <= {text.translate(VISIBLE) for text in texts}

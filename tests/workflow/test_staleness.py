@@ -1,169 +1,146 @@
-"""Which jobs a change makes stale: exactly those, and nothing on a second run."""
+"""Which jobs a change makes stale: exactly those, and nothing on a second run.
 
-import signal
-import subprocess
-import sys
-import time
+Dry runs on a finished study whose jobs are symbolic: inputs, params and digests of code are those of the real one.
+"""
 
-import psutil
+from pathlib import Path
+
 import pytest
+from steerdose.flow.digests import code_digest
 
-pytestmark = pytest.mark.slow
-
-AGGREGATION = {"tabulate_aggregation": 1, "plot_aggregation": 1}
-DOSES = {"tabulate_dose_response": 1, "plot_dose_response": 1, "plot_lethal_dose": 1}
-SWEEP = {"tabulate_threshold_sweep": 1, "plot_threshold_sweep": 1}
-DEATHS = {"tabulate_deaths": 1, "plot_death_anatomy": 1, "tabulate_death_events": 1}
-TEXTS = {"measure_prefixes": 1, "tabulate_texts": 1}
-PROBES = {"tabulate_probes": 1, "plot_probes": 1}
-COMPARISONS = {"tabulate_logrank": 1, "tabulate_hazards": 1}
-TABLES = {"tabulate_survival": 1, "tabulate_methods": 1}
-TABLES |= {**AGGREGATION, **DOSES, **SWEEP, **PROBES, **COMPARISONS}
-KL_FIGURES = {"plot_spaghetti": 1, "plot_spaghetti_normalised": 1, "plot_kl_fan": 1, "plot_aggregate": 1}
-CURVES = {"plot_survival": 1, "plot_survival_by_dose": 1}
-FIGURES = {**CURVES, **KL_FIGURES, "write_reading": 1, **TABLES, **DEATHS}
-ROLLED_OUT = {**FIGURES, **TEXTS}
-LORA_CHAIN = {"calibrate_alpha": 1, "rollout_trajectories": 1, "kaplan_meier": 1, **ROLLED_OUT, "plot_calibration": 1}
-PER_METHOD = ["calibrate_alpha", "rollout_trajectories", "kaplan_meier", "measure_prefixes"]
-STEERING_CHAIN = {**LORA_CHAIN, "tabulate_geometry": 1}
-
-
-def touch_module(study, name):
-    path = study.root / f"workflow_scripts/steerdose/{name}.py"
-    path.write_text(path.read_text() + "\n# edited\n")
-
-
-def test_a_second_run_has_nothing_to_do(finished_study):
-    assert "Nothing to be done" in finished_study.snakemake().stderr
-    assert finished_study.stale() == {}
+ROOT = Path(__file__).parents[2]
+RULES = sorted(path.stem for path in (ROOT / "workflow_scripts").glob("*.py"))
+TRAINING = {"train_adapter", "merge_diff"}
+MAKING = {"generate_pairs", "capture_activations", "fit_repe", *TRAINING}
+DOSING = {"calibrate_alpha", "audit_dose", "gather_calibration"}
+SCORING = {"score_task", "gather_scores", "tabulate_knowledge"}
+ROLLING = {"rollout_trajectories", "gather_rollouts"}
+PROBING = {"audit_probe", "set_threshold"}
+MODEL = {"resolve_model", "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose"}
+MODEL |= {"audit_probe", "rollout_trajectories", "score_task"}
+FIGURES = {rule for rule in RULES if rule.startswith("plot_")}
+CURVES = {"plot_survival", "plot_survival_by_dose"}
+DOSES = {"tabulate_dose_response", "plot_dose_response", "plot_lethal_dose"}
+SWEEP = {"tabulate_threshold_sweep", "plot_threshold_sweep"}
+PROBES = {"tabulate_probes", "plot_probes"}
+DEATHS = {"tabulate_deaths", "plot_death_anatomy", "tabulate_death_events"}
+KL = {"plot_spaghetti", "plot_spaghetti_normalised", "plot_kl_fan", "plot_aggregate"}
+AGGREGATION = {"tabulate_aggregation", "plot_aggregation"}
+OF_DEATHS = {*CURVES, *DOSES, *SWEEP, *PROBES, *DEATHS, *KL, *AGGREGATION, "write_reading"}
+OF_DEATHS |= {"tabulate_survival", "tabulate_logrank", "tabulate_hazards", "tabulate_methods", "write_provenance"}
+OF_ROLLOUTS = {"kaplan_meier", "measure_prefixes", "tabulate_texts", *OF_DEATHS}
+OF_DOSES = {*DOSING, *ROLLING, *OF_ROLLOUTS, *SCORING, "plot_calibration"}
+OF_STEERINGS = {*OF_DOSES, "tabulate_geometry"}
 
 
-def test_a_learning_rate_reruns_that_adapter_alone(study):
-    study.configure(methods={"lora": {"training": {"learning_rate": 0.02}}})
-    assert study.stale() == {"train_adapter": 2, "merge_diff": 1, **STEERING_CHAIN, "plot_training": 1}
+def affected(monkeypatch, module):
+    """Return the rules whose digest of code is another once a module of the library is."""
+    before = {rule: code_digest(ROOT / "workflow_scripts" / f"{rule}.py") for rule in RULES}
+    path, read = ROOT / "workflow_scripts/steerdose" / f"{module}.py", Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: read(self) + b"#" * (self == path))
+    return {rule for rule in RULES if code_digest(ROOT / "workflow_scripts" / f"{rule}.py") != before[rule]}
 
 
-def test_another_delta_of_the_same_adapters_trains_nothing(study):
-    study.configure(methods={"lora": {"delta": "bisector"}})
-    assert study.stale() == {"merge_diff": 1, **STEERING_CHAIN}
+@pytest.mark.parametrize("module", ["flow/progress", "flow/jobs", "flow/provenance", "declarations/survival"])
+def test_what_shows_or_checks_reruns_nothing(monkeypatch, module):
+    assert affected(monkeypatch, module) == set()
 
 
-def test_one_more_alpha_reruns_rollouts_and_not_the_calibration(study):
-    study.configure(rollout={"alphas": [0, 1, 2, 3]})
-    assert study.stale() == {"rollout_trajectories": 2, "kaplan_meier": 2, **ROLLED_OUT, "measure_prefixes": 2}
+@pytest.mark.parametrize("room", ["figures", "pages", "tables", "survival"])
+def test_a_room_behind_the_model_reruns_no_model_job(monkeypatch, room):
+    for path in (ROOT / "workflow_scripts/steerdose" / room).glob("*.py"):
+        with monkeypatch.context() as patch:
+            assert not affected(patch, f"{room}/{path.stem}") & (MODEL | MAKING), path
 
 
-def test_the_threshold_reruns_survival_and_no_model(study):
-    study.configure(survival={"threshold": {"value": 0.5}})
-    assert study.stale() == {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}
-
-
-def test_the_sweep_and_the_safe_level_rerun_their_tables(study):
-    study.configure(survival={"threshold_sweep": [0.6]})
-    assert study.stale() == SWEEP
-    study.configure(survival={"safe_level": 0.4})
-    assert study.stale() == {**DOSES, **SWEEP}
-
-
-def test_another_probe_that_is_only_audited_rolls_nothing_out(study):
-    study.configure(probes={"new": {"kind": "splice", "question": None, "prefill": "So:", "answers": ["yes", "no"]}})
-    assert study.stale() == {"audit_probe": 1, "set_threshold": 1, "kaplan_meier": 2, **FIGURES}
+@pytest.mark.parametrize("room", ["engine", "dose", "outcomes"])
+def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
+    for path in (ROOT / "workflow_scripts/steerdose" / room).glob("*.py"):
+        with monkeypatch.context() as patch:
+            assert not affected(patch, f"{room}/{path.stem}") & {"resolve_model", *MAKING}, path
 
 
 @pytest.mark.parametrize(
-    ("module", "stale"),
+    ("module", "rules"),
     [
-        (
-            "figures/style",
-            {
-                **{**CURVES, **KL_FIGURES, "plot_calibration": 1, "plot_training": 1},
-                **{"plot_aggregation": 1, "plot_dose_response": 1, "plot_lethal_dose": 1},
-                **{"plot_threshold_sweep": 1, "plot_death_anatomy": 1, "plot_probes": 1},
-            },
-        ),
-        ("tables/publish", {"tabulate_geometry": 1, **TABLES, **DEATHS, "tabulate_texts": 1}),
-        ("outcomes/text", {"measure_prefixes": 2, "tabulate_texts": 1, **DEATHS}),
-        ("tables/death_events", {"tabulate_death_events": 1}),
-        ("figures/death_anatomy", {"plot_death_anatomy": 1}),
-        ("tables/aggregation", AGGREGATION),
-        ("survival/dose_response", {**DOSES, **SWEEP}),
-        ("tables/geometry", {"tabulate_geometry": 1}),
-        ("survival/logrank", {"tabulate_logrank": 1}),
-        ("survival/hazards", {"tabulate_hazards": 1}),
-        ("make/repe", {"fit_repe": 1, **STEERING_CHAIN}),
-        ("make/delta", {"merge_diff": 1, **STEERING_CHAIN}),
-        ("dose/search", {name: 2 if name in PER_METHOD else 1 for name in LORA_CHAIN}),
-        ("survival/lifetimes", {"set_threshold": 1, "kaplan_meier": 2, **FIGURES}),
-        ("survival/kaplan_meier", {"kaplan_meier": 2, **{rule: 1 for rule in FIGURES if rule not in PROBES}}),
+        ("make/adapters", {"train_adapter"}),
+        ("make/delta", {"merge_diff", "import_steering"}),
+        ("make/estimators", {"fit_repe"}),
+        ("make/pairs", {"generate_pairs"}),
+        ("dose/search", {"calibrate_alpha", "audit_dose"}),
+        ("engine/generate", {"calibrate_alpha", "audit_dose", "audit_probe", "rollout_trajectories"}),
+        ("engine/score", {"audit_probe", "score_task"}),
+        ("outcomes/text", {"audit_probe", "measure_prefixes", "tabulate_texts", "tabulate_death_events"}),
+        ("survival/thresholds", {"set_threshold"}),
+        ("survival/logrank", {"tabulate_logrank"}),
+        ("tables/geometry", {"tabulate_geometry"}),
+        ("figures/style", FIGURES),
+        ("figures/spaghetti", {"plot_spaghetti", "plot_spaghetti_normalised"}),
+        ("pages/reading", {"write_reading"}),
+        ("exchange/write", {"export_peft", "export_model", "export_control_vector", "write_card"}),
     ],
 )
-def test_a_library_module_reruns_the_stages_that_use_it(study, module, stale):
-    touch_module(study, module)
-    assert study.stale() == stale
+def test_a_module_reruns_the_rules_that_compute_with_it(monkeypatch, module, rules):
+    assert affected(monkeypatch, module) == rules
 
 
-def test_an_entry_script_of_a_figure_reruns_that_figure(study):
-    path = study.root / "workflow_scripts/plot_spaghetti.py"
+def edit(workspace, module):
+    path = workspace.root / f"workflow_scripts/steerdose/{module}.py"
     path.write_text(path.read_text() + "\n# edited\n")
-    assert study.stale() == {"plot_spaghetti": 1}
 
 
-def test_key_order_spelling_of_numbers_and_other_methods_rerun_nothing(study):
-    text = study.read("config.yaml")
-    text = text.replace(
-        "options: {r: 16, lora_alpha: 32, lora_dropout: 0.0}", "options: {lora_dropout: 0.0, lora_alpha: 32, r: 16}"
+@pytest.mark.slow
+class TestFinished:
+    """Families of rules that a finished study would run again."""
+
+    def test_a_second_run_has_nothing_to_do_nor_has_one_after_changes_of_no_account(self, symbols):
+        edit(symbols, "flow/progress")
+        text = symbols.read("config.yaml")
+        options = "options: {r: 16, lora_alpha: 32, lora_dropout: 0.0}"
+        assert options in text
+        text = text.replace(options, "options: {lora_dropout: 0, lora_alpha: 32, r: 16}")
+        new = "  unused:\n    kind: activation\n    estimator: mean_diff\n    depths: [0.2]\n  mean_diff:\n"
+        (symbols.root / "config.yaml").write_text(text.replace("  mean_diff:\n", new))
+        assert "Nothing to be done" in symbols.snakemake().stderr
+
+    @pytest.mark.parametrize(
+        ("changes", "rules"),
+        [
+            ({"methods": {"lora": {"training": {"steps": 5}}}}, {*TRAINING, *OF_STEERINGS, "plot_training"}),
+            ({"methods": {"lora": {"delta": "bisector"}}}, {"merge_diff", *OF_STEERINGS}),
+            ({"methods": {"lora": {"target": 0.3}}}, OF_DOSES),
+            ({"rollout": {"alphas": [0, 1, 2, 3]}}, {*ROLLING, *OF_ROLLOUTS, *SCORING}),
+            ({"rollout": {"n_questions": 3}}, {*ROLLING, *OF_ROLLOUTS, *PROBING}),
+            ({"survival": {"threshold": {"value": 0.5}}}, {"set_threshold", "kaplan_meier", *OF_DEATHS}),
+            ({"survival": {"safe_level": 0.4}}, {*DOSES, *SWEEP, "write_provenance"}),
+            ({"figures": {"smoothing": 3}}, {"plot_spaghetti", "plot_spaghetti_normalised", "write_provenance"}),
+            (
+                {"probes": {"new": {"kind": "splice", "question": None, "prefill": "So:", "answers": ["yes", "no"]}}},
+                {"audit_probe", *PROBES, "write_provenance"},
+            ),
+        ],
     )
-    text = text.replace(
-        "  mean_diff:\n", "  unused:\n    kind: activation\n    estimator: mean_diff\n    depths: [0.2]\n  mean_diff:\n"
-    )
-    assert "unused" in text
-    (study.root / "config.yaml").write_text(text)
-    assert study.stale() == {}
+    def test_a_key_reruns_what_comes_of_it(self, symbols, changes, rules):
+        symbols.configure(**changes)
+        assert set(symbols.stale()) == rules
 
+    def test_another_method_adds_its_own_chain(self, symbols):
+        early = {"kind": "activation", "estimator": "mean_diff", "depths": [0.2]}
+        symbols.configure(study={"methods": ["lora", "mean_diff", "early"]}, methods={"early": early})
+        stale = symbols.stale()
+        assert set(stale) == {"fit_repe", *OF_STEERINGS}
+        assert {stale[rule] for rule in {"fit_repe", *DOSING, *ROLLING, "kaplan_meier", "measure_prefixes"}} == {1}
 
-def test_another_method_in_the_study_adds_its_own_chain(study):
-    study.configure(
-        study={"methods": ["lora", "mean_diff", "early"]},
-        methods={"early": {"kind": "activation", "estimator": "mean_diff", "depths": [0.2]}},
-    )
-    assert study.stale() == {"fit_repe": 1, **STEERING_CHAIN}
+    def test_a_prompt_and_a_control_add_no_fit(self, symbols):
+        symbols.configure(study={"methods": ["lora", "mean_diff", "simple_prompt", "random_direction"]})
+        stale = symbols.stale()
+        assert set(stale) == {"draw_control", *OF_STEERINGS}
+        assert (stale["draw_control"], stale["calibrate_alpha"], stale["rollout_trajectories"]) == (1, 2, 2)
 
-
-def test_a_prompt_adds_its_own_chain(study):
-    study.configure(study={"methods": ["lora", "mean_diff", "simple_prompt"]})
-    chain = {"measure_prompt": 1, "rollout_prompt": 1, "kaplan_meier": 1, **ROLLED_OUT, "plot_calibration": 1}
-    assert study.stale() == chain  # no fit, and no geometry
-
-
-def test_a_target_of_its_own_recalibrates_that_method_and_refits_nothing(study):
-    study.configure(methods={"lora": {"target": 0.3}})
-    assert study.stale() == LORA_CHAIN
-    study.configure(methods={"lora": {"target": {"prompt": "simple_prompt"}}})
-    assert study.stale() == {"measure_prompt": 1, **LORA_CHAIN}
-
-
-def test_a_random_control_adds_its_own_chain_and_follows_its_source(study):
-    study.configure(study={"methods": ["lora", "mean_diff", "random_direction"]})
-    assert study.stale() == {"draw_control": 1, **STEERING_CHAIN}
-    touch_module(study, "make/estimators")
-    whole = [*FIGURES, "plot_calibration", "tabulate_geometry", "tabulate_texts"]
-    twice = {name: count if name in whole else 2 * count for name, count in STEERING_CHAIN.items()}
-    assert study.stale() == {"fit_repe": 1, "draw_control": 1, **twice}
-
-
-def test_a_job_that_is_killed_loses_only_its_own_work(study):
-    before = {path: path.read_bytes() for path in sorted(study.root.glob("results/tiny/**/*.parquet"))}
-    target = "results/tiny/honesty/seed0/rollouts/mean_diff.tokens.parquet"
-    log = study.root / "results/logs/rollout_trajectories/tiny.honesty.seed0.mean_diff.log"
-    log.unlink()
-    command = [sys.executable, "-m", "snakemake", "--configfile", study.overlay, "--cores", "2", "--force", target]
-    run = subprocess.Popen(command, cwd=study.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not log.exists() and run.poll() is None:
-        time.sleep(0.05)
-    for child in psutil.Process(run.pid).children(recursive=True):
-        child.send_signal(signal.SIGKILL)
-    assert run.wait() != 0
-    assert not (study.root / target).exists()
-    study.snakemake(target)
-    study.snakemake()
-    assert {path: path.read_bytes() for path in before} == before
+    def test_a_caption_reruns_its_table(self, symbols):
+        path = symbols.root / "workflow_scripts/steerdose/declarations/survival.py"
+        text = path.read_text()
+        caption = 'reading="How long steered trajectories'
+        assert caption in text
+        path.write_text(text.replace(caption, f"{caption[:9]}Edited. {caption[9:]}"))
+        assert symbols.stale() == {"tabulate_survival": 1, "write_provenance": 1}

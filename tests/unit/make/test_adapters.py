@@ -16,7 +16,7 @@ from reference.effective_weights import effective_deltas
 from reference.rollout import steered_copy
 from steerdose.columns import Cell
 from steerdose.files import read_json, write_json
-from steerdose.make.adapters import target_modules, train, training_examples
+from steerdose.make.adapters import target_modules, train, training_arguments, training_examples
 from steerdose.make.delta import MODES, adapter_delta, merge_diff
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.edits import matrix
@@ -164,3 +164,12 @@ def test_an_adapter_that_took_over_base_weights_is_saved_as_one_that_does_not(pa
     saved = read_json(pair.folder / "positive/adapter_config.json")
     assert saved["init_lora_weights"] is True, "else every reader would have to repeat the decomposition"
     assert saved["r"] == 2 * pair.method.options["r"]
+
+
+def test_training_stays_on_its_device_with_its_batch_size_however_many_gpus_there_are(monkeypatch, tmp_path):
+    chosen = []
+    for name, fake in {"is_available": lambda: True, "device_count": lambda: 4, "set_device": chosen.append}.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    place = torch.device("cuda:1")
+    found = training_arguments(entry().training.model_copy(update={"batch_size": 3}), str(tmp_path), place, 0)
+    assert (found.device, found.n_gpu, found.train_batch_size, chosen[-1]) == (place, 1, 3, place)

@@ -22,6 +22,7 @@ from steerdose.model import sources
 from steerdose.model.chat import PLAIN_TEMPLATE, conversation, prompt_ids
 from steerdose.model.loading import load_model, load_tokenizer
 from steerdose.model.sources import ROUND_TRIP, resolve_model, weights_sha256
+from steerdose.study.config import Model
 from tokenizers import normalizers
 from transformers import AutoTokenizer, dynamic_module_utils
 
@@ -44,8 +45,9 @@ def local(tmp_path):
 
 
 def resolve(tmp_path, source, **changes):
-    settings = {"revision": None, "sha256": None, "chat_template": None, "trust_remote_code": False}
-    resolve_model(settings=settings | {"source": str(source)} | changes, output=str(tmp_path / "out/model"))
+    given = {"revision": None, "sha256": None, "dtype": "float32", "chat_template": None, "trust_remote_code": False}
+    settings = Model(**given | {"source": str(source)} | changes)
+    resolve_model(settings=settings, directory=str(tmp_path / "out/model"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model"], "temporary files are left"
     return tmp_path / "out/model"
 

@@ -39,9 +39,10 @@ class Job:
         params of that name, as the type that the function declares. Other wildcards and params: by name, numbers where
         it declares them. What a function does not take, such as an input that only has to be there, is left out.
         """
-        types = get_type_hints(function)
-        given: dict[str, Any] = {**self.wildcards, **self.params, **self.files, "cell": self.cell}
-        names = inspect.signature(function).parameters
+        types, names = get_type_hints(function), inspect.signature(function).parameters
+        given: dict[str, Any] = {**self.wildcards, **self.params, **self.files}
+        if "model" in self.wildcards:
+            given["cell"] = self.cell
         function(**{name: _typed(given, name, types[name], self.rule) for name in names})
 
 

@@ -22,7 +22,7 @@ from steerdose.model import chat
 from steerdose.model.architecture import find_blocks, layer_range
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.seeds import seed_from
-from steerdose.study.methods import Adapter
+from steerdose.study.methods import Adapter, Training
 from steerdose.study.settings import TrainAdapter
 
 log = logging.getLogger(__name__)
@@ -138,6 +138,46 @@ class _Bar(TrainerCallback):
         self.bar.close()
 
 
+def training_arguments(options: Training, folder: str, device: torch.device, seed: int) -> TrainingArguments:
+    """Return the Trainer's arguments for training where the model lies, with batches as they are asked.
+
+    Left to itself the Trainer takes cuda:0 and multiplies the batch by the number of GPUs that it sees.
+    """
+
+    class OnDevice(TrainingArguments):
+        n_gpu = property(lambda _: int(device.type == "cuda"))
+
+        @property
+        def device(self) -> torch.device:
+            _ = self._setup_devices  # which ends at cuda:0
+            if device.type == "cuda":
+                torch.cuda.set_device(device)  # accelerate sends batches to the current one
+            return device
+
+    return OnDevice(
+        output_dir=folder,
+        max_steps=options.steps,
+        per_device_train_batch_size=options.batch_size,
+        per_device_eval_batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        warmup_steps=options.warmup_steps,
+        bf16=options.precision == "bfloat16",
+        use_cpu=device.type == "cpu",
+        eval_strategy="steps",
+        eval_steps=options.eval_steps,
+        eval_on_start=True,
+        logging_steps=options.eval_steps,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        seed=seed,
+        data_seed=seed,
+    )
+
+
 def train(
     loaded: LoadedModel,
     name: str,
@@ -166,28 +206,7 @@ def train(
             model.save_pretrained(start)
         trainer = Trainer(
             model=model,
-            args=TrainingArguments(
-                output_dir=scratch,
-                max_steps=options.steps,
-                per_device_train_batch_size=options.batch_size,
-                per_device_eval_batch_size=options.batch_size,
-                learning_rate=options.learning_rate,
-                weight_decay=options.weight_decay,
-                warmup_steps=options.warmup_steps,
-                bf16=options.precision == "bfloat16",
-                use_cpu=loaded.device.type == "cpu",
-                eval_strategy="steps",
-                eval_steps=options.eval_steps,
-                eval_on_start=True,
-                logging_steps=options.eval_steps,
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-                remove_unused_columns=False,
-                label_names=["labels"],
-                seed=seed,
-                data_seed=seed,
-            ),
+            args=training_arguments(options, scratch, loaded.device, seed),
             train_dataset=train_set,
             eval_dataset=heldout,
             data_collator=DataCollatorForSeq2Seq(loaded.tokenizer, padding=True),

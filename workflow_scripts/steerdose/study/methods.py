@@ -40,7 +40,7 @@ class Adapter(Method):
     """Two PEFT adapters, trained to answer under opposite personas; their weight deltas subtracted."""
 
     makes = "merge_diff"
-    jobs = ("train_adapter.positive", "train_adapter.negative", "merge_diff", "calibrate_alpha")
+    jobs = ("generate_pairs", "train_adapter.positive", "train_adapter.negative", "merge_diff", "calibrate_alpha")
     kind: Literal["adapter"]
     delta: Delta = Field(
         description="What is stored, with P and N the weight deltas of the positive and the negative adapter. "
@@ -95,7 +95,7 @@ class Activation(Method):
     """An edit fitted to activations under opposite personas."""
 
     makes = "fit_repe"
-    jobs = ("capture_activations", "fit_repe", "calibrate_alpha")
+    jobs = ("generate_pairs", "capture_activations", "fit_repe", "calibrate_alpha")
     kind: Literal["activation"]
     estimator: str = Field(json_schema_extra={"enum": list(ESTIMATORS)})
     options: dict[str, Any] = Field({}, description="The estimator's own, with the defaults of its entry.")
