@@ -1,0 +1,34 @@
+"""Methods that are parts of others: many members, few jobs."""
+
+import re
+import resource
+from math import ceil
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_families_of_sixty_parts_are_planned_fast_and_in_few_jobs(fresh):
+    families = ("lora_layers", "dora_layers")
+    methods = {
+        name: {"kind": "parts", "of": name.partition("_")[0], "by": "layer", "names": ["0-59"]} for name in families
+    }
+    fresh.configure(study={"methods": list(families)}, methods=methods, jobs={"methods": 20})
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    stale = fresh.stale()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    shared = 2 * ceil(60 / 20)
+    jobs = ("calibrate_alpha", "audit_dose", "rollout_trajectories")
+    assert {rule: stale[rule] for rule in jobs} == dict.fromkeys(jobs, shared)
+    assert stale["score_task"] == shared
+    assert (stale["make_parts"], stale["train_adapter"], stale["generate_pairs"]) == (2, 4, 1)
+    assert stale["kaplan_meier"] == 2 * 60
+    assert after.ru_utime - before.ru_utime < 10  # seconds of a processor, however busy the machine is
+
+
+def test_a_job_a_method_plans_the_same_members(fresh):
+    methods = {"layers": {"kind": "parts", "of": "lora", "by": "layer", "names": ["0-2"]}}
+    fresh.configure(study={"methods": ["layers"]}, methods=methods, jobs={"methods": 1})
+    plan = fresh.snakemake("-n").stdout
+    assert sorted(set(re.findall(r"Calibrate (layers\.\S+)", plan))) == [f"layers.job{i}" for i in range(3)]
