@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 
 # argv: the client, then snakemake's arguments
@@ -45,11 +46,8 @@ def start(root: Path) -> tuple[subprocess.Popen[bytes], Path]:
 
 def serve(address: str) -> None:
     """Import what jobs need, and run scripts until killed."""
-    import matplotlib.figure
-    import peft
-    import polars
-    import transformers  # noqa: F401
-
+    for name in ("torch", "transformers.models.auto.modeling_auto", "peft", "polars", "matplotlib.figure", "lifelines"):
+        import_module(name)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
