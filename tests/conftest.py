@@ -5,10 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
 from hypothesis import settings
 from snakemake.utils import update_config
@@ -28,9 +30,11 @@ class Workspace:
 
     root: Path
     overlay: str
+    python: str = sys.executable  # that jobs run with
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--configfile", self.overlay, "--cores", "2", *arguments]
+        command = [sys.executable, "-c", warm.COMMAND, self.python]
+        command += ["--configfile", self.overlay, "--cores", "2", *arguments]
         environment = {**os.environ, "PYTHONPATH": ""}
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False, env=environment)
         if check and done.returncode:
@@ -52,13 +56,13 @@ class Workspace:
 
     def copy(self, root: Path) -> "Workspace":
         shutil.copytree(self.root, root, symlinks=True)
-        return Workspace(root, self.overlay)
+        return Workspace(root, self.overlay, self.python)
 
     def read(self, path: str) -> str:
         return (self.root / path).read_text()
 
 
-def make_workspace(root: Path, overlay: str) -> Workspace:
+def make_workspace(root: Path, overlay: str, python: str = sys.executable) -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         source = ROOT / part
@@ -67,15 +71,23 @@ def make_workspace(root: Path, overlay: str) -> Workspace:
         else:
             shutil.copy(source, root / part)
     shutil.copy(ROOT / "tests/config" / overlay, root / overlay)
-    return Workspace(root, overlay)
+    return Workspace(root, overlay, python)
 
 
 @pytest.fixture(scope="session")
-def finished_study(tmp_path_factory) -> Workspace:
+def warm_python(tmp_path_factory) -> Iterator[str]:
+    """An interpreter for jobs that has torch imported."""
+    process, client = warm.start(tmp_path_factory.mktemp("warm"))
+    yield str(client)
+    process.kill()
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory, warm_python) -> Workspace:
     """The whole default study, run to the end on a random tiny Llama. Do not change it: use `study`."""
     import tiny
 
-    workspace = make_workspace(tmp_path_factory.mktemp("study"), "tiny.yaml")
+    workspace = make_workspace(tmp_path_factory.mktemp("study"), "tiny.yaml", warm_python)
     tiny.save(workspace.root / "tiny_model")
     workspace.snakemake()
     return workspace
@@ -108,10 +120,10 @@ def symbols(finished_symbols, tmp_path) -> Workspace:
 
 
 @pytest.fixture
-def fresh(tmp_path) -> Workspace:
+def fresh(tmp_path, warm_python) -> Workspace:
     """A workspace in which nothing has run."""
     import tiny
 
-    workspace = make_workspace(tmp_path / "fresh", "tiny.yaml")
+    workspace = make_workspace(tmp_path / "fresh", "tiny.yaml", warm_python)
     tiny.save(workspace.root / "tiny_model")
     return workspace

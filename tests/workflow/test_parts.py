@@ -5,18 +5,24 @@ import resource
 from math import ceil
 
 import pytest
+from conftest import make_workspace
 
 pytestmark = pytest.mark.slow
 
 
-def test_two_families_of_sixty_parts_are_planned_fast_and_in_few_jobs(fresh):
+@pytest.fixture
+def planned(tmp_path):
+    return make_workspace(tmp_path / "planned", "tiny.yaml")
+
+
+def test_two_families_of_sixty_parts_are_planned_fast_and_in_few_jobs(planned):
     families = ("lora_layers", "dora_layers")
     methods = {
         name: {"kind": "parts", "of": name.partition("_")[0], "by": "layer", "names": ["0-59"]} for name in families
     }
-    fresh.configure(study={"methods": list(families)}, methods=methods, jobs={"methods": 20})
+    planned.configure(study={"methods": list(families)}, methods=methods, jobs={"methods": 20})
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    stale = fresh.stale()
+    stale = planned.stale()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     shared = 2 * ceil(60 / 20)
     jobs = ("calibrate_alpha", "audit_dose", "rollout_trajectories")
@@ -27,8 +33,8 @@ def test_two_families_of_sixty_parts_are_planned_fast_and_in_few_jobs(fresh):
     assert after.ru_utime - before.ru_utime < 10  # seconds of a processor, however busy the machine is
 
 
-def test_a_job_a_method_plans_the_same_members(fresh):
+def test_a_job_a_method_plans_the_same_members(planned):
     methods = {"layers": {"kind": "parts", "of": "lora", "by": "layer", "names": ["0-2"]}}
-    fresh.configure(study={"methods": ["layers"]}, methods=methods, jobs={"methods": 1})
-    plan = fresh.snakemake("-n").stdout
+    planned.configure(study={"methods": ["layers"]}, methods=methods, jobs={"methods": 1})
+    plan = planned.snakemake("-n").stdout
     assert sorted(set(re.findall(r"Calibrate (layers\.\S+)", plan))) == [f"layers.job{i}" for i in range(3)]

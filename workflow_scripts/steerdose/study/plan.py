@@ -94,9 +94,9 @@ class Plan:
         method = self.jobs[w.job][0] if "job" in w.keys() else w.method  # noqa: SIM118
         return self._steering_of(w, method) if self.method(method).makes else []
 
-    def derived_from(self, w: Any) -> list[str]:
+    def derived_from(self, w: Any) -> str:
         """Return the steering that the entry of a control, or of parts, is made of."""
-        return self._steering_of(w, self.study.methods[w.entry].derives_from or "")
+        return self._steering_of(w, self.study.methods[w.entry].derives_from or "")[0]
 
     def _steering_of(self, w: Any, method: str) -> list[str]:
         return [_at(w, f"{CELL}/steering/{self.study.entries[method]}.safetensors")]
