@@ -141,9 +141,10 @@ def simulate_scores(alphas: Sequence[float], seed: int) -> pl.DataFrame:
     draw, rows = np.random.default_rng(seed), []
     for alpha in alphas:
         for metric, value in zip(METRICS, draw.random((len(METRICS), 80)), strict=True):
-            rows.append(pl.DataFrame({"item": [f"q-{i:02}" for i in range(80)], "value": value}).with_columns(
-                pl.lit(metric).alias("metric"), pl.lit(alpha).alias("alpha"), pl.lit(40.0 * alpha).alias("coefficient")
-            ))  # fmt: skip
+            items = pl.DataFrame({"item": [f"q-{i:02}" for i in range(80)], "value": value})
+            rows.append(
+                items.with_columns(metric=pl.lit(metric), alpha=pl.lit(float(alpha)), coefficient=pl.lit(40.0 * alpha))
+            )
     return pl.concat(rows)
 
 
