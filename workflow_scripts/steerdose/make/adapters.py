@@ -192,8 +192,6 @@ def train(
     adapter: the folder, in PEFT's own format. An adapter that took over a part of the base weight (PiSSA) is saved as
     the LoRA of twice the rank that changes the untouched weight as much: s (B A - B0 A0), so that nobody repeats the
     SVD. The losses are a frame of step, split, loss (nats a token). `loaded.model` carries the adapter afterwards.
-
-    Long: half of it is one list of the Trainer's arguments.
     """
     options = method.training
     torch.manual_seed(seed)
