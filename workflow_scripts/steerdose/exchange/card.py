@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from steerdose.columns import Cell, sign_of
+from steerdose.columns import SIGNS, Cell, sign_of
 from steerdose.declarations.passed import CURVE, SUMMARIES
 from steerdose.exchange.write import dose_of, possible_formats
 from steerdose.files import read_json, read_table, replacing
@@ -93,12 +93,12 @@ def caveats(alpha: float, found: dict[str, Any], sign: dict[str, Any]) -> list[s
         notes.append(f"The calibration did not converge: {sign['reason']}.")
     if sign["audit"] is None:
         notes.append(
-            f"On held-out prompts alpha {'-1' if alpha < 0 else '1'} was too strong to measure: logits overflowed, or "
+            f"On held-out prompts alpha {SIGNS[sign_of(alpha)]:g} was too strong to measure: logits overflowed, or "
             "every answer was empty."
         )
     elif abs(sign["audit"] / sign["target"] - 1) > found["tolerance"]:
         notes.append(
-            f"On held-out prompts alpha {'-1' if alpha < 0 else '1'} gives {sign['audit']:.4g}, outside the tolerance "
+            f"On held-out prompts alpha {SIGNS[sign_of(alpha)]:g} gives {sign['audit']:.4g}, outside the tolerance "
             f"of {found['tolerance']:.0%}: the dose depends on the prompts."
         )
     if abs(alpha) != 1:
@@ -130,7 +130,7 @@ class Dose:
     @property
     def calibrated(self) -> str:
         """The alpha that was calibrated."""
-        return "-1" if self.sign == "negative" else "1"
+        return f"{SIGNS[self.sign]:g}"
 
 
 def dose_text(dose: Dose, origin: str) -> str:

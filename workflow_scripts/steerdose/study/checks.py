@@ -4,13 +4,10 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from steerdose.errors import SteerdoseError
 from steerdose.study.config import Study
-from steerdose.study.estimators import ESTIMATORS
 from steerdose.study.kind import Method, PromptTarget
-from steerdose.study.methods import HUB_ID, Activation, Import
+from steerdose.study.methods import HUB_ID
 from steerdose.study.texts import load_claims, load_personas, load_prompts, load_questions, load_system_prompts
 
 Problem = tuple[tuple[str | int, ...], str]
@@ -18,7 +15,7 @@ Problem = tuple[tuple[str | int, ...], str]
 
 def problems_of(study: Study) -> Iterator[Problem]:
     """Yield the key path and the text of every problem."""
-    for check in (_names, _estimators, _derived, _sources, _comparisons, _targets, _texts):
+    for check in (_names, _options, _derived, _sources, _comparisons, _targets, _texts):
         yield from check(study)
 
 
@@ -42,19 +39,10 @@ def _names(study: Study) -> Iterator[Problem]:
         yield ("methods",), f"'{member}' is the name of several methods; rename an entry"
 
 
-def _estimators(study: Study) -> Iterator[Problem]:
+def _options(study: Study) -> Iterator[Problem]:
     for name, method in study.methods.items():
-        if isinstance(method, Activation):
-            try:
-                _ = method.fitted
-            except ValidationError as error:
-                accepted = {key: field.default for key, field in ESTIMATORS[method.estimator].model_fields.items()}
-                for found in error.errors():
-                    what = "unknown key" if found["type"] == "extra_forbidden" else found["msg"]
-                    text = (
-                        f"{what[0].lower()}{what[1:]}, found {found['input']!r}; {method.estimator} accepts {accepted}"
-                    )
-                    yield ("methods", name, "options", *found["loc"]), text
+        for place, text in method.problems():
+            yield ("methods", name, *place), text
 
 
 def _derived(study: Study) -> Iterator[Problem]:
@@ -67,7 +55,7 @@ def _derived(study: Study) -> Iterator[Problem]:
 
 def _sources(study: Study) -> Iterator[Problem]:
     for name, method in study.methods.items():
-        for side, source in method.sources.items() if isinstance(method, Import) else ():
+        for side, source in method.sources.items():
             if not Path(source).exists() and not HUB_ID.fullmatch(source):
                 yield ("methods", name, side), f"'{source}' is no existing path and no hub id 'owner/name@revision'"
 

@@ -1,5 +1,6 @@
 """What every kind of method says of itself: its rule, whether it has a dose, its group, what it is made of."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from pydantic import Field
@@ -47,6 +48,15 @@ class Method(Part):
     def system_style(self) -> str | None:
         """The style of its system prompts; None where it has none."""
         return None
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The files or hub ids that it is made of, by side; none for what is made here."""
+        return {}
+
+    def problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Yield what is wrong with options that only this kind understands: key path below the entry, and text."""
+        return iter(())
 
     def members(self, name: str) -> dict[str, "Method"]:
         """Return the methods that the entry `name` stands for: itself, or many."""

@@ -5,9 +5,10 @@ Nothing else in the project asks a method for its kind.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, field_validator, model_validator
+from pydantic import Discriminator, Field, ValidationError, field_validator, model_validator
 
 from steerdose.study.base import NAME, Count, Name, Part, Positive, Share, Text, unique
 from steerdose.study.estimators import ESTIMATORS, Estimator
@@ -116,6 +117,16 @@ class Activation(Method):
     def fitted(self) -> Estimator:
         """The estimator's options, defaults filled in."""
         return ESTIMATORS[self.estimator].model_validate(self.options)
+
+    def problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        try:
+            _ = self.fitted
+        except ValidationError as error:
+            accepted = {key: field.default for key, field in ESTIMATORS[self.estimator].model_fields.items()}
+            for found in error.errors():
+                what = "unknown key" if found["type"] == "extra_forbidden" else found["msg"]
+                text = f"{what[0].lower()}{what[1:]}, found {found['input']!r}; {self.estimator} accepts {accepted}"
+                yield ("options", *found["loc"]), text
 
     @property
     def group(self) -> str:

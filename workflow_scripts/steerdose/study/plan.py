@@ -11,7 +11,6 @@ from typing import Any
 from steerdose.study.blocks import spans
 from steerdose.study.config import Study
 from steerdose.study.kind import Method, PromptTarget
-from steerdose.study.methods import Import
 from steerdose.study.published import MethodFiles
 
 CELL = "results/{model}/{behavior}/seed{seed}"
@@ -155,9 +154,8 @@ class Plan:
         return self.local_files(self.study.models[w.model].source)
 
     def imported_files(self, w: Any) -> list[str]:
-        method = self.study.methods[w.entry]
-        sources = method.sources.values() if isinstance(method, Import) else ()
-        return [file for source in sources for file in self.local_files(source)]
+        sources = self.study.methods[w.entry].sources
+        return [file for source in sources.values() for file in self.local_files(source)]
 
     # Jobs over parts of the prompts
 
