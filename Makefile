@@ -8,18 +8,22 @@ RUN = --cores $(CORES) --resources gpu=1
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
-.PHONY: survival study report generated test lint bench scale browser clean
+.PHONY: survival study report overlay generated test lint bench scale browser clean
 
-survival: .venv/stamp  ## results/figs/survival.png, with every stage that it needs
+survival: .venv/stamp overlay  ## results/figs/survival.png, with every stage that it needs
 	snakemake $(OVERLAY) $(RUN) -- results/figs/survival.png
 
 study: OVERLAY = --configfile studies/families.yaml
-study: .venv/stamp  ## every figure and table of a study, by default of the families', studies/families.yaml
+study: .venv/stamp overlay  ## every figure and table of a study, by default of the families', studies/families.yaml
 	snakemake $(OVERLAY) $(RUN) -- all
 
-report: .venv/stamp  ## results/report.html: every figure, table and text of the study on one page
+report: .venv/stamp overlay  ## results/report.html: every figure, table and text of the study on one page
 	snakemake $(OVERLAY) $(RUN) -- all
 	snakemake $(OVERLAY) --cores 1 --report results/report.html --report-stylesheet report/style.css -- all
+
+overlay:  # snakemake answers a missing file with a traceback
+	@for file in $(filter %.yaml %.yml %.json,$(OVERLAY)); do test -f "$$file" || \
+	{ echo "OVERLAY: there is no file '$$file'; here are $$(ls *.yaml studies/*.yaml | tr '\n' ' ')"; exit 2; }; done
 
 generated: .venv/stamp  ## files that are made from others: entry scripts, docs/tables.md, docs/layout.md, captions of tables
 	PYTHONPATH=workflow_scripts python -m steerdose.generated

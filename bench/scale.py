@@ -26,9 +26,12 @@ import tiny  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
 from conftest import make_workspace  # noqa: E402
+from steerdose.declarations.index import TABLES  # noqa: E402
+from steerdose.declarations.passed import AUDIT_FORKS, CALIBRATION, SCORES  # noqa: E402
 from steerdose.dose.kl_statistics import STATISTICS  # noqa: E402
 from steerdose.engine.fork_grid import fork_times  # noqa: E402
 from steerdose.files import write_json, write_table  # noqa: E402
+from steerdose.outcomes.tasks.knowledge import METRICS  # noqa: E402
 from steerdose.steering.edits import Add  # noqa: E402
 from steerdose.steering.steering import Steering  # noqa: E402
 from steerdose.study.texts import load_questions  # noqa: E402
@@ -89,8 +92,11 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
     tiny.tokenizer().save_pretrained(results / "models/sim")
     letters = np.array(tiny.tokenizer().convert_tokens_to_ids([chr(c) if c != 32 else "Ġ" for c in LETTERS]))
     audit = {"median_pmass": 0.95, "n_forks": 14 * n_prompts, "n_questions": n_prompts}
-    audit |= {"passes": True, "rolled_out": True, "decides": True}
-    write_json({PROBE: audit}, results / "sim/probe/audit.json")
+    audit |= {"likely": [[" true", 1]]}
+    write_json({PROBE: audit}, results / "sim/probe/rolled_out.json")
+    write_json({}, results / "sim/probe/others.json")
+    health = {"median_rep_4": 0.1, "nll_plain": 3.0, "nll_chat": 3.0}
+    write_json(health, results / "sim/probe/rolled_out.texts.json")
     total = 0
     for i, method in enumerate(methods):
         names = {"model": "sim", "behavior": "honesty", "seed": 0, "method": method}
@@ -99,9 +105,14 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
         total += frames["tokens"].height
         if i == 0:
             audited = frames["forks"].filter(alpha=0, reading="steered").with_columns(model=pl.lit("sim"))
-            write_table(audited, results / "sim/probe/audit.forks.parquet")
+            audited = audited.with_columns(is_answer=True)
+            write_table(audited, results / "sim/probe/rolled_out.forks.parquet", AUDIT_FORKS)
+            write_table(audited.clear(), results / "sim/probe/others.forks.parquet", AUDIT_FORKS)
         for name, frame in frames.items():
-            write_table(frame.with_columns(labels), cell / f"rollouts/{method}.{name}.parquet")
+            write_table(frame.with_columns(labels), cell / f"rollouts/{method}.{name}.parquet", TABLES[name])
+        write_table(
+            simulate_scores(alphas, i).with_columns(labels), cell / f"scores/{method}.knowledge.parquet", SCORES
+        )
         module = {"module": "model.layers.1", "edit": "Add", "rank": None, "norm": 1.0, "n_parameters": 32}
         write_json({"method": method, "modules": [module]}, cell / f"steering/{method}.geometry.json")
         Steering(method, (("model.layers.1", Add(torch.ones(32) / 32**0.5)),), {}).save(
@@ -115,13 +126,26 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
                 for split in ("calibration", "audit")[: 1 + (c == 1)]:
                     rows.append({"coefficient": c * factor, "sign": sign, "split": split, "step": step, "target": 1.0}
                                 | dict.fromkeys(STATISTICS, c**2) | {"n_tokens": 640})  # fmt: skip
-        write_table(pl.DataFrame(rows).with_columns(labels), cell / f"calibration/{method}.parquet")
+        write_table(pl.DataFrame(rows).with_columns(labels), cell / f"calibration/{method}.parquet", CALIBRATION)
         write_json({"statistic": "p95", "target": 1.0, **sides}, cell / f"calibration/{method}.json")
-        for rule in ("fit_repe", "calibrate_alpha"):
-            path = results / f"benchmarks/{rule}/sim.honesty.seed0.{method}.tsv"
+        places = {"generate_pairs": "", "capture_activations": ".residual"}
+        for rule in (*places, "fit_repe", "calibrate_alpha"):
+            path = results / f"benchmarks/{rule}/sim.honesty.seed0{places.get(rule, f'.{method}')}.tsv"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("s\n10\n")
     return total
+
+
+def simulate_scores(alphas: Sequence[float], seed: int) -> pl.DataFrame:
+    """Every metric of 80 claims at every dose."""
+    draw, rows = np.random.default_rng(seed), []
+    for alpha in alphas:
+        for metric, value in zip(METRICS, draw.random((len(METRICS), 80)), strict=True):
+            items = pl.DataFrame({"item": [f"q-{i:02}" for i in range(80)], "value": value})
+            rows.append(
+                items.with_columns(metric=pl.lit(metric), alpha=pl.lit(float(alpha)), coefficient=pl.lit(40.0 * alpha))
+            )
+    return pl.concat(rows)
 
 
 def overlay(methods: Sequence[str], alphas: Sequence[float], n_prompts: int, window: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from steerdose.declarations.index import TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
 from steerdose.flow.failures import forget_unfinished
-from steerdose.flow.targets import nearest_targets
+from steerdose.flow.targets import asked_targets, nearest_targets
 from steerdose.study.load import load_study
 from steerdose.study.plan import CELL, MODEL, Plan, content, state
 from steerdose.study.slices import Slices
@@ -75,6 +75,6 @@ def targets():
 def check_targets():
     """Stop at a target that no rule makes, with the nearest names, before snakemake says so in its own way."""
     prompts = [name for name, method in study.all_methods.items() if not method.has_dose]
-    problems = nearest_targets(workflow, targets(), prompts)
+    problems = nearest_targets(list(workflow.rules), asked_targets(sys.argv), targets(), prompts)
     if problems:
         raise WorkflowError(problems)

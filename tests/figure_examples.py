@@ -14,7 +14,7 @@ from steerdose.figures.kl_quantiles import even_edges, fork_quantiles, kl_quanti
 from steerdose.figures.spaghetti import spaghetti_figure
 from steerdose.figures.spaghetti_normalised import spaghetti_normalised_figure
 from steerdose.outcomes.kl import normalised_kl
-from steerdose.study.settings import Panels
+from steerdose.study.published import Panels
 from steerdose.survival.kaplan_meier import estimate_survival
 
 GRID = [0, 1, 2, 3, 5, 8, 13, 23, 38, 64, 128]

@@ -1,7 +1,7 @@
 """A study with three probes on two models."""
 
 import polars as pl
-from steerdose.study.settings import TabulateProbes
+from steerdose.study.published import TabulateProbes
 from steerdose.tables.probes import probes_table
 
 CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "lora", "coefficient": None}

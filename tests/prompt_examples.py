@@ -3,15 +3,18 @@
 import tiny
 import yaml
 from reference.rollout import generate_one
+from steerdose.columns import Cell
 from steerdose.engine.probe import build_probe
 from steerdose.files import write_json
 from steerdose.model import chat
 from steerdose.model.loading import load_model
+from steerdose.study.config import Probe
+from steerdose.study.settings import Run
 
 TEXTS = {"positive": "You are honest.", "negative": "Lie, always."}
-CELL = {"model": "tiny", "behavior": "honesty", "seed": 0, "method": "simple_prompt"}
-DEVICE = {"dtype": "float32", "device": "cpu", "batch_size": 96, "style": "simple"}
-PROBE = {"kind": "interrupt", "question": "Answer.", "prefill": '{"answer":', "answers": ["true", "false"]}
+CELL = Cell("tiny", "honesty", 0)
+RUN = Run(dtype="float32", device="cpu")
+PROBE = Probe(kind="interrupt", question="Answer.", prefill='{"answer":', answers=("true", "false"))
 
 
 def save_model(folder):
@@ -32,6 +35,6 @@ def by_hand(model, user, system, window, times=()):
     loaded = load_model(model, dtype="float32", device="cpu")
     ids = chat.prompt_ids(loaded.tokenizer, chat.conversation(user, system))
     base_ids = chat.prompt_ids(loaded.tokenizer, chat.conversation(user))
-    probes = {"json": build_probe(loaded.tokenizer, **PROBE)}
+    probes = {"json": build_probe(loaded.tokenizer, **PROBE.model_dump())}
     end_ids = chat.end_ids(loaded.tokenizer, loaded.model.generation_config)
     return generate_one(loaded.model, loaded.model, ids, window, end_ids, probes, times, base_ids)

@@ -12,7 +12,7 @@ from steerdose.pages.render import VISIBLE
 
 pytestmark = pytest.mark.slow
 
-CATEGORIES = {"Survival", "Dose", "Instrument", "Deaths", "Text", "Tables"}
+CATEGORIES = {"Start", "Survival", "Dose", "Instrument", "Deaths", "Text", "Tables"}
 READY = """
 const pause = () => new Promise((done) => setTimeout(done, 300));
 while (!document.querySelector("#app .prose")) await pause();
@@ -59,6 +59,7 @@ def test_every_picture_and_page_is_in_the_report_with_a_caption(finished_study, 
     made = [
         path for folder in ("figs", "tables", "tiny") for path in (finished_study.root / "results" / folder).rglob("*")
     ]
+    made.append(finished_study.root / "results/provenance.html")
     shown = {str(path.relative_to(finished_study.root)) for path in made if path.suffix in (".png", ".html")}
     assert set(results) == shown
     assert [path for path, result in results.items() if not result["caption"]] == []

@@ -35,8 +35,16 @@ def blocks(language):
 
 
 def commands(program):
-    lines = [line for _, block in blocks("sh") for line in block.splitlines()]
-    return [words for line in lines if (words := shlex.split(line, comments=True)) and words[0] == program]
+    """Return the words of every command of a program, as a shell reads them: joined lines, {a,b} as two words."""
+    lines = [line for _, block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
+    found = [words for line in lines if (words := shlex.split(line, comments=True)) and words[0] == program]
+    return [[each for word in words for each in expanded(word)] for words in found]
+
+
+def expanded(word):
+    before, brace, rest = word.partition("{")
+    inside, _, after = rest.partition("}")
+    return [before + each + after for each in inside.split(",")] if brace else [word]
 
 
 @pytest.fixture

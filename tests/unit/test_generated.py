@@ -18,7 +18,7 @@ def project(tmp_path, monkeypatch):
     """The parts of the project that generated files are made of, and no generated file."""
     for part in ("rules", "workflow_scripts/steerdose"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in ("docs", "report"):
+    for folder in ("docs", "report", "workflow_scripts/schemas"):
         (tmp_path / folder).mkdir()
     for file in ("Snakefile", "docs/layout.md"):
         shutil.copy(ROOT / file, tmp_path / file)

@@ -150,11 +150,3 @@ def test_an_unknown_target_gets_one_line(fresh, target, message):
     assert message in said
     assert "Traceback" not in said
     assert "MissingRuleException" not in said
-
-
-def test_a_config_file_that_is_not_there_gets_one_line(fresh):
-    fresh.overlay = "nowhere.yaml"
-    done = fresh.snakemake("-n", check=False)
-    assert done.returncode != 0
-    assert "nowhere.yaml" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr

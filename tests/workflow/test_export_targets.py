@@ -18,7 +18,16 @@ IDS = torch.tensor([[5, 6, 7, 8, 200, 31]])
 
 def test_one_target_makes_everything_that_it_needs(fresh):
     done = fresh.snakemake("-n", "--resources", "gpu=1", "--", "results/export/smollm2.honesty.seed0.lora.alpha1/peft")
-    jobs = ["resolve_model", "generate_pairs", "train_adapter", "merge_diff", "calibrate_alpha", "export_peft"]
+    jobs = [
+        "resolve_model",
+        "generate_pairs",
+        "train_adapter",
+        "merge_diff",
+        "calibrate_alpha",
+        "audit_dose",
+        "gather_calibration",
+        "export_peft",
+    ]
     table = (done.stdout + done.stderr).partition("Job stats:")[2].partition("total")[0]
     assert sorted(line.split()[0] for line in table.splitlines()[3:] if line) == sorted(jobs)
 

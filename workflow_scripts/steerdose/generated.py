@@ -211,6 +211,7 @@ def main(arguments: list[str]) -> int:
     for name, text in texts(Path()).items():
         path = Path(name)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:  # an unchanged script keeps its time
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return 0
 

@@ -8,7 +8,7 @@ from steerdose.dose.calibrate import target_in_nats
 from steerdose.dose.kl_statistics import kl_statistics
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, read_table, write_json
-from steerdose.study.methods import PromptTarget
+from steerdose.study.kind import PromptTarget
 from steerdose.study.settings import Subject
 from steerdose.study.texts import load_prompts, take
 

@@ -9,7 +9,6 @@ import torch
 import transformers
 from engine_examples import END, PROBES, PROMPTS, direction, low_rank
 from reference.rollout import generate_one, steered_copy, textbook_kl
-from steerdose.engine.blocks import blocks
 from steerdose.engine.divergence import kl_divergence
 from steerdose.engine.fork_grid import fork_times
 from steerdose.engine.generate import generate
@@ -22,6 +21,7 @@ from steerdose.model.loading import LoadedModel
 from steerdose.steering.edits import Add
 from steerdose.steering.intervention import Intervention
 from steerdose.steering.steering import Steering
+from steerdose.study.blocks import blocks
 
 
 def requests(steering, coefficients, prompts=PROMPTS):

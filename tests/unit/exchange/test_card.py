@@ -4,6 +4,7 @@ import polars as pl
 import tiny
 import torch
 from steerdose.columns import Cell
+from steerdose.declarations import passed
 from steerdose.exchange.card import caveats, survival_text, survived, write_card
 from steerdose.files import write_json, write_table
 from steerdose.steering.edits import Ablate
@@ -71,8 +72,9 @@ def test_the_card_of_edits_that_no_format_holds(tmp_path):
     missed = {**MET, "converged": False, "reason": "unreachable", "statistic": 0.4}
     prompt = {"prompt": "engineered_prompt"}
     write_json({**FOUND, "target": prompt, "positive": missed, "negative": MET}, tmp_path / "c.json")
-    write_table(SUMMARY, tmp_path / "summary.parquet")
-    write_table(CURVE, tmp_path / "curve.parquet")
+    for name, frame, table in (("summary", SUMMARY, passed.SUMMARIES), ("curve", CURVE, passed.CURVE)):
+        absent = [pl.lit(None).alias(column.name) for column in table.columns if column.name not in frame.columns]
+        write_table(frame.with_columns(absent), tmp_path / f"{name}.parquet", table)
     write_card(
         model=str(model), steering=[str(steering)], calibration=str(tmp_path / "c.json"),
         summary=str(tmp_path / "summary.parquet"), curve=str(tmp_path / "curve.parquet"),

@@ -6,7 +6,7 @@ from figure_examples import ALONE, MANY, MANY_PANELS, MEMBERS
 from hypothesis import given
 from hypothesis import strategies as st
 from steerdose.figures.choice import EVERY, FEWEST, evenly, extremes, note, places, spread
-from steerdose.study.settings import Panels
+from steerdose.study.published import Panels
 
 
 def panels(sizes, most):

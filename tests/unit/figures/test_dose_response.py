@@ -16,7 +16,7 @@ from figure_examples import (
 )
 from steerdose.figures.calibration import NOT_CONVERGED
 from steerdose.figures.dose_response import dose_response_figure, with_missed
-from steerdose.study.settings import PlotCalibration
+from steerdose.study.published import PlotCalibration
 
 pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
 

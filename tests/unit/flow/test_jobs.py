@@ -1,6 +1,7 @@
 """The seam between snakemake and the library: logs, exit codes, and the step from a rule to a function call."""
 
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -182,8 +183,8 @@ def test_a_job_leaves_a_record_of_what_it_was_made_by(run, tmp_path):
     assert entry["settings"] == {"window": 8}
 
 
-def test_only_the_seam_knows_snakemake():
-    knowing = sorted(path.name for path in LIBRARY.rglob("*.py") if "import snakemake" in path.read_text())
-    assert knowing == []
-    named = {path.relative_to(LIBRARY).parts[0] for path in LIBRARY.rglob("*.py") if "workflow." in path.read_text()}
-    assert named <= {"flow"}
+def test_only_flow_knows_snakemake():
+    files = [
+        path for path in LIBRARY.rglob("*.py") if re.search(r"^\s*(from|import) snakemake", path.read_text(), re.M)
+    ]
+    assert {path.parent.name for path in files} == {"flow"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
-from steerdose.study import settings as classes
+from steerdose.study import published, settings
 from steerdose.study.config import Model
 
 ROOT = Path(__file__).parents[3]
@@ -76,7 +76,7 @@ def test_settings_are_of_the_type_that_the_function_takes(rules, name):
     assert (given is None) == (taken is None), "settings that are given and not taken, or taken and not given"
     if taken is None:
         return
-    kind = Model if taken == "Model" else getattr(classes, taken)
+    kind = {**vars(settings), **vars(published), "Model": Model}[taken]
     if isinstance(given, str):
         assert kind.parse(given).text() == given
     else:

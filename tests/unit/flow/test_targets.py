@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from steerdose.flow.targets import nearest_targets
+from steerdose.flow.targets import asked_targets, nearest_targets
 
 KNOWN = ["results/figs/survival.png", "results/figs/spaghetti.png", "results/tables/methods.csv"]
 
@@ -12,17 +12,15 @@ def rule(name, *files):
     return SimpleNamespace(name=name, is_producer=lambda target: target in files)
 
 
-def lines(*targets, settings=True):
+def lines(*targets):
     rules = [rule("plot_survival", KNOWN[0]), rule("plot_spaghetti", KNOWN[1]), rule("all")]
-    asked = SimpleNamespace(targets=set(targets)) if settings else None
-    workflow = SimpleNamespace(rules=rules, dag_settings=asked)
-    return nearest_targets(workflow, KNOWN, ["simple_prompt"]).splitlines()
+    return nearest_targets(rules, targets, KNOWN, ["simple_prompt"]).splitlines()
 
 
 def test_rules_and_what_they_make_are_fine(tmp_path):
     (tmp_path / "there").write_text("")
     assert lines("all", "plot_survival", KNOWN[0], str(tmp_path / "there")) == []
-    assert lines() == lines(settings=False) == []
+    assert lines() == []
 
 
 @pytest.mark.parametrize(
@@ -51,3 +49,22 @@ def test_a_prompt_to_export_is_told_why_there_is_none():
 
 def test_every_unknown_target_gets_a_line():
     assert len(lines("qqq", "www", "plot_survival")) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "targets"),
+    [
+        ("--cores 1 -n", []),
+        ("--cores 1 -n a.png b.csv", ["a.png", "b.csv"]),
+        ("--cores 1 --resources gpu=1 -- a.png", ["a.png"]),
+        ("--configfile mine.yaml --cores 1 all", ["all"]),
+        ("--cores 1 --target-jobs plot_survival: -- a.png", []),
+    ],
+)
+@pytest.mark.parametrize("program", ["/bin/snakemake", "/lib/site-packages/snakemake/__main__.py"])
+def test_targets_are_those_of_the_command_line(program, line, targets):
+    assert asked_targets([program, *line.split()]) == targets
+
+
+def test_the_command_line_of_another_program_has_none():
+    assert asked_targets(["/lib/site-packages/pytest/__main__.py", "a.png", "--no-such-option"]) == []

@@ -1,18 +1,28 @@
-"""Rollouts of questions as tables: every alpha of a steering, and the texts of a prompt."""
+"""Rollouts of questions as tables: every alpha of a steering, the texts of a prompt, and what is not done again."""
+
+from functools import partial
 
 import pytest
 from engine_examples import direction
-from prompt_examples import CELL, DEVICE, PROBE, TEXTS, by_hand, save_model, save_texts
+from prompt_examples import CELL, PROBE, RUN, TEXTS, by_hand, save_model, save_texts
 from reference.rollout import generate_one, steered_copy
+from steerdose.declarations.passed import FORKS, KEYED_TRAJECTORIES, TOKENS
 from steerdose.engine.probe import READINGS, build_probe
 from steerdose.files import read_table, write_json
 from steerdose.model import chat
 from steerdose.model.loading import load_model
+from steerdose.outcomes import trajectories as module
 from steerdose.outcomes.trajectories import rollout_trajectories
+from steerdose.study.config import Forks, Trajectories
+from steerdose.study.settings import RolloutTrajectories, Subject
 from steerdose.study.texts import load_questions
 
-ROLLOUT = {**DEVICE, "alphas": [-1, 0, 1], "n_questions": 2, "template": "{question} Why?", "window": 6}
-PROBES = {"forks": {"every": 3}, "probes": {"json": PROBE}, "readings": READINGS}
+TABLES = {"tokens": TOKENS, "trajectories": KEYED_TRAJECTORIES, "forks": FORKS}
+OPTIONS = Trajectories(n_questions=2, template="{question} Why?", window=6, batch_size=96, forks=Forks(every=3))
+SETTINGS = RolloutTrajectories(
+    run=RUN, trajectories=OPTIONS, probes={"json": PROBE}, readings=READINGS, alphas=(-1.0, 0.0, 1.0),
+    methods={"simple_prompt": Subject(style="simple")}, first=0, last=2,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -21,21 +31,33 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def texts(tmp_path):
-    return save_texts(tmp_path / "system_prompts.yaml")
+def roll(model, tmp_path):
+    """Roll out with SETTINGS, changed; return the three tables."""
+    paths = {name: str(tmp_path / f"{name}.parquet") for name in TABLES}
+
+    def run(*, steering=(), calibrations=("",), **changes):
+        rollout_trajectories(
+            model=model, steering=list(steering), calibrations=list(calibrations), questions="data/questions.jsonl",
+            system_prompts=[save_texts(tmp_path / "system_prompts.yaml")], cell=CELL, code="1",
+            settings=SETTINGS.model_copy(update=changes), **paths,
+        )  # fmt: skip
+        return [read_table(path, TABLES[name]) for name, path in paths.items()]
+
+    return run
 
 
-def test_rollouts_read_the_text_of_their_sign_and_fork_behind_it(model, texts, tmp_path):
-    paths = {name: str(tmp_path / f"{name}.parquet") for name in ("tokens", "trajectories", "forks")}
-    rollout_trajectories(
-        model=model,
-        system_prompts=texts,
-        questions="data/questions.jsonl",
-        cell=CELL,
-        settings={**ROLLOUT, **PROBES},
-        **paths,
-    )
-    tokens, trajectories, forks = (read_table(path) for path in paths.values())
+@pytest.fixture
+def directed(model, roll, tmp_path):
+    """The same for a steering, with the steering."""
+    steering = direction(load_model(model, dtype="float32", device="cpu").model)
+    steering.save(tmp_path / "direction.safetensors")
+    write_json({"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}}, tmp_path / "direction.json")
+    files = {"steering": [str(tmp_path / "direction.safetensors")], "calibrations": [str(tmp_path / "direction.json")]}
+    return steering, partial(roll, **files, methods={"direction": Subject(target=1.0)})
+
+
+def test_rollouts_read_the_text_of_their_sign_and_fork_behind_it(model, roll):
+    tokens, trajectories, forks = roll()
     assert set(trajectories.select("alpha", "coefficient").rows()) == {(-1.0, None), (0.0, 0.0), (1.0, None)}
     for question in load_questions("data/questions.jsonl")[:2]:
         for alpha, text in ((-1.0, TEXTS["negative"]), (0.0, None), (1.0, TEXTS["positive"])):
@@ -48,25 +70,13 @@ def test_rollouts_read_the_text_of_their_sign_and_fork_behind_it(model, texts, t
             assert found["pmass"].to_list() == pytest.approx([m for *_, m, _ in expected_forks], abs=1e-4)
 
 
-def test_rollouts_of_a_steering_are_at_the_multiples_of_each_signs_dose(model, tmp_path):
-    loaded = load_model(model, dtype="float32", device="cpu")
-    steering = direction(loaded.model)
-    steering.save(tmp_path / "direction.safetensors")
-    write_json({"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}}, tmp_path / "direction.json")
-    paths = {name: str(tmp_path / f"{name}.parquet") for name in ("tokens", "trajectories", "forks")}
-    rollout_trajectories(
-        model=model,
-        steering=str(tmp_path / "direction.safetensors"),
-        calibration=str(tmp_path / "direction.json"),
-        questions="data/questions.jsonl",
-        cell={**CELL, "method": "direction"},
-        settings={**ROLLOUT, **PROBES, "alphas": [0, 1.5, -1]},
-        **paths,
-    )
-    tokens, trajectories, forks = (read_table(path) for path in paths.values())
+def test_rollouts_of_a_steering_are_at_the_multiples_of_each_signs_dose(model, directed):
+    steering, run = directed
+    tokens, trajectories, forks = run(alphas=(0.0, 1.5, -1.0))
     doses = {(0.0, 0.0), (1.5, 3.0), (-1.0, -3.0)}
     assert set(trajectories.select("alpha", "coefficient").rows()) == doses
-    probes, ends = {"json": build_probe(loaded.tokenizer, **PROBE)}, frozenset([0])
+    loaded = load_model(model, dtype="float32", device="cpu")
+    probes, ends = {"json": build_probe(loaded.tokenizer, **PROBE.model_dump())}, frozenset([0])
     for question in load_questions("data/questions.jsonl")[:2]:
         ids = chat.prompt_ids(loaded.tokenizer, chat.conversation(f"{question.question} Why?"))
         for alpha, coefficient in doses:
@@ -78,3 +88,20 @@ def test_rollouts_of_a_steering_are_at_the_multiples_of_each_signs_dose(model, t
             assert forks.filter(**place)["pmass"].to_list() == pytest.approx(
                 [m for *_, m, _ in expected_forks], abs=1e-4
             )
+
+
+def test_one_more_dose_rolls_out_that_dose_alone(directed, monkeypatch):
+    _, run = directed
+    asked = []
+    original = module.generate
+    monkeypatch.setattr(
+        module,
+        "generate",
+        lambda loaded, requests, **rest: asked.append(len(requests)) or original(loaded, requests, **rest),
+    )
+    first = run(alphas=(0.0, 1.5))
+    more = run(alphas=(0.0, 0.5, 1.5))
+    assert asked == [4, 2]
+    assert more[1]["alpha"].to_list() == [0.0, 0.5, 1.5] * 2, "in the planned order"
+    for old, new in zip(first, more, strict=True):
+        assert new.filter(new["alpha"] != 0.5).equals(old)

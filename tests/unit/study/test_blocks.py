@@ -1,5 +1,6 @@
 """How prompts are cut into batches and jobs."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from steerdose.study.blocks import blocks, spans
@@ -34,3 +35,18 @@ def test_jobs_are_cut_between_batches_alone(n_prompts, rows_per_prompt, batch_si
     assert [block for found in moved for block in found] == whole, "a job batches its prompts as one job of all does"
     assert {len(found) for found in moved[:-1]} <= {batches}
     assert len(moved[-1]) <= batches
+
+
+@pytest.mark.parametrize(
+    ("n_prompts", "rows_per_prompt", "batch_size", "sizes"),
+    [
+        (12, 6, 108, [12]),
+        (20, 1, 96, [20]),
+        (20, 6, 108, [18, 2]),
+        (3, 9, 4, [1, 1, 1]),
+        (4, 2, 5, [2, 2]),
+        (0, 3, 9, []),
+    ],
+)
+def test_blocks_by_hand(n_prompts, rows_per_prompt, batch_size, sizes):
+    assert [len(block) for block in blocks(n_prompts, rows_per_prompt, batch_size)] == sizes

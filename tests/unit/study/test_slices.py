@@ -4,7 +4,7 @@ import inspect
 import re
 
 import pytest
-from steerdose.study import settings
+from steerdose.study import published, settings
 from steerdose.study.base import Part
 from steerdose.study.config import Model
 from steerdose.study.plan import Plan
@@ -13,7 +13,8 @@ from study_examples import CONFIG, ROOT, parts, study
 from wildcards import Wildcards
 
 CELL = {"model": "smollm2", "behavior": "honesty", "seed": "0"}
-SHARED = {"panels": settings.Panels, "resolve_model": Model, "gather_scores": settings.GatherRollouts}
+CLASSES = {**vars(settings), **vars(published)}
+SHARED = {"panels": published.Panels, "resolve_model": Model, "gather_scores": settings.GatherRollouts}
 ENTRIES = {
     "train_adapter": "lora", "merge_diff": "lora", "fit_repe": "mean_diff", "draw_control": "random_delta",
     "import_steering": "theirs", "make_parts": "p",
@@ -42,7 +43,7 @@ def text(found, name, **wildcards):
 
 
 def kind(name):
-    return SHARED.get(name) or getattr(settings, "".join(part.title() for part in name.split("_")))
+    return SHARED.get(name) or CLASSES["".join(part.title() for part in name.split("_"))]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -54,8 +55,9 @@ def test_every_slice_comes_back_as_its_settings(name):
 
 
 def test_every_class_of_settings_is_a_slice_or_inside_one():
-    classes = {name for name, member in vars(settings).items() if inspect.isclass(member) and issubclass(member, Part)}
-    classes = {name for name in classes if getattr(settings, name).__module__ == settings.__name__}
+    own = {settings.__name__, published.__name__}
+    classes = {name for name, member in CLASSES.items() if inspect.isclass(member) and issubclass(member, Part)}
+    classes = {name for name in classes if CLASSES[name].__module__ in own}
     made = {kind(name).__name__ for name in FUNCTIONS}
     inside = {"Run", "Subject", "ForkGrid", "MethodFiles"}
     assert classes - made == inside

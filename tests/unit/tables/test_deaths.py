@@ -2,7 +2,7 @@
 
 import polars as pl
 from cohort_examples import key
-from steerdose.tables.deaths import deaths_table
+from steerdose.survival.histories import deaths_table
 
 
 def test_the_table_counts_by_hand():

@@ -6,7 +6,7 @@ import torch
 from steerdose.files import write_json
 from steerdose.steering.edits import Ablate, Add, Dense, LowRank
 from steerdose.steering.steering import Steering
-from steerdose.study.settings import MethodFiles
+from steerdose.study.published import MethodFiles
 from steerdose.tables.geometry import NUMBERS, SCHEMA, geometry_table, seed_cosines
 
 CELL = {"model": "m", "behavior": "honesty", "seed": 3}

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 from steerdose.files import write_json
-from steerdose.study.settings import MethodFiles
+from steerdose.study.published import MethodFiles
 from steerdose.tables.methods import effects, methods_table, over_seeds
 
 CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "lora"}

@@ -28,7 +28,7 @@ from steerdose.steering.intervention import Intervention, prompted_at
 from steerdose.steering.self_test import check_steering
 from steerdose.steering.steering import Steering
 from steerdose.study.config import Calibration, Measure
-from steerdose.study.methods import PromptTarget, Target
+from steerdose.study.kind import PromptTarget, Target
 from steerdose.study.settings import CalibrateAlpha
 from steerdose.study.texts import Prompt, load_prompts, take
 

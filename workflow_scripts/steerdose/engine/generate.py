@@ -12,7 +12,6 @@ from dataclasses import replace
 import torch
 
 from steerdose.engine.batch import Batch
-from steerdose.engine.blocks import blocks
 from steerdose.engine.plain import generate_plainly
 from steerdose.engine.probe import ForkPlan
 from steerdose.engine.requests import Request, Trajectory
@@ -22,6 +21,7 @@ from steerdose.model import chat
 from steerdose.model.architecture import is_cacheable, layer_types
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.intervention import activate, steerings_of
+from steerdose.study.blocks import blocks
 
 log = logging.getLogger(__name__)
 

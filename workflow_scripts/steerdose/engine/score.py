@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from steerdose.engine.blocks import blocks
 from steerdose.engine.cache import RowCache
 from steerdose.engine.rows import RowSplit, count_shared, split_rows
 from steerdose.errors import SteerdoseError
@@ -19,6 +18,7 @@ from steerdose.model import chat
 from steerdose.model.architecture import is_cacheable, layer_types, text_config
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.intervention import UNSTEERED, Dials, Intervention, activate, steerings_of
+from steerdose.study.blocks import blocks
 
 LOGIT_BYTES = 2**28  # of fp32 logits that exist at a time, if a batch keeps more than one position
 

@@ -27,7 +27,7 @@ from steerdose.figures.style import (
     save,
 )
 from steerdose.files import read_json, read_tables
-from steerdose.study.settings import Panels, PlotAggregate
+from steerdose.study.published import Panels, PlotAggregate
 
 READINGS: dict[str, Style] = {  # the steered points are smaller and lie on top
     "unsteered": {"marker": "s", "markersize": 6.5, "markerfacecolor": "none", "color": "0.55", "linestyle": ""},

@@ -24,7 +24,7 @@ from steerdose.figures.style import (
     save,
 )
 from steerdose.files import read_tables
-from steerdose.study.settings import Panels, PlotCalibration
+from steerdose.study.published import Panels, PlotCalibration
 
 HOLLOW: Style = {"linestyle": "", "markersize": 7, "markerfacecolor": "none", "markeredgewidth": 1.2}
 FULL: Style = {"linestyle": "", "markersize": 5}

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from steerdose.columns import CELL, METHOD
-from steerdose.study.settings import Panels
+from steerdose.study.published import Panels
 
 EVERY = Panels(members={}, most=1)  # no entry stands for many: all methods are shown
 FEWEST = 2  # members of an entry: the first and the last

@@ -11,8 +11,8 @@ from steerdose.declarations.passed import DEATH_HISTORIES
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import ALIVE, DEAD, Style, arrange, drawing, note_handles, panels_on, save
 from steerdose.files import read_table
-from steerdose.study.settings import Panels
-from steerdose.tables.deaths import deaths_table
+from steerdose.study.published import Panels
+from steerdose.survival.histories import deaths_table
 
 # From the foot of a bar upwards; every pair of neighbours differs in grey, by shade or hatching.
 HISTORIES: dict[str, Style] = {

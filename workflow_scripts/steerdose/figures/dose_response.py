@@ -28,7 +28,7 @@ from steerdose.figures.style import (
     sparse,
 )
 from steerdose.files import read_table, read_tables
-from steerdose.study.settings import Panels, PlotCalibration
+from steerdose.study.published import Panels, PlotCalibration
 from steerdose.survival.dose_response import LETHAL
 
 LINES = {"positive": "-", "negative": "--"}

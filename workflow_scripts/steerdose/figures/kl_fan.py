@@ -23,7 +23,7 @@ from steerdose.figures.style import (
     save,
     token_axis,
 )
-from steerdose.study.settings import Panels, PlotKlFan
+from steerdose.study.published import Panels, PlotKlFan
 
 BINS = 32  # along t: a panel shows no more
 OUTER, INNER = "#C3D7E8", "#86AECB"

@@ -15,7 +15,7 @@ from steerdose.figures.choice import EVERY, extremes, note, places
 from steerdose.figures.dose_response import by_robustness, dose_axis, draw_interval, with_missed
 from steerdose.figures.style import SIGNS, Style, drawing, note_title, save
 from steerdose.files import read_table, read_tables
-from steerdose.study.settings import Panels, PlotCalibration
+from steerdose.study.published import Panels, PlotCalibration
 from steerdose.survival.dose_response import dose_text
 
 LD50: Style = {"markersize": 6, "linewidth": 1.6}

@@ -12,7 +12,7 @@ from steerdose.declarations.methods import PROBES
 from steerdose.declarations.passed import AUDIT_FORKS
 from steerdose.figures.style import ALIVE, Style, drawing, save
 from steerdose.files import read_table, read_tables
-from steerdose.study.settings import PlotProbes
+from steerdose.study.published import PlotProbes
 
 MOST = 4  # panels side by side
 MINIMUM: Style = {"color": "0.4", "linestyle": ":", "linewidth": 1.4}

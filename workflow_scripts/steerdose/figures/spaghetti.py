@@ -30,7 +30,7 @@ from steerdose.figures.style import (
     token_axis,
 )
 from steerdose.files import read_tables
-from steerdose.study.settings import Panels, PlotSpaghetti
+from steerdose.study.published import Panels, PlotSpaghetti
 
 MOST_VECTORS = 100_000  # points; more are drawn as pixels in the svg too
 FEW = 3  # so many survivors among the dead lie above the median, which would hide them

@@ -7,7 +7,7 @@ from steerdose.figures.choice import EVERY, spread
 from steerdose.figures.kl_quantiles import read_lines
 from steerdose.figures.spaghetti import draw_spaghetti
 from steerdose.figures.style import save
-from steerdose.study.settings import Panels, PlotSpaghettiNormalised
+from steerdose.study.published import Panels, PlotSpaghettiNormalised
 
 
 def plot_spaghetti_normalised(

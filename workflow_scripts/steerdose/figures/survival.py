@@ -29,7 +29,7 @@ from steerdose.figures.style import (
     save,
 )
 from steerdose.files import read_tables
-from steerdose.study.settings import Panels
+from steerdose.study.published import Panels
 
 Looks = dict[tuple[str, str], Style]  # of prompts, by method and sign
 

@@ -10,7 +10,7 @@ from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import method_styles, save
 from steerdose.figures.survival import Series, draw_survival, draw_whiskers
 from steerdose.files import read_tables
-from steerdose.study.settings import Panels
+from steerdose.study.published import Panels
 
 
 def plot_survival_by_dose(*, curves: list[str], settings: Panels, png: str, svg: str) -> None:

@@ -16,7 +16,7 @@ from steerdose.declarations.survival import THRESHOLD_SWEEP
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import HALO, SIGNS, Style, arrange, drawing, note_title, panels_on, save
 from steerdose.files import read_table
-from steerdose.study.settings import Panels
+from steerdose.study.published import Panels
 
 SHADES = "Greys"
 LINE: Style = {"linewidth": 1.4, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}

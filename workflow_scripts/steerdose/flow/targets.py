@@ -2,24 +2,39 @@
 
 import difflib
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from snakemake.cli import parse_args
 
-def nearest_targets(workflow: Any, known: Sequence[str], prompts: Sequence[str]) -> str:
-    """Return a line for every requested target that is neither a rule nor made by one; empty where all are fine.
+
+def asked_targets(argv: Sequence[str]) -> list[str]:
+    """Return the targets of snakemake's command line; none of a command that is another's, or that starts one job.
+
+    The command line is read again, because a workflow is not told its targets while its rules are read.
+    """
+    program = Path(argv[0])
+    if "snakemake" not in (program.name, program.parent.name) or "--target-jobs" in argv:
+        return []
+    with redirect_stderr(StringIO()):  # it says which profile it uses, a second time
+        return sorted(parse_args(list(argv[1:]))[1].targets or ())
+
+
+def nearest_targets(rules: Sequence[Any], asked: Sequence[str], known: Sequence[str], prompts: Sequence[str]) -> str:
+    """Return a line for every target asked for that is neither a rule nor made by one; empty where all are fine.
 
     known: the files of a whole run, which are offered when a target is close to one of them. prompts: the methods that
     have no dose and so no export.
     """
-    asked = sorted(workflow.dag_settings.targets) if workflow.dag_settings else []
-    rules = {rule.name: rule for rule in workflow.rules}
+    names = [rule.name for rule in rules]
     unknown = [
         target
         for target in asked
-        if target not in rules and not Path(target).exists() and not any(r.is_producer(target) for r in rules.values())
+        if target not in names and not Path(target).exists() and not any(rule.is_producer(target) for rule in rules)
     ]
-    return "\n".join(_line(target, [*rules, *map(str, known)], prompts) for target in unknown)
+    return "\n".join(_line(target, [*names, *map(str, known)], prompts) for target in unknown)
 
 
 def _line(target: str, known: Sequence[str], prompts: Sequence[str]) -> str:

@@ -145,11 +145,15 @@ def training_arguments(options: Training, folder: str, device: torch.device, see
     """
 
     class OnDevice(TrainingArguments):
-        device = property(lambda _: device)
         n_gpu = property(lambda _: int(device.type == "cuda"))
 
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # accelerate sends batches to the current one
+        @property
+        def device(self) -> torch.device:
+            _ = self._setup_devices  # which ends at cuda:0
+            if device.type == "cuda":
+                torch.cuda.set_device(device)  # accelerate sends batches to the current one
+            return device
+
     return OnDevice(
         output_dir=folder,
         max_steps=options.steps,
@@ -188,8 +192,6 @@ def train(
     adapter: the folder, in PEFT's own format. An adapter that took over a part of the base weight (PiSSA) is saved as
     the LoRA of twice the rank that changes the untouched weight as much: s (B A - B0 A0), so that nobody repeats the
     SVD. The losses are a frame of step, split, loss (nats a token). `loaded.model` carries the adapter afterwards.
-
-    Long: half of it is one list of the Trainer's arguments.
     """
     options = method.training
     torch.manual_seed(seed)

@@ -124,7 +124,8 @@ def capture_activations(
 ) -> None:
     """Write captures/{submodule}.safetensors: last-token activations of the module in all blocks, both personas."""
     loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
-    paths, prompted = modules_of_blocks(loaded.model, submodule), persona_prompts(read_table(pairs, PAIRS))
+    paths = modules_of_blocks(loaded.model, submodule)
+    prompted = persona_prompts(read_table(pairs, PAIRS, ("prompt", *SIDES)))
     sides = []
     for side in SIDES:
         prompts = [

@@ -19,6 +19,7 @@ from steerdose.files import read_json, read_table, write_table
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.outcomes.tasks import knowledge
 from steerdose.steering.intervention import Intervention
+from steerdose.study.blocks import blocks
 from steerdose.study.config import Task
 from steerdose.study.settings import ScoreTask
 from steerdose.study.texts import Claim, load_claims
@@ -47,10 +48,14 @@ def readings(
     return found
 
 
-def row_key(shared: str, intervention: Intervention, claim: Claim) -> str:
-    """Return a digest of what an item's scores depend on. shared: as text, what it has in common with all others."""
+def row_key(shared: str, intervention: Intervention, claim: Claim, batch: Sequence[Claim]) -> str:
+    """Return a digest of what an item's scores depend on. shared: as text, what it has in common with all others.
+
+    batch: the items that are read together, and pad each other.
+    """
     steering = intervention.steering
-    parts = (shared, steering.digest if steering else "", repr(intervention.coefficient), intervention.system, claim)
+    dose = (steering.digest if steering else "", repr(intervention.coefficient), intervention.system)
+    parts = (shared, *dose, claim, *batch)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -82,11 +87,15 @@ def score_task(
         doses[name] = interventions(name, settings.alphas, steering, calibration, texts)
     shared = settings.model_copy(update={"alphas": (), "methods": {}, "first": 0, "last": 0}).text()
     shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {task} {shared}"
-    planned = pl.DataFrame(
-        [(n, each.alpha, c.id, row_key(shared, each, c)) for n, own in doses.items() for each in own for c in chosen],
-        schema=[*ROW, "key"],
-        orient="row",
-    )
+    batches = [chosen[part.start : part.stop] for part in blocks(len(chosen), 1, settings.task.batch_size)]
+    rows = [
+        (name, each.alpha, claim.id, row_key(shared, each, claim, batch))
+        for name, own in doses.items()
+        for each in own
+        for batch in batches
+        for claim in batch
+    ]
+    planned = pl.DataFrame(rows, schema=[*ROW, "key"], orient="row")
     kept = kept_rows(scores, planned)
     missing = planned.join(kept, on=[*ROW, "key"], how="anti")
     log.info("%d of %d items x doses are kept", len(planned) - len(missing), len(planned))

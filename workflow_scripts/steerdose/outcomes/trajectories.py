@@ -2,7 +2,7 @@
 
 A row of the table of trajectories has a `key`, a digest of all that the trajectory depends on. A job that finds its own
 tables from an earlier run keeps the trajectories whose key is still right, and rolls only the others out: one more dose
-or question costs that dose or question. `gather` drops the key.
+costs that dose, one more question its batch. `gather` drops the key.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from steerdose.engine.requests import Request, Trajectory, ask
 from steerdose.files import read_json, read_table, write_table
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.steering.intervention import Intervention
+from steerdose.study.blocks import blocks
 from steerdose.study.config import Probe, Trajectories
 from steerdose.study.settings import RolloutTrajectories
 from steerdose.study.texts import Question, load_questions
@@ -112,10 +113,14 @@ class Kept:
         return placed.sort("place", maintain_order=True).drop("place")
 
 
-def row_key(shared: str, request: Request) -> str:
-    """Return a digest of what a trajectory depends on. shared: as text, what it has in common with all of its job."""
+def row_key(shared: str, request: Request, batch: Sequence[Question]) -> str:
+    """Return a digest of what a trajectory depends on. shared: as text, what it has in common with all of its job.
+
+    batch: the questions that are rolled out together. They pad each other, which shows in the last digits of the KL, so
+    another question is rolled out with those of its batch. Doses do not show: one more is rolled out alone.
+    """
     steering, own = request.intervention.steering, request.intervention
-    parts = (shared, steering.digest if steering else "", repr(own.coefficient), own.system, request.ids)
+    parts = (shared, steering.digest if steering else "", repr(own.coefficient), own.system, request.ids, *batch)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -142,24 +147,23 @@ def rollout_trajectories(
     options = settings.trajectories
     chosen = load_questions(questions)[settings.first : settings.last]
     plan = fork_plan(loaded.tokenizer, settings.probes, options, settings.readings)
-    files = {"tokens": tokens, "trajectories": trajectories, "forks": forks}
-    requests: dict[str, list[Request]] = {}
+    shared = settings.model_copy(update={"alphas": (), "methods": {}, "first": 0, "last": 0}).text()
+    shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {shared}"
+    batches, planned = [], []
     for (name, subject), calibration in zip(settings.methods.items(), calibrations, strict=True):
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
         doses = interventions(name, settings.alphas, steering, calibration, texts)
-        requests[name] = requests_of(loaded.tokenizer, chosen, doses, options.template)
-    shared = settings.model_copy(update={"alphas": (), "methods": {}, "first": 0, "last": 0}).text()
-    shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {shared}"
-    planned = [
-        (name, request.intervention.alpha, request.prompt_id, row_key(shared, request))
-        for name, asked in requests.items()
-        for request in asked
-    ]
+        for block in blocks(len(chosen), len(settings.alphas), options.batch_size):
+            asked = chosen[block.start : block.stop]
+            requests = requests_of(loaded.tokenizer, asked, doses, options.template)
+            batches.append((name, requests))
+            planned += [(name, r.intervention.alpha, r.prompt_id, row_key(shared, r, asked)) for r in requests]
+    files = {"tokens": tokens, "trajectories": trajectories, "forks": forks}
     kept = Kept(files, pl.DataFrame(planned, schema=[*ROW, "key"], orient="row"))
     new: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
-    for name, asked in requests.items():
-        missing = [request for request in asked if not kept.has(name, request)]
-        log.info("%s: %d trajectories kept, %d to roll out", name, len(asked) - len(missing), len(missing))
+    for name, requests in batches:
+        missing = [request for request in requests if not kept.has(name, request)]
+        log.info("%s: %d trajectories kept, %d to roll out", name, len(requests) - len(missing), len(missing))
         found = to_tables(loaded.tokenizer, missing, roll_out(loaded, missing, options, plan), cell.of(name))
         for table, frame in found.items():
             new[table].append(frame)

@@ -12,7 +12,7 @@ from steerdose.declarations.passed import FORKS, LIFETIMES
 from steerdose.files import read_json, read_table, replacing
 from steerdose.model.loading import load_tokenizer
 from steerdose.pages.render import render
-from steerdose.study.settings import WriteReading
+from steerdose.study.published import WriteReading
 from steerdose.study.texts import Question, load_questions
 
 STEP = 16  # tokens that are split together, since to decode a whole trajectory up to each of its tokens takes seconds

@@ -2,7 +2,11 @@
 
 
 def blocks(n_prompts: int, rows_per_prompt: int, batch_size: int) -> list[range]:
-    """Return the prompts of each batch: as many whole prompts as give at most `batch_size` rows, and at least one."""
+    """Return ranges of whole prompts, in order, of at most `batch_size` rows each, or of one prompt.
+
+    What is computed in a block depends on nothing outside it, down to the last bit. So a study may be cut over jobs
+    where its blocks begin, and no number changes.
+    """
     size = max(1, batch_size // rows_per_prompt)
     return [range(first, min(first + size, n_prompts)) for first in range(0, n_prompts, size)]
 

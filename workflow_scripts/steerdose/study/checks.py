@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from steerdose.errors import SteerdoseError
 from steerdose.study.config import Study
 from steerdose.study.estimators import ESTIMATORS
-from steerdose.study.methods import HUB_ID, Activation, Import, Method, PromptTarget
+from steerdose.study.kind import Method, PromptTarget
+from steerdose.study.methods import HUB_ID, Activation, Import
 from steerdose.study.texts import load_claims, load_personas, load_prompts, load_questions, load_system_prompts
 
 Problem = tuple[tuple[str | int, ...], str]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from steerdose.study.base import Count, Name, Part, Positive, Share, Text, unique
-from steerdose.study.methods import Entry, Method, PromptTarget, Target
+from steerdose.study.kind import Method, PromptTarget, Target
+from steerdose.study.methods import Entry
 
 Statistic = Literal["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]

@@ -5,12 +5,13 @@ Nothing else in the project asks a method for its kind.
 
 import json
 import re
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, field_validator, model_validator
 
 from steerdose.study.base import NAME, Count, Name, Part, Positive, Share, Text, unique
 from steerdose.study.estimators import ESTIMATORS, Estimator
+from steerdose.study.kind import Method
 
 Delta = Literal["difference", "bisector", "positive", "negative"]
 PEFT_TYPES = (
@@ -19,56 +20,6 @@ PEFT_TYPES = (
     "SHIRA", "SUPERTUNING", "TINYLORA", "UNILORA", "VBLORA", "VERA", "WAVEFT",
 )  # fmt: skip
 HUB_ID = re.compile(r"(?![./])[\w.-]+/[\w.-]+@[\w./-]+")
-
-
-class PromptTarget(Part):
-    """The KL of a prompt baseline, measured on the same prompts, in place of nats."""
-
-    prompt: Name
-
-
-Target = Positive | PromptTarget
-
-
-class Method(Part):
-    """One way to steer inside a cell.
-
-    makes: the rule that writes its steering; None where it has none. jobs: the rules whose time it costs up to its
-    calibration, as `rule` or `rule.suffix`. has_dose: whether a coefficient can be calibrated.
-    """
-
-    makes: ClassVar[str | None] = None
-    jobs: ClassVar[tuple[str, ...]] = ()
-    has_dose: ClassVar[bool] = True
-    target: Target | None = Field(None, description="Of its calibration; absent: calibration.target.")
-
-    @property
-    def group(self) -> str:
-        """What it is compared within and coloured by."""
-        return type(self).__name__.lower()
-
-    @property
-    def derives_from(self) -> str | None:
-        """The method whose steering it is made of."""
-        return None
-
-    @property
-    def origin(self) -> str:
-        """Where its steering comes from, in words."""
-        raise NotImplementedError
-
-    @property
-    def system_style(self) -> str | None:
-        """The style of its system prompts; None where it has none."""
-        return None
-
-    def members(self, name: str) -> dict[str, "Method"]:
-        """Return the methods that the entry `name` stands for: itself, or many."""
-        return {name: self}
-
-    def own(self) -> "Method":
-        """Return what its steering depends on: all but the target."""
-        return self.model_copy(update={"target": None})
 
 
 class Training(Part):

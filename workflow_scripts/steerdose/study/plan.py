@@ -10,8 +10,9 @@ from typing import Any
 
 from steerdose.study.blocks import spans
 from steerdose.study.config import Study
-from steerdose.study.methods import Import, Method, PromptTarget
-from steerdose.study.settings import MethodFiles
+from steerdose.study.kind import Method, PromptTarget
+from steerdose.study.methods import Import
+from steerdose.study.published import MethodFiles
 
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"

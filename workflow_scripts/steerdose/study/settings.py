@@ -3,7 +3,7 @@
 A class is named after its rule. `slices` makes each of them from a study.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from steerdose.study.base import Name, Part
 from steerdose.study.config import (
@@ -13,13 +13,13 @@ from steerdose.study.config import (
     Measure,
     Pairs,
     Probe,
-    Reading,
     Statistic,
     Task,
     Threshold,
     Trajectories,
 )
-from steerdose.study.methods import Activation, Adapter, Import, Parts, Random, Target
+from steerdose.study.kind import Target
+from steerdose.study.methods import Activation, Adapter, Import, Parts, Random
 
 
 class Run(Part):
@@ -179,160 +179,6 @@ class MeasurePrefixes(Part):
 
     statistic: Statistic
     head: int
-
-
-class TabulateAggregation(Part):
-    """Of tables.aggregation."""
-
-    confidence: Confidence
-
-
-class TabulateHazards(Part):
-    """Of tables.hazards."""
-
-    window: int
-    forks: Forks
-    confidence: Confidence
-
-
-class TabulateLogrank(Part):
-    """Of tables.logrank: named sets of methods that are compared in pairs."""
-
-    comparisons: dict[str, tuple[Name, ...]]
-
-
-class TabulateDoseResponse(Part):
-    """Of tables.dose_response."""
-
-    confidence: Confidence
-    safe_level: float
-
-
-class TabulateThresholdSweep(ForkGrid):
-    """Of tables.threshold_sweep."""
-
-    models: tuple[Name, ...]
-    threshold: Threshold
-    values: tuple[float, ...]
-    confidence: Confidence
-    safe_level: float
-
-
-class TabulateProbes(Part):
-    """Of tables.probes."""
-
-    models: tuple[Name, ...]
-    probes: tuple[Name, ...]
-    window: int
-    minimum_base_pmass: float
-
-
-class TabulateKnowledge(Part):
-    """Of tables.knowledge."""
-
-    confidence: Confidence
-
-
-class TabulateDeaths(Part):
-    """Of tables.deaths."""
-
-    significance: float
-
-
-class TabulateDeathEvents(Part):
-    """Of tables.death_events."""
-
-    quantile: float
-    kl_multiple: float
-    confidence: Confidence
-
-
-class MethodFiles(Part):
-    """One method of one cell, with the files that say what it cost: null where it has none."""
-
-    model: Name
-    behavior: Name
-    seed: int
-    method: Name
-    group: str
-    origin: str
-    calibration: str
-    steering: str | None
-    geometry: str | None
-    benchmarks: tuple[str, ...]
-    member: str | None = None  # of its steering file, where that holds several methods
-
-    def modules(self, geometry: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the method's own modules of geometry.json."""
-        return [module for module in geometry["modules"] if module.get("member") == self.member]
-
-
-class TabulateMethods(Part):
-    """Of tables.methods."""
-
-    methods: tuple[MethodFiles, ...]
-    probe: Name
-
-
-class TabulateGeometry(Part):
-    """Of tables.geometry."""
-
-    methods: tuple[MethodFiles, ...]
-
-
-class Panels(Part):
-    """Of figures: the methods that every entry of the study stands for, in order, and how many have a place."""
-
-    members: dict[Name, tuple[Name, ...]]
-    most: int
-
-
-class PlotCalibration(Panels):
-    """Of figures.calibration, dose_response and lethal_dose: which searches did not converge."""
-
-    tolerance: float
-    statistic: Statistic
-
-
-class PlotSpaghetti(Panels):
-    """Of figures.spaghetti."""
-
-    smoothing: int
-    fewest: int
-
-
-class PlotSpaghettiNormalised(PlotSpaghetti):
-    """Of figures.spaghetti_normalised."""
-
-    head: int
-
-
-class PlotKlFan(Panels):
-    """Of figures.kl_fan."""
-
-    window: int
-    fewest: int
-
-
-class PlotAggregate(Panels):
-    """Of figures.aggregate."""
-
-    grid: ForkGrid
-    models: tuple[Name, ...]
-    fewest: int
-
-
-class PlotProbes(Part):
-    """Of figures.probes."""
-
-    minimum: float
-
-
-class WriteReading(Part):
-    """Of pages.reading."""
-
-    probe: Name
-    reading: Reading
 
 
 class WriteCard(Part):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from steerdose.study import published as shown
 from steerdose.study import settings as of
 from steerdose.study.config import Study, Trajectories
 from steerdose.study.methods import Adapter, Parts
@@ -164,32 +165,32 @@ class Slices:
 
     @property
     def tabulate_aggregation(self) -> str:
-        return of.TabulateAggregation(confidence=self.study.survival.confidence).text()
+        return shown.TabulateAggregation(confidence=self.study.survival.confidence).text()
 
     @property
     def tabulate_knowledge(self) -> str:
-        return of.TabulateKnowledge(confidence=self.study.survival.confidence).text()
+        return shown.TabulateKnowledge(confidence=self.study.survival.confidence).text()
 
     @property
     def tabulate_hazards(self) -> str:
         rollout, survival = self.study.rollout, self.study.survival
-        return of.TabulateHazards(window=rollout.window, forks=rollout.forks, confidence=survival.confidence).text()
+        return shown.TabulateHazards(window=rollout.window, forks=rollout.forks, confidence=survival.confidence).text()
 
     @property
     def tabulate_logrank(self) -> str:
         alone = [name for name, each in self.study.chosen.items() if self.study.entries[name] == name]
         default = {"methods": tuple(alone)} if len(alone) > 1 else {}
-        return of.TabulateLogrank(comparisons=self.study.comparisons or default).text()
+        return shown.TabulateLogrank(comparisons=self.study.comparisons or default).text()
 
     @property
     def tabulate_dose_response(self) -> str:
         survival = self.study.survival
-        return of.TabulateDoseResponse(confidence=survival.confidence, safe_level=survival.safe_level).text()
+        return shown.TabulateDoseResponse(confidence=survival.confidence, safe_level=survival.safe_level).text()
 
     @property
     def tabulate_threshold_sweep(self) -> str:
         survival = self.study.survival
-        return of.TabulateThresholdSweep(
+        return shown.TabulateThresholdSweep(
             **self._grid,
             models=self.study.study.models,
             threshold=survival.threshold,
@@ -201,7 +202,7 @@ class Slices:
     @property
     def tabulate_probes(self) -> str:
         rollout = self.study.rollout
-        return of.TabulateProbes(
+        return shown.TabulateProbes(
             models=self.study.study.models,
             probes=rollout.probes,
             window=rollout.window,
@@ -210,43 +211,43 @@ class Slices:
 
     @property
     def tabulate_deaths(self) -> str:
-        return of.TabulateDeaths(significance=self.study.deaths.significance).text()
+        return shown.TabulateDeaths(significance=self.study.deaths.significance).text()
 
     @property
     def tabulate_death_events(self) -> str:
         deaths = self.study.deaths
-        return of.TabulateDeathEvents(
+        return shown.TabulateDeathEvents(
             quantile=deaths.quantile, kl_multiple=deaths.kl_multiple, confidence=self.study.survival.confidence
         ).text()
 
     @property
     def tabulate_methods(self) -> str:
-        return of.TabulateMethods(methods=self.plan.method_files(), probe=self.study.rollout.probes[0]).text()
+        return shown.TabulateMethods(methods=self.plan.method_files(), probe=self.study.rollout.probes[0]).text()
 
     @property
     def tabulate_geometry(self) -> str:
-        return of.TabulateGeometry(methods=self.plan.method_files(dosed=True)).text()
+        return shown.TabulateGeometry(methods=self.plan.method_files(dosed=True)).text()
 
     # Figures and pages
 
     @property
     def panels(self) -> str:
-        return of.Panels(**self._panels).text()
+        return shown.Panels(**self._panels).text()
 
     @property
     def plot_calibration(self) -> str:
         calibration = self.study.calibration
-        return of.PlotCalibration(
+        return shown.PlotCalibration(
             **self._panels, tolerance=calibration.tolerance, statistic=calibration.statistic
         ).text()
 
     @property
     def plot_spaghetti(self) -> str:
-        return of.PlotSpaghetti(**self._panels, **self._lines).text()
+        return shown.PlotSpaghetti(**self._panels, **self._lines).text()
 
     @property
     def plot_spaghetti_normalised(self) -> str:
-        return of.PlotSpaghettiNormalised(**self._panels, **self._lines, head=self.study.deaths.head).text()
+        return shown.PlotSpaghettiNormalised(**self._panels, **self._lines, head=self.study.deaths.head).text()
 
     @property
     def _lines(self) -> dict[str, Any]:
@@ -255,11 +256,11 @@ class Slices:
     @property
     def plot_kl_fan(self) -> str:
         fewest = self.study.figures.fewest
-        return of.PlotKlFan(**self._panels, window=self.study.rollout.window, fewest=fewest).text()
+        return shown.PlotKlFan(**self._panels, window=self.study.rollout.window, fewest=fewest).text()
 
     @property
     def plot_aggregate(self) -> str:
-        return of.PlotAggregate(
+        return shown.PlotAggregate(
             **self._panels,
             grid=of.ForkGrid(**self._grid),
             models=self.study.study.models,
@@ -268,11 +269,11 @@ class Slices:
 
     @property
     def plot_probes(self) -> str:
-        return of.PlotProbes(minimum=self.study.survival.minimum_base_pmass).text()
+        return shown.PlotProbes(minimum=self.study.survival.minimum_base_pmass).text()
 
     @property
     def write_reading(self) -> str:
-        return of.WriteReading(probe=self.study.rollout.probes[0], reading=self.study.reading).text()
+        return shown.WriteReading(probe=self.study.rollout.probes[0], reading=self.study.reading).text()
 
     def write_card(self, w: Any) -> str:
         confidence = self.study.survival.confidence

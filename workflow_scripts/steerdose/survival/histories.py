@@ -86,3 +86,21 @@ def _judge(dying: pl.DataFrame, at_risk: pl.DataFrame, significance: float) -> I
         p_peak, p_level = (1 + (pool >= [death["peak"], death["level"]]).sum(0)) / (1 + len(pool))
         keys = {name: death[name] for name in (*KEYS, "peak", "level")}
         yield keys | {"survivors": len(pool), "scope": scope, "p_peak": float(p_peak), "p_level": float(p_level)}
+
+
+def deaths_table(deaths: pl.DataFrame) -> pl.DataFrame:
+    """Return a row a method and dose: n, died, the deaths by damage and by history, median t and KL.
+
+    deaths: as `death_histories` returns them.
+    """
+    died, damage = pl.col("died"), pl.col("damage")
+    kinds = {"readout": damage == "readout", "text": damage == "text", "not_read": damage.is_null()}
+    return deaths.group_by(*METHOD, "alpha", maintain_order=True).agg(
+        pl.len().alias("n"),
+        died.sum(),
+        *[(died & is_kind).sum().alias(name) for name, is_kind in kinds.items()],
+        *[(pl.col("history") == name).sum().alias(name.replace(" ", "_")) for name in HISTORIES],
+        pl.col("duration").filter("died").median().alias("median_t"),
+        pl.col("kl").filter("died").median().alias("kl_at_death"),
+        pl.col("kl").filter(~died).median().alias("kl_alive"),
+    )

@@ -9,7 +9,7 @@ from steerdose.declarations.methods import AGGREGATION
 from steerdose.declarations.passed import LIFETIMES, TOKENS
 from steerdose.dose.kl_statistics import STATISTICS, kl_statistics
 from steerdose.files import read_table, read_tables, sequences, write_csv, write_table
-from steerdose.study.settings import TabulateAggregation
+from steerdose.study.published import TabulateAggregation
 from steerdose.survival.aggregation import separation, simulated_students
 from steerdose.tables.publish import write_html
 

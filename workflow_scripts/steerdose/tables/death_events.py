@@ -6,7 +6,7 @@ from steerdose.columns import METHOD
 from steerdose.declarations.deaths import DEATH_AGREEMENT, DEATH_EVENTS
 from steerdose.declarations.passed import CALIBRATION, LIFETIMES, PREFIXES
 from steerdose.files import read_tables, write_csv
-from steerdose.study.settings import TabulateDeathEvents
+from steerdose.study.published import TabulateDeathEvents
 from steerdose.survival.death_events import EVENTS, death_events, event_agreement
 from steerdose.tables.publish import write_html
 

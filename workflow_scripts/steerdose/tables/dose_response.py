@@ -6,7 +6,7 @@ from steerdose.declarations.passed import CURVE as CURVES
 from steerdose.declarations.passed import DOSE_SHARES, LIFETIMES
 from steerdose.declarations.survival import DOSE_RESPONSE
 from steerdose.files import read_tables, write_csv, write_table
-from steerdose.study.settings import TabulateDoseResponse
+from steerdose.study.published import TabulateDoseResponse
 from steerdose.survival.dose_response import CURVE, dose_response, dose_text
 from steerdose.tables.publish import write_html
 

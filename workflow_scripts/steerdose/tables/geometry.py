@@ -14,7 +14,7 @@ from steerdose.declarations.methods import GEOMETRY
 from steerdose.files import read_json, write_csv
 from steerdose.steering.edits import Add, Dense, Edit, LowRank, matrix
 from steerdose.steering.steering import Steering
-from steerdose.study.settings import MethodFiles, TabulateGeometry
+from steerdose.study.published import MethodFiles, TabulateGeometry
 from steerdose.tables.publish import write_html
 
 NUMBERS = ("norm_delta", "cos_anti", "asymmetry", "drift_ratio", "cos_delta_drift")

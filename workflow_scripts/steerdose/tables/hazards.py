@@ -4,7 +4,7 @@ from steerdose.declarations.passed import LIFETIMES
 from steerdose.declarations.survival import HAZARDS
 from steerdose.engine.fork_grid import fork_times
 from steerdose.files import read_tables, write_csv
-from steerdose.study.settings import TabulateHazards
+from steerdose.study.published import TabulateHazards
 from steerdose.survival.hazards import hazard_table
 from steerdose.tables.publish import write_html
 

@@ -8,7 +8,7 @@ from steerdose.columns import METHOD
 from steerdose.declarations.passed import SCORES
 from steerdose.declarations.scores import KNOWLEDGE
 from steerdose.files import read_tables, write_csv
-from steerdose.study.settings import TabulateKnowledge
+from steerdose.study.published import TabulateKnowledge
 from steerdose.tables.publish import write_html
 
 CHANGES = ("discrimination", "yes_bias")

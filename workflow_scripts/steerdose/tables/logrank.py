@@ -3,7 +3,7 @@
 from steerdose.declarations.passed import LIFETIMES
 from steerdose.declarations.survival import LOGRANK
 from steerdose.files import read_tables, write_csv
-from steerdose.study.settings import TabulateLogrank
+from steerdose.study.published import TabulateLogrank
 from steerdose.survival.logrank import logrank_table
 from steerdose.tables.publish import write_html
 

@@ -10,7 +10,7 @@ from steerdose.columns import METHOD, SIGNS
 from steerdose.declarations.methods import METHODS, SEEDS
 from steerdose.declarations.passed import FORKS, SUMMARIES
 from steerdose.files import read_json, read_tables, write_csv
-from steerdose.study.settings import MethodFiles, TabulateMethods
+from steerdose.study.published import MethodFiles, TabulateMethods
 from steerdose.study.texts import load_questions
 from steerdose.tables.publish import write_html
 

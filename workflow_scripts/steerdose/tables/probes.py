@@ -9,7 +9,7 @@ from steerdose.columns import KEYS
 from steerdose.declarations.methods import PROBES
 from steerdose.declarations.passed import FORKS, TRAJECTORIES
 from steerdose.files import read_json, read_tables, write_csv, write_table
-from steerdose.study.settings import TabulateProbes
+from steerdose.study.published import TabulateProbes
 from steerdose.survival.lifetimes import lifetimes
 from steerdose.tables.publish import write_html
 

@@ -7,7 +7,7 @@ from steerdose.declarations.passed import FORKS, THRESHOLD_SHARES, TRAJECTORIES
 from steerdose.declarations.survival import THRESHOLD_SWEEP
 from steerdose.engine.fork_grid import fork_times
 from steerdose.files import read_json, read_tables, write_csv, write_table
-from steerdose.study.settings import TabulateThresholdSweep
+from steerdose.study.published import TabulateThresholdSweep
 from steerdose.survival.dose_response import CURVE, dose_text
 from steerdose.survival.threshold_sweep import threshold_sweep
 from steerdose.tables.publish import write_html
