@@ -51,7 +51,7 @@ ENDS = {
     "results/tables/threshold_sweep.csv": ({"survival": {"threshold_sweep": [0.6]}}, "[0.6]"),
     "results/tables/logrank.csv": ({"comparisons": {"pair": ["lora", "mean_diff"]}}, '"pair"'),
     "results/figs/spaghetti.png": ({"figures": {"smoothing": 3, "fewest": 2}}, '"smoothing": 3'),
-    "results/figs/survival.png": ({"figures": {"most": 1}}, '"most": 1'),
+    "results/figs/survival.png": ({"figures": {"most": 2}}, '"most": 2'),
     f"{CELL}/scores/jobs/lora.knowledge.0.parquet": (
         {"tasks": {"knowledge": {"batch_size": 9999}}}, '"batch_size": 9999',
     ),

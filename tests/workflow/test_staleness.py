@@ -98,7 +98,7 @@ class TestFinished:
         text = symbols.read("config.yaml")
         options = "options: {r: 16, lora_alpha: 32, lora_dropout: 0.0}"
         assert options in text
-        text = text.replace(options, "options: {lora_dropout: 0, lora_alpha: 32, r: 16}")
+        text = text.replace(options, "options: {lora_dropout: 0.0, lora_alpha: 32, r: 16}")
         new = "  unused:\n    kind: activation\n    estimator: mean_diff\n    depths: [0.2]\n  mean_diff:\n"
         (symbols.root / "config.yaml").write_text(text.replace("  mean_diff:\n", new))
         assert "Nothing to be done" in symbols.snakemake().stderr
