@@ -99,7 +99,7 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_in_the_config_do_not_reac
         ({"methods.unused": {"kind": "activation", "estimator": "pca", "depths": [0.5]}}, set()),
         ({"tasks.knowledge.prompt": "So? {claim}"}, {"score_task"}),
     ],
-    ids=str,
+    ids=lambda value: ", ".join(sorted(value)),
 )
 def test_a_change_reaches_the_slices_that_depend_on_it_and_no_others(change, rules):
     before, after = slices(), slices(**change)
