@@ -1,6 +1,7 @@
 """The study, its files, and what every rule shares; no rules."""
 
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -56,9 +57,15 @@ def model_threads(wildcards):
     return threads or 1
 
 
+digest_once = cache(code_digest)
+
+
 def code(script):
-    """Return the digest of the library modules that a script computes with; editing one of them reruns its rule."""
-    return code_digest(ROOT / "workflow_scripts" / f"{script}.py")
+    """Return what gives the digest of the modules that a script computes with; editing one of them reruns its rule.
+
+    A function, since every job's process reads the rules, and needs the digest of none but its own.
+    """
+    return lambda w: digest_once(ROOT / "workflow_scripts" / f"{script}.py")
 
 
 def caption(table):
