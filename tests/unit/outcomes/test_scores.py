@@ -33,16 +33,17 @@ def scored(model, tmp_path):
     whole = load_model(model, dtype="float32", device="cpu").model
     edits = tuple(direction(whole, seed).edits[0] for seed in (1, 2))
     Steering("both", edits, {MEMBERS: '["a", "b"]'}).save(tmp_path / "both.safetensors")
-    write_json({"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}}, tmp_path / "dose.json")
 
     def run(alphas=(0, 1), last=3, methods=METHODS, texts=(), code="1"):
+        for name in methods:
+            write_json({"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}}, tmp_path / f"{name}.json")
         settings = ScoreTask(
             run=Run(dtype="float32", device="cpu"), task=TASK, alphas=alphas, methods=methods, first=0, last=last
         )
         score_task(
             model=model,
             steering=[str(tmp_path / "both.safetensors")],
-            calibrations=[str(tmp_path / "dose.json")] * len(methods),
+            calibrations=[str(tmp_path / f"{name}.json") for name in methods],
             claims="data/claims.jsonl",
             system_prompts=list(texts),
             task="knowledge",

@@ -82,9 +82,9 @@ def score_task(
     """Score a part of a task's items at all alphas of every method of a job, and write a row a metric."""
     chosen = load_claims(claims)[settings.first : settings.last]
     doses: dict[str, list[Intervention]] = {}
-    for (name, subject), calibration in zip(settings.methods.items(), calibrations, strict=True):
+    for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
-        doses[name] = interventions(name, settings.alphas, steering, calibration, texts)
+        doses[name] = interventions(name, settings.alphas, steering, calibrations, texts)
     shared = settings.model_copy(update={"alphas": (), "methods": {}, "first": 0, "last": 0}).text()
     shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {task} {shared}"
     batches = [chosen[part.start : part.stop] for part in blocks(len(chosen), 1, settings.task.batch_size)]

@@ -150,9 +150,9 @@ def rollout_trajectories(
     shared = settings.model_copy(update={"alphas": (), "methods": {}, "first": 0, "last": 0}).text()
     shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {shared}"
     batches, planned = [], []
-    for (name, subject), calibration in zip(settings.methods.items(), calibrations, strict=True):
+    for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
-        doses = interventions(name, settings.alphas, steering, calibration, texts)
+        doses = interventions(name, settings.alphas, steering, calibrations, texts)
         for block in blocks(len(chosen), len(settings.alphas), options.batch_size):
             asked = chosen[block.start : block.stop]
             requests = requests_of(loaded.tokenizer, asked, doses, options.template)
