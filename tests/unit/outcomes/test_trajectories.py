@@ -90,15 +90,28 @@ def test_rollouts_of_a_steering_are_at_the_multiples_of_each_signs_dose(model, d
             )
 
 
-def test_one_more_dose_rolls_out_that_dose_alone(directed, monkeypatch):
-    _, run = directed
-    asked = []
-    original = module.generate
+@pytest.fixture
+def asked(monkeypatch):
+    """How many trajectories each call rolls out."""
+    found, original = [], module.generate
     monkeypatch.setattr(
         module,
         "generate",
-        lambda loaded, requests, **rest: asked.append(len(requests)) or original(loaded, requests, **rest),
+        lambda loaded, requests, **rest: found.append(len(requests)) or original(loaded, requests, **rest),
     )
+    return found
+
+
+def test_one_more_question_rolls_out_that_question_alone(directed, asked):
+    _, run = directed
+    first = run(alphas=(0.0, 1.5))
+    more = run(alphas=(0.0, 1.5), last=3, trajectories=OPTIONS.model_copy(update={"n_questions": 3}))
+    assert asked == [4, 2]
+    assert more[1].head(4).equals(first[1])
+
+
+def test_one_more_dose_rolls_out_that_dose_alone(directed, asked):
+    _, run = directed
     first = run(alphas=(0.0, 1.5))
     more = run(alphas=(0.0, 0.5, 1.5))
     assert asked == [4, 2]

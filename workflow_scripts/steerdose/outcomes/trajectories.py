@@ -147,7 +147,9 @@ def rollout_trajectories(
     options = settings.trajectories
     chosen = load_questions(questions)[settings.first : settings.last]
     plan = fork_plan(loaded.tokenizer, settings.probes, options, settings.readings)
-    shared = settings.model_copy(update={"alphas": (), "methods": {}, "first": 0, "last": 0}).text()
+    unshared = {"alphas": (), "methods": {}, "first": 0, "last": 0}
+    unshared |= {"trajectories": options.model_copy(update={"n_questions": 1})}
+    shared = settings.model_copy(update=unshared).text()
     shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {shared}"
     batches, planned = [], []
     for name, subject in settings.methods.items():
