@@ -104,9 +104,10 @@ def asked(monkeypatch):
 
 def test_one_more_question_rolls_out_that_question_alone(directed, asked):
     _, run = directed
-    first = run(alphas=(0.0, 1.5))
-    more = run(alphas=(0.0, 1.5), last=3, trajectories=OPTIONS.model_copy(update={"n_questions": 3}))
-    assert asked == [4, 2]
+    options = OPTIONS.model_copy(update={"batch_size": 4})  # two questions, at two doses each
+    first = run(alphas=(0.0, 1.5), trajectories=options)
+    more = run(alphas=(0.0, 1.5), last=3, trajectories=options.model_copy(update={"n_questions": 3}))
+    assert asked == [4, 0, 2]
     assert more[1].head(4).equals(first[1])
 
 
