@@ -91,9 +91,9 @@ def score_task(
     rows = [
         (name, each.alpha, claim.id, row_key(shared, each, claim, batch))
         for name, own in doses.items()
-        for each in own
         for batch in batches
-        for claim in batch
+        for claim in batch  # above the doses, so that parts of a task follow each other as a whole
+        for each in own
     ]
     planned = pl.DataFrame(rows, schema=[*ROW, "key"], orient="row")
     kept = kept_rows(scores, planned)
