@@ -17,7 +17,9 @@ from importlib import import_module
 from pathlib import Path
 
 # argv: the client, then snakemake's arguments
-COMMAND = "import sys; sys.executable = sys.argv.pop(1); from snakemake.cli import main; main()"
+COMMAND = (
+    "import sys; sys.argv[0], sys.executable = 'snakemake', sys.argv.pop(1); from snakemake.cli import main; main()"
+)
 CLIENT = """\
 #!{python} -ISE
 import json, os, socket, sys

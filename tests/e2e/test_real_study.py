@@ -5,6 +5,7 @@ import os
 import polars as pl
 import pytest
 import torch
+import yaml
 from conftest import make_workspace
 from reference.rollout import generate_one, steered_copy
 from steerdose.declarations.passed import SUMMARIES, TOKENS
@@ -14,8 +15,12 @@ from steerdose.engine.requests import Request
 from steerdose.files import read_json, read_table
 from steerdose.model import chat
 from steerdose.model.loading import load_model
-from steerdose.steering.intervention import Intervention
+from steerdose.outcomes.scores import readings
+from steerdose.outcomes.tasks import knowledge
+from steerdose.steering.intervention import UNSTEERED, Intervention
 from steerdose.steering.steering import Steering
+from steerdose.study.config import Task
+from steerdose.study.texts import load_claims
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +32,7 @@ CELL = "results/smollm2/honesty/seed0"
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     workspace = make_workspace(tmp_path_factory.mktemp("real"), "small.yaml")
-    workspace.snakemake("results/figs/survival.png", "results/tables/knowledge.csv")
+    workspace.snakemake("results/figs/survival.png")
     return workspace
 
 
@@ -52,10 +57,18 @@ def test_the_study_steers_doses_and_kills(real):
         assert coefficient[-1.0] == pytest.approx(-calibration["negative"]["c_star"])
 
 
-def test_the_unsteered_model_knows_no_more_than_chance_of_the_claims_and_answers(real):
-    knowledge = pl.read_csv(real.root / "results/tables/knowledge.csv").filter(alpha=0)
-    assert knowledge["pmass"].min() > 0.5
-    assert knowledge["accuracy"].is_between(0.35, 0.75).all()
+def test_the_unsteered_model_answers_claims_and_knows_no_more_than_chance(real):
+    loaded = load_model(real.root / "results/models/smollm2", device="cpu")
+    task = Task(**yaml.safe_load((real.root / "config.yaml").read_text())["tasks"]["knowledge"])
+    claims = load_claims(real.root / "data/claims.jsonl")[:12]
+    found = pl.DataFrame(
+        knowledge.metrics(claims, readings(loaded, claims, [UNSTEERED], task, "knowledge")[0]),
+        schema=["item", "metric", "value"],
+        orient="row",
+    )
+    mean = dict(found.group_by("metric").agg(pl.col("value").mean()).rows())
+    assert mean["pmass"] > 0.5
+    assert 0.2 < mean["correct"] < 0.8
 
 
 def test_the_trained_delta_is_stored_exactly_and_low_rank(real):
