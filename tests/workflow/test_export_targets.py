@@ -75,7 +75,8 @@ def test_the_exports_of_a_finished_study(study, monkeypatch):
     card = study.read(f"{lora}/card.md")
     monkeypatch.chdir(study.root / lora)
     names = {"transformers": transformers, "peft": peft}
-    exec(re.search(r"```python\n(.*?)```", card, re.DOTALL)[1], names)  # the card's own lines load the adapter
+    lines = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]  # the card's own lines load the adapter
+    exec(lines.replace("path/to/base", str(study.root / "results/models/tiny")), names)
     assert isinstance(names["model"], peft.PeftModel)
     assert names["tokenizer"].chat_template
     source = read_json(study.root / "results/models/tiny/source.json")

@@ -40,6 +40,7 @@ scale at 1. `direction.i` is added behind block i, counted from 0:
 llama-cli -m base.gguf --control-vector control_vector.gguf
 ```""",
 }
+BASE = "path/to/base"  # where the source is no hub id
 NOT_HELD = """\
 No exchange format holds these edits. With steerdose itself:
 
@@ -163,15 +164,14 @@ Coefficient {dose.coefficient:.6g}, which is {dose.alpha:g} times {sign["c_star"
 
 def loading_text(dose: Dose, formats: list[str], steering: str) -> str:
     """Return the section on how to load the exports of this dose, or the steering file itself where there is none."""
-    base = json.dumps(dose.source["source"])
-    if dose.source["revision"]:
-        base += f", revision={json.dumps(dose.source['revision'])}"
+    source, revision = dose.source["source"], dose.source["revision"]
+    base = f"{json.dumps(source)}, revision={json.dumps(revision)}" if revision else json.dumps(BASE)
     held = "\n\n".join(LOADING[key].format(base=base) for key in formats)
     if not held:
         return NOT_HELD.format(base=base, steering=steering, coefficient=dose.coefficient)
     return (
         "What can hold this steering; each is a target of its own. Paths are seen from this folder; the base is "
-        f"whatever holds the weights of the sha256 above.\n\n{held}"
+        f"whatever holds the weights of the sha256 above, as a Hugging Face directory.\n\n{held}"
     )
 
 
