@@ -7,7 +7,7 @@ import peft
 import pytest
 import torch
 import transformers
-from steerdose.declarations.passed import CURVE
+from steerdose.declarations.passed import CURVE, SUMMARIES
 from steerdose.files import read_json, read_table
 from steerdose.steering.edits import Add
 from steerdose.steering.steering import Steering, steer
