@@ -1,5 +1,6 @@
 """A small study on the real SmolLM2 through snakemake, and the engine against the obvious script on that model."""
 
+import json
 import os
 
 import polars as pl
@@ -59,7 +60,7 @@ def test_the_study_steers_doses_and_kills(real):
 
 def test_the_unsteered_model_answers_claims_and_knows_no_more_than_chance(real):
     loaded = load_model(real.root / "results/models/smollm2", device="cpu")
-    task = Task(**yaml.safe_load((real.root / "config.yaml").read_text())["tasks"]["knowledge"])
+    task = Task.parse(json.dumps(yaml.safe_load(real.read("config.yaml"))["tasks"]["knowledge"]))
     claims = load_claims(real.root / "data/claims.jsonl")[:12]
     found = pl.DataFrame(
         knowledge.metrics(claims, readings(loaded, claims, [UNSTEERED], task, "knowledge")[0]),
