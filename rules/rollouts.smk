@@ -33,7 +33,7 @@ rule rollout_trajectories:
     input:
         model=MODEL,
         steering=plan.steering,
-        calibrations=plan.calibrations,
+        doses=plan.doses,
         audit="results/{model}/probe/rolled_out.json",
         questions=study.data.questions,
         system_prompts=plan.system_prompts,

@@ -5,7 +5,7 @@ rule score_task:
     input:
         model=MODEL,
         steering=plan.steering,
-        calibrations=plan.calibrations,
+        doses=plan.doses,
         claims=study.data.claims,
         system_prompts=plan.system_prompts,
     output:

@@ -7,13 +7,13 @@ from steerdose.steering.edits import Add
 from steerdose.steering.steering import MEMBERS, Steering
 
 
-def test_every_method_of_a_file_has_its_own_dose_whatever_the_order_of_the_calibrations(tmp_path):
+def test_every_method_of_a_file_has_its_own_dose(tmp_path):
     edits = [(f"layers.{i}", Add(torch.ones(4) * (i + 1))) for i in range(2)]
     Steering("parts", tuple(edits), {MEMBERS: '["q_proj", "down_proj"]'}).save(tmp_path / "parts.safetensors")
-    for name, dose in (("q_proj", 2.0), ("down_proj", 5.0)):
-        write_json({"positive": {"c_star": dose}, "negative": {"c_star": dose}}, tmp_path / f"parts.{name}.json")
-    calibrations = [str(tmp_path / f"parts.{name}.json") for name in ("q_proj", "down_proj")]
-    for order in (calibrations, calibrations[::-1]):
-        for name, dose, path in (("q_proj", 2.0, "layers.0"), ("down_proj", 5.0, "layers.1")):
-            (found,) = interventions(f"parts.{name}", [1], [str(tmp_path / "parts.safetensors")], order, {})
-            assert (found.coefficient, found.steering.edits[0][0]) == (dose, path)
+    c_stars = {"parts.q_proj": 2.0, "parts.down_proj": 5.0}
+    search = {name: {sign: {"c_star": dose} for sign in ("positive", "negative")} for name, dose in c_stars.items()}
+    write_json(search, tmp_path / "parts.search.json")
+    files = [str(tmp_path / "parts.safetensors")], [str(tmp_path / "parts.search.json")]
+    for (name, dose), path in zip(c_stars.items(), ("layers.1", "layers.0")[::-1], strict=True):
+        (found,) = interventions(name, [1], *files, {})
+        assert (found.coefficient, found.steering.edits[0][0]) == (dose, path)

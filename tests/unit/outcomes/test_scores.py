@@ -35,15 +35,15 @@ def scored(model, tmp_path):
     Steering("both", edits, {MEMBERS: '["a", "b"]'}).save(tmp_path / "both.safetensors")
 
     def run(alphas=(0, 1), last=3, methods=METHODS, texts=(), code="1"):
-        for name in methods:
-            write_json({"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}}, tmp_path / f"{name}.json")
+        found = dict.fromkeys(methods, {"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}})
+        write_json(found, tmp_path / "search.json")
         settings = ScoreTask(
             run=Run(dtype="float32", device="cpu"), task=TASK, alphas=alphas, methods=methods, first=0, last=last
         )
         score_task(
             model=model,
             steering=[str(tmp_path / "both.safetensors")],
-            calibrations=[str(tmp_path / f"{name}.json") for name in methods],
+            doses=[str(tmp_path / "search.json")],
             claims="data/claims.jsonl",
             system_prompts=list(texts),
             task="knowledge",

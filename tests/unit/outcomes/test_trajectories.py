@@ -35,9 +35,9 @@ def roll(model, tmp_path):
     """Roll out with SETTINGS, changed; return the three tables."""
     paths = {name: str(tmp_path / f"{name}.parquet") for name in TABLES}
 
-    def run(*, steering=(), calibrations=("",), **changes):
+    def run(*, steering=(), doses=(), **changes):
         rollout_trajectories(
-            model=model, steering=list(steering), calibrations=list(calibrations), questions="data/questions.jsonl",
+            model=model, steering=list(steering), doses=list(doses), questions="data/questions.jsonl",
             system_prompts=[save_texts(tmp_path / "system_prompts.yaml")], cell=CELL, code="1",
             settings=SETTINGS.model_copy(update=changes), **paths,
         )  # fmt: skip
@@ -51,8 +51,9 @@ def directed(model, roll, tmp_path):
     """The same for a steering, with the steering."""
     steering = direction(load_model(model, dtype="float32", device="cpu").model)
     steering.save(tmp_path / "direction.safetensors")
-    write_json({"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}}, tmp_path / "direction.json")
-    files = {"steering": [str(tmp_path / "direction.safetensors")], "calibrations": [str(tmp_path / "direction.json")]}
+    found = {"direction": {"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}}}
+    write_json(found, tmp_path / "search.json")
+    files = {"steering": [str(tmp_path / "direction.safetensors")], "doses": [str(tmp_path / "search.json")]}
     return steering, partial(roll, **files, methods={"direction": Subject(target=1.0)})
 
 

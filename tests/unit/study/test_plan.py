@@ -45,11 +45,11 @@ def test_what_the_methods_of_a_job_read():
     assert found.steering(job) == [f"{CELL}/steering/p.safetensors"]
     assert found.steering(Wildcards(W, method="p.3")) == [f"{CELL}/steering/p.safetensors"]
     assert found.derived_from(Wildcards(W, entry="p")) == f"{CELL}/steering/lora.safetensors"
-    assert found.calibrations(job) == [f"{CELL}/calibration/p.1.json", f"{CELL}/calibration/p.2.json"]
+    assert found.doses(job) == [f"{CELL}/calibration/jobs/p.job0.search.json"]
     assert found.search(job) == found.search(Wildcards(W, method="p.2"))
     assert found.search(Wildcards(W, method="p.3"))[0] == f"{CELL}/calibration/jobs/p.job1.search.parquet"
     prompt = Wildcards(W, job="simple_prompt")
-    assert found.steering(prompt) == []
+    assert found.steering(prompt) == found.doses(prompt) == []
     assert found.system_prompts(prompt) == ["data/system_prompts.yaml"]
     assert found.system_prompts(job) == []
 

@@ -1,7 +1,6 @@
 """From the methods of a job to interventions: a steering at its doses, or a prompt's texts, which have none."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from steerdose.files import read_json
 from steerdose.steering.intervention import Intervention, prompted_at, steered_at
@@ -16,14 +15,13 @@ def system_texts(subject: Subject, system_prompts: Sequence[str], behavior: str 
 
 
 def interventions(
-    name: str, alphas: Sequence[float], steering: Sequence[str], calibrations: Sequence[str], texts: Mapping[str, str]
+    name: str, alphas: Sequence[float], steering: Sequence[str], doses: Sequence[str], texts: Mapping[str, str]
 ) -> list[Intervention]:
     """Return what a method does to the model at each alpha; a prompt has only the signs of the alphas.
 
-    steering: the one file of the method; empty for a prompt. calibrations: calibration/{method}.json of this method and
-    others, in any order. texts: a prompt's by sign; empty for a steering.
+    steering, doses: the one file that holds the method's, {job}.search.json; both empty for a prompt. texts: a prompt's
+    by sign; empty for a steering.
     """
     if texts:
         return prompted_at(sorted({(alpha > 0) - (alpha < 0) for alpha in alphas}), texts)
-    (own,) = [path for path in calibrations if Path(path).stem == name]
-    return steered_at(alphas, Steering.load(steering[0]).member(name), read_json(own))
+    return steered_at(alphas, Steering.load(steering[0]).member(name), read_json(doses[0])[name])

@@ -70,7 +70,7 @@ def score_task(
     *,
     model: str,
     steering: list[str],
-    calibrations: list[str],
+    doses: list[str],
     claims: str,
     system_prompts: list[str],
     task: str,
@@ -84,7 +84,7 @@ def score_task(
     doses: dict[str, list[Intervention]] = {}
     for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
-        doses[name] = interventions(name, settings.alphas, steering, calibrations, texts)
+        doses[name] = interventions(name, settings.alphas, steering, doses, texts)
     shared = settings.model_copy(update={"alphas": (), "methods": {}, "first": 0, "last": 0}).text()
     shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {task} {shared}"
     batches = [chosen[part.start : part.stop] for part in blocks(len(chosen), 1, settings.task.batch_size)]

@@ -128,7 +128,7 @@ def rollout_trajectories(
     *,
     model: str,
     steering: list[str],
-    calibrations: list[str],
+    doses: list[str],
     questions: str,
     system_prompts: list[str],
     cell: Cell,
@@ -154,7 +154,7 @@ def rollout_trajectories(
     batches, planned = [], []
     for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
-        doses = interventions(name, settings.alphas, steering, calibrations, texts)
+        doses = interventions(name, settings.alphas, steering, doses, texts)
         for block in blocks(len(chosen), len(settings.alphas), options.batch_size):
             asked = chosen[block.start : block.stop]
             requests = requests_of(loaded.tokenizer, asked, doses, options.template)

@@ -127,9 +127,9 @@ class Plan:
         used = any(self.method(method).system_style for method in self.jobs[w.job])
         return [self.study.data.system_prompts] if used else []
 
-    def calibrations(self, w: Any) -> list[str]:
-        """Return the calibrations of a job's methods."""
-        return [_at(w, f"{CELL}/calibration/{method}.json") for method in self.jobs[w.job]]
+    def doses(self, w: Any) -> list[str]:
+        """Return the file of the doses of a job's methods; none of prompts. No rollout waits for the dose's audit."""
+        return self.search(w)[1:] if any(self.method(method).has_dose for method in self.jobs[w.job]) else []
 
     def rollouts(self, table: str) -> Any:
         """Return the function that gives the parts of a method's rollouts."""
