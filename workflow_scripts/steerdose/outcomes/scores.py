@@ -81,16 +81,16 @@ def score_task(
 ) -> None:
     """Score a part of a task's items at all alphas of every method of a job, and write a row a metric."""
     chosen = load_claims(claims)[settings.first : settings.last]
-    doses: dict[str, list[Intervention]] = {}
+    given: dict[str, list[Intervention]] = {}
     for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
-        doses[name] = interventions(name, settings.alphas, steering, doses, texts)
+        given[name] = interventions(name, settings.alphas, steering, doses, texts)
     shared = settings.model_copy(update={"alphas": (), "methods": {}, "first": 0, "last": 0}).text()
     shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {task} {shared}"
     batches = [chosen[part.start : part.stop] for part in blocks(len(chosen), 1, settings.task.batch_size)]
     rows = [
         (name, each.alpha, claim.id, row_key(shared, each, claim, batch))
-        for name, own in doses.items()
+        for name, own in given.items()
         for batch in batches
         for claim in batch  # above the doses, so that parts of a task follow each other as a whole
         for each in own
@@ -99,7 +99,7 @@ def score_task(
     kept = kept_rows(scores, planned)
     missing = planned.join(kept, on=[*ROW, "key"], how="anti")
     log.info("%d of %d items x doses are kept", len(planned) - len(missing), len(planned))
-    new = _scored(missing, doses, chosen, settings, model, task) if len(missing) else pl.DataFrame(schema=SCHEMA)
+    new = _scored(missing, given, chosen, settings, model, task) if len(missing) else pl.DataFrame(schema=SCHEMA)
     order = planned.with_row_index("place").drop("key")
     placed = pl.concat([kept, new]).join(order, on=ROW, how="left", maintain_order="left")
     labels = cell.columns()
@@ -108,7 +108,7 @@ def score_task(
 
 def _scored(
     missing: pl.DataFrame,
-    doses: Mapping[str, Sequence[Intervention]],
+    given: Mapping[str, Sequence[Intervention]],
     claims: Sequence[Claim],
     settings: ScoreTask,
     model: str,
@@ -119,7 +119,7 @@ def _scored(
     wanted = set(missing["item"])
     items = [claim for claim in claims if claim.id in wanted]
     pairs = dict.fromkeys(missing.select("method", "alpha").rows())
-    chosen = [(name, each) for name, own in doses.items() for each in own if (name, each.alpha) in pairs]
+    chosen = [(name, each) for name, own in given.items() for each in own if (name, each.alpha) in pairs]
     found = readings(loaded, items, [each for _, each in chosen], settings.task, task)
     rows: list[tuple[Any, ...]] = []
     for (name, each), scores in zip(chosen, found, strict=True):

@@ -154,10 +154,10 @@ def rollout_trajectories(
     batches, planned = [], []
     for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
-        doses = interventions(name, settings.alphas, steering, doses, texts)
+        given = interventions(name, settings.alphas, steering, doses, texts)
         for block in blocks(len(chosen), len(settings.alphas), options.batch_size):
             asked = chosen[block.start : block.stop]
-            requests = requests_of(loaded.tokenizer, asked, doses, options.template)
+            requests = requests_of(loaded.tokenizer, asked, given, options.template)
             batches.append((name, requests))
             planned += [(name, r.intervention.alpha, r.prompt_id, row_key(shared, r, asked)) for r in requests]
     files = {"tokens": tokens, "trajectories": trajectories, "forks": forks}
