@@ -27,7 +27,7 @@ import torch  # noqa: E402
 import yaml  # noqa: E402
 from conftest import make_workspace  # noqa: E402
 from steerdose.declarations.index import TABLES  # noqa: E402
-from steerdose.declarations.passed import AUDIT_FORKS, CALIBRATION, SCORES  # noqa: E402
+from steerdose.declarations.passed import AUDIT_FORKS, CALIBRATION, REFERENCE_TOKENS, SCORES, SEARCH  # noqa: E402
 from steerdose.dose.kl_statistics import STATISTICS  # noqa: E402
 from steerdose.engine.fork_grid import fork_times  # noqa: E402
 from steerdose.files import write_json, write_table  # noqa: E402
@@ -46,7 +46,7 @@ def simulate(tokens_of: np.ndarray, alphas: Sequence[float], prompts: Sequence[s
     """Return the tables of one method. Strong doses die early, then loop; weak ones end their turn."""
     draw = np.random.default_rng(seed)
     alpha, prompt = (np.array(each) for each in zip(*product(map(float, alphas), prompts), strict=True))
-    key = {"alpha": alpha, "coefficient": 40 * alpha, "prompt_id": prompt}
+    key = {"alpha": alpha, "coefficient": 40 * alpha, "prompt_id": prompt, "sample": np.zeros(len(alpha), np.int32)}
     n = len(alpha)
     death = draw.exponential(window / np.maximum(np.abs(alpha), 0.05) ** 4)
     end = draw.exponential(window * (1 + np.abs(alpha)))
@@ -57,7 +57,9 @@ def simulate(tokens_of: np.ndarray, alphas: Sequence[float], prompts: Sequence[s
     token = tokens_of[draw.integers(len(tokens_of), size=len(t))]
     token[loops] = tokens_of[(t[loops] + row[loops]) % 11]
     kl = draw.lognormal(-1.5, 1, len(t)) * alpha[row] ** 2 * np.where(loops, 0.3, 1)
-    tokens = pl.DataFrame({**{name: value[row] for name, value in key.items()}, "t": t, "token_id": token, "kl": kl})
+    nll = draw.exponential(np.where(loops, 0.1, 1.2))
+    own = {"t": t, "token_id": token, "kl": kl, "nll": nll, "entropy": draw.exponential(1.2, len(t))}
+    tokens = pl.DataFrame({**{name: value[row] for name, value in key.items()}, **own})
     starts = np.r_[0, length.cumsum()]
     decode = tiny.tokenizer().decode
     texts = [decode(token[start:stop].tolist()) for start, stop in pairwise(starts)]
@@ -74,10 +76,11 @@ def simulate(tokens_of: np.ndarray, alphas: Sequence[float], prompts: Sequence[s
             "probe": np.full(len(dead), PROBE),
             "reading": np.full(len(dead), reading),
             "argmax": np.full(len(dead), " true"),
+            "is_answer": np.full(len(dead), True),
         }
         for reading in ("steered", "unsteered")
     ]
-    types = {"t": pl.Int32, "token_id": pl.Int32, "kl": pl.Float32}
+    types = {"t": pl.Int32, "token_id": pl.Int32, **dict.fromkeys(("kl", "nll", "entropy"), pl.Float32)}
     return {
         "tokens": tokens.cast(types),
         "trajectories": pl.DataFrame({**key, "n_tokens": length.astype(np.int32), "ended": ended, "text": texts}),
@@ -92,9 +95,10 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
     tiny.tokenizer().save_pretrained(results / "models/sim")
     letters = np.array(tiny.tokenizer().convert_tokens_to_ids([chr(c) if c != 32 else "Ġ" for c in LETTERS]))
     audit = {"median_pmass": 0.95, "n_forks": 14 * n_prompts, "n_questions": n_prompts}
-    audit |= {"likely": [[" true", 1]]}
+    audit |= {"likely": [[" true", 1]], "splits": True}
     write_json({PROBE: audit}, results / "sim/probe/rolled_out.json")
     write_json({}, results / "sim/probe/others.json")
+    write_table(reference(letters, prompts, window), results / "sim/reference/tokens.parquet", REFERENCE_TOKENS)
     health = {"median_rep_4": 0.1, "nll_plain": 3.0, "nll_chat": 3.0}
     write_json(health, results / "sim/probe/rolled_out.texts.json")
     total = 0
@@ -105,7 +109,6 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
         total += frames["tokens"].height
         if i == 0:
             audited = frames["forks"].filter(alpha=0, reading="steered").with_columns(model=pl.lit("sim"))
-            audited = audited.with_columns(is_answer=True)
             write_table(audited, results / "sim/probe/rolled_out.forks.parquet", AUDIT_FORKS)
             write_table(audited.clear(), results / "sim/probe/others.forks.parquet", AUDIT_FORKS)
         for name, frame in frames.items():
@@ -120,20 +123,36 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
         )
         sides, rows = {}, []
         for sign, factor in (("positive", 40.0), ("negative", -40.0)):
-            sides[sign] = {"c_star": factor, "statistic": 1.0, "target": 1.0, "converged": True, "reason": "simulated",
-                           "evaluations": 3, "bracket": [0.9 * factor, factor], "audit": 1.1}  # fmt: skip
+            found = {"c_star": factor, "c_star_low": factor, "c_star_high": factor, "statistic": 1.0}
+            sides[sign] = {**found, "target": 1.0, "converged": True, "reason": "simulated", "evaluations": 3,
+                           "bracket": [0.9 * factor, factor], "audit": 1.1}  # fmt: skip
             for step, c in enumerate((0.5, 0.9, 1.0), start=1):
                 for split in ("calibration", "audit")[: 1 + (c == 1)]:
                     rows.append({"coefficient": c * factor, "sign": sign, "split": split, "step": step, "target": 1.0}
                                 | dict.fromkeys(STATISTICS, c**2) | {"n_tokens": 640})  # fmt: skip
         write_table(pl.DataFrame(rows).with_columns(labels), cell / f"calibration/{method}.parquet", CALIBRATION)
         write_json({"statistic": "p95", "target": 1.0, **sides}, cell / f"calibration/{method}.json")
+        write_json({method: sides}, cell / f"calibration/jobs/{method}.search.json")
+        write_table(pl.DataFrame(rows).with_columns(labels), cell / f"calibration/jobs/{method}.search.parquet", SEARCH)
         places = {"generate_pairs": "", "capture_activations": ".residual"}
         for rule in (*places, "fit_repe", "calibrate_alpha"):
             path = results / f"benchmarks/{rule}/sim.honesty.seed0{places.get(rule, f'.{method}')}.tsv"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("s\n10\n")
     return total
+
+
+def reference(tokens_of: np.ndarray, prompts: Sequence[str], window: int) -> pl.DataFrame:
+    """Two unsteered texts of each prompt and decoding."""
+    draw, frames = np.random.default_rng(99), []
+    for decoding, nats in (("greedy", 0.3), ("sampled", 1.2)):
+        for prompt in prompts:
+            for sample in range(2):
+                own = {"token_id": draw.choice(tokens_of, window), "nll": draw.exponential(nats, window)}
+                place = {"decoding": decoding, "prompt_id": prompt, "sample": sample, "model": "sim"}
+                frame = pl.DataFrame({"t": np.arange(1, window + 1), **own})
+                frames.append(frame.with_columns(**{name: pl.lit(value) for name, value in place.items()}))
+    return pl.concat(frames)
 
 
 def simulate_scores(alphas: Sequence[float], seed: int) -> pl.DataFrame:
@@ -154,7 +173,14 @@ def overlay(methods: Sequence[str], alphas: Sequence[float], n_prompts: int, win
         "study": {"models": ["sim"], "methods": list(methods)},
         "models": {"sim": {**MODEL, "trust_remote_code": False}},
         "methods": dict.fromkeys(methods, entry),
-        "rollout": {"alphas": list(alphas), "n_questions": n_prompts, "window": window, "forks": {"count": 14}},
+        "rollout": {
+            "alphas": list(alphas),
+            "n_questions": n_prompts,
+            "window": window,
+            "forks": {"count": 14, "every": None},
+            "probes": [PROBE],
+        },
+        "endpoints": {"text": {"repetition_tokens": 48, "nll_tokens": 24, "stretch": 16}, "kl": {"tokens": 48}},
     }
 
 

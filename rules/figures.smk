@@ -49,6 +49,54 @@ rule plot_survival_by_dose:
         "../workflow_scripts/plot_survival_by_dose.py"
 
 
+rule plot_incidence:
+    input:
+        curves=plan.each(f"{CELL}/survival/{{method}}.curve.parquet"),
+    output:
+        png=report(
+            "results/figs/incidence.png",
+            caption="../report/incidence.rst",
+            category="Survival",
+            labels={"figure": "incidence"},
+        ),
+        svg="results/figs/incidence.svg",
+    log:
+        "results/logs/plot_incidence.log",
+    conda:
+        ENV
+    params:
+        settings=slices.panels,
+        code=code("plot_incidence"),
+    message:
+        "Draw what became of the trajectories"
+    script:
+        "../workflow_scripts/plot_incidence.py"
+
+
+rule plot_prevalence:
+    input:
+        prevalence=plan.each(f"{CELL}/survival/{{method}}.prevalence.parquet"),
+    output:
+        png=report(
+            "results/figs/prevalence.png",
+            caption="../report/prevalence.rst",
+            category="Survival",
+            labels={"figure": "prevalence"},
+        ),
+        svg="results/figs/prevalence.svg",
+    log:
+        "results/logs/plot_prevalence.log",
+    conda:
+        ENV
+    params:
+        settings=slices.panels,
+        code=code("plot_prevalence"),
+    message:
+        "Draw how many texts are broken at a time"
+    script:
+        "../workflow_scripts/plot_prevalence.py"
+
+
 rule plot_dose_response:
     input:
         shares="results/tables/dose_shares.parquet",

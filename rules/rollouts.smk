@@ -29,6 +29,31 @@ rule audit_probe:
         "../workflow_scripts/audit_probe.py"
 
 
+rule roll_reference:
+    input:
+        model=MODEL,
+        questions=study.data.questions,
+    output:
+        tokens="results/{model}/reference/tokens.parquet",
+    log:
+        "results/logs/roll_reference/{model}.log",
+    benchmark:
+        "results/benchmarks/roll_reference/{model}.tsv"
+    conda:
+        ENV
+    threads: model_threads
+    resources:
+        **MODEL_JOB,
+    params:
+        settings=slices.roll_reference,
+        data=content([study.data.questions]),
+        code=code("roll_reference"),
+    message:
+        "Let the unsteered {wildcards.model} write"
+    script:
+        "../workflow_scripts/roll_reference.py"
+
+
 rule rollout_trajectories:
     input:
         model=MODEL,

@@ -21,15 +21,37 @@ rule set_threshold:
         "../workflow_scripts/set_threshold.py"
 
 
+rule set_bands:
+    input:
+        tokens="results/{model}/reference/tokens.parquet",
+    output:
+        bands="results/{model}/reference/bands.json",
+    log:
+        "results/logs/set_bands/{model}.log",
+    conda:
+        ENV
+    params:
+        settings=slices.set_bands,
+        code=code("set_bands"),
+    message:
+        "Set the bands of sound text for {wildcards.model}"
+    script:
+        "../workflow_scripts/set_bands.py"
+
+
 rule kaplan_meier:
     input:
+        tokens=f"{CELL}/rollouts/{{method}}.tokens.parquet",
         forks=f"{CELL}/rollouts/{{method}}.forks.parquet",
         trajectories=f"{CELL}/rollouts/{{method}}.trajectories.parquet",
         threshold="results/{model}/probe/threshold.json",
+        bands="results/{model}/reference/bands.json",
+        search=plan.search,
     output:
         lifetimes=f"{CELL}/survival/{{method}}.lifetimes.parquet",
         curve=f"{CELL}/survival/{{method}}.curve.parquet",
         summary=f"{CELL}/survival/{{method}}.summary.parquet",
+        prevalence=f"{CELL}/survival/{{method}}.prevalence.parquet",
     log:
         "results/logs/kaplan_meier/{model}.{behavior}.seed{seed}.{method}.log",
     conda:

@@ -189,39 +189,38 @@ rule tabulate_deaths:
         "../workflow_scripts/tabulate_deaths.py"
 
 
-rule tabulate_death_events:
+rule tabulate_endpoints:
     input:
         lifetimes=plan.each(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
-        prefixes=plan.each(f"{CELL}/deaths/{{method}}.prefixes.parquet"),
-        calibrations=plan.each(f"{CELL}/calibration/{{method}}.parquet"),
+        curves=plan.each(f"{CELL}/survival/{{method}}.curve.parquet"),
     output:
-        csv="results/tables/death_events.csv",
+        csv="results/tables/endpoints.csv",
         html=report(
-            "results/tables/death_events.html",
-            caption="../report/death_events_table.rst",
+            "results/tables/endpoints.html",
+            caption="../report/endpoints_table.rst",
             category="Deaths",
-            labels={"table": "death events"},
+            labels={"table": "doses by endpoint"},
         ),
-        agreement_csv="results/tables/death_agreement.csv",
+        agreement_csv="results/tables/agreement.csv",
         agreement_html=report(
-            "results/tables/death_agreement.html",
-            caption="../report/death_agreement_table.rst",
+            "results/tables/agreement.html",
+            caption="../report/agreement_table.rst",
             category="Deaths",
-            labels={"table": "death agreement"},
+            labels={"table": "agreement of endpoints"},
         ),
     log:
-        "results/logs/tabulate_death_events.log",
+        "results/logs/tabulate_endpoints.log",
     conda:
         ENV
     params:
-        settings=slices.tabulate_death_events,
-        caption=caption("death_events"),
-        agreement_caption=caption("death_agreement"),
-        code=code("tabulate_death_events"),
+        settings=slices.tabulate_dose_response,
+        caption=caption("endpoints"),
+        agreement_caption=caption("agreement"),
+        code=code("tabulate_endpoints"),
     message:
-        "Compare the probe's deaths with those that text and KL tell"
+        "Compare the endpoints"
     script:
-        "../workflow_scripts/tabulate_death_events.py"
+        "../workflow_scripts/tabulate_endpoints.py"
 
 
 rule tabulate_texts:
@@ -310,6 +309,32 @@ rule tabulate_geometry:
         "Tabulate the geometry of the steerings"
     script:
         "../workflow_scripts/tabulate_geometry.py"
+
+
+rule tabulate_delivered_kl:
+    input:
+        tokens=plan.each(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
+    output:
+        table="results/tables/delivered_kl.parquet",
+        csv="results/tables/delivered_kl.csv",
+        html=report(
+            "results/tables/delivered_kl.html",
+            caption="../report/delivered_kl_table.rst",
+            category="Dose",
+            labels={"table": "delivered KL"},
+        ),
+    log:
+        "results/logs/tabulate_delivered_kl.log",
+    conda:
+        ENV
+    params:
+        settings=slices.tabulate_aggregation,
+        caption=caption("delivered_kl"),
+        code=code("tabulate_delivered_kl"),
+    message:
+        "Tabulate the KL that the doses delivered"
+    script:
+        "../workflow_scripts/tabulate_delivered_kl.py"
 
 
 rule tabulate_aggregation:

@@ -14,7 +14,7 @@ def study(kl_of, duration_of, alphas=(0.0, 1.0, 2.0), prompts=8, methods=("a", "
     tokens, lives = [], []
     for model, method, alpha, prompt in itertools.product(models, methods, alphas, range(prompts)):
         dies = alpha > 0 and generator.random() < 0.5
-        key = dict(zip(KEYS, (model, "b", 0, method, alpha, alpha, f"p{prompt}"), strict=True))
+        key = dict(zip(KEYS, (model, "b", 0, method, alpha, alpha, f"p{prompt}", 0), strict=True))
         kl = kl_of(generator, dies, window) if alpha else np.zeros(window)
         tokens += [{**key, "t": t, "token_id": 0, "kl": float(value)} for t, value in enumerate(kl, start=1)]
         duration = duration_of(generator, dies, window)

@@ -7,7 +7,7 @@ CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "lora", "alpha": 2.0
 
 
 def key(prompt, **changes):
-    return CELL | {"prompt_id": f"p{prompt}"} | changes
+    return CELL | {"prompt_id": f"p{prompt}", "sample": 0} | changes
 
 
 def cohort(observations, **changes):

@@ -15,7 +15,14 @@ def cohort(dead, n=12, alphas=DOSES, method="lora", c_star=1.5):
         key = {"model": "m", "behavior": "b", "seed": 0, "method": method, "alpha": alpha}
         key["coefficient"] = None if c_star is None and alpha else alpha * (c_star or 1)
         rows += [
-            key | {"prompt_id": f"p{i:03}", "duration": 4 if i < count else 64, "died": i < count, "ended": False}
+            key
+            | {
+                "prompt_id": f"p{i:03}",
+                "sample": 0,
+                "duration": 4 if i < count else 64,
+                "died": i < count,
+                "ended": False,
+            }
             for i in range(n)
         ]
     return pl.DataFrame(rows)

@@ -24,7 +24,7 @@ ALPHAS = [-2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0]
 
 def key(method, alpha, prompt=0, model="m"):
     names = {"model": model, "behavior": "b", "seed": 0, "method": method, "alpha": alpha, "coefficient": alpha}
-    return names | {"prompt_id": f"p{prompt}"}
+    return names | {"prompt_id": f"p{prompt}", "sample": 0}
 
 
 def lived(methods, alphas, models=("m",)):
@@ -34,13 +34,14 @@ def lived(methods, alphas, models=("m",)):
         dead = abs(alpha) > 1
         duration = (0, 2, 38)[prompt] if dead else (128, 128, 20)[prompt]
         ended = not dead and prompt == 2
-        rows.append(key(method, alpha, prompt, model) | {"duration": duration, "died": dead, "ended": ended})
+        life = {"duration": duration, "died": dead, "ended": ended, "recovered": False, "endpoint": "text"}
+        rows.append(key(method, alpha, prompt, model) | life)
     return pl.DataFrame(rows)
 
 
 def curve(methods, alphas, models=("m",)):
     """All methods and models share one estimate, since lifelines takes its time."""
-    one = estimate_survival(lived(methods[:1], alphas), GRID)[0]
+    one = estimate_survival(lived(methods[:1], alphas), GRID)[0].with_columns(endpoint=pl.lit("text"))
     names = itertools.product(models, methods)
     return pl.concat([one.with_columns(model=pl.lit(model), method=pl.lit(method)) for model, method in names])
 

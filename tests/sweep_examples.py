@@ -17,11 +17,13 @@ def rollouts(pmass_of, methods=("a",), alphas=(0.0, 1.0, 2.0), prompts=8, model=
     for method, alpha, prompt in itertools.product(methods, alphas, range(prompts)):
         coefficient = None if method.startswith("prompt") and alpha else 2 * alpha
         key = {"model": model, "behavior": "b", "seed": 0, "method": method, "alpha": alpha}
-        key |= {"coefficient": coefficient, "prompt_id": f"p{prompt}"}
+        key |= {"coefficient": coefficient, "prompt_id": f"p{prompt}", "sample": 0}
         ended = prompt % 3 == 0
         trajectories.append(key | {"n_tokens": 20 if ended else 64, "ended": ended, "text": ""})
         forks += [
-            key | {"probe": "x", "reading": "steered", "t": t, "pmass": pmass_of(method, alpha, prompt, t)}
+            key
+            | {"probe": "x", "reading": "steered", "t": t, "pmass": pmass_of(method, alpha, prompt, t)}
+            | {"is_answer": True}
             for t in (GRID[:2] if ended else GRID)
         ]
     return pl.DataFrame(forks), pl.DataFrame(trajectories)

@@ -1,8 +1,8 @@
-"""Write the lifetimes of a method's trajectories by the deciding probe, their curves and their summary."""
+"""Write the lifetimes of a method's trajectories by every endpoint, their curves, summaries and prevalence."""
 
 from steerdose.flow.jobs import open_job
 
 with open_job(snakemake) as job:
-    from steerdose.survival.kaplan_meier import kaplan_meier
+    from steerdose.survival.survive import kaplan_meier
 
     job.run(kaplan_meier)

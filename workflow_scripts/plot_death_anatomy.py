@@ -1,4 +1,4 @@
-"""Draw `death_anatomy_figure` of the table of deaths."""
+"""Draw `death_anatomy_figure` of the deaths by the deciding endpoint, which comes first."""
 
 from steerdose.flow.jobs import open_job
 

@@ -1,4 +1,4 @@
-"""Write every trajectory with the history of its death, and the table of deaths."""
+"""Write every trajectory with the history of its death by each endpoint, and the table of deaths."""
 
 from steerdose.flow.jobs import open_job
 

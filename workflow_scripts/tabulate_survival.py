@@ -1,4 +1,4 @@
-"""Write how long the trajectories of every method and dose can still answer."""
+"""Write what became of the trajectories of every method and dose, by every endpoint."""
 
 from steerdose.flow.jobs import open_job
 

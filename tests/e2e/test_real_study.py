@@ -33,13 +33,14 @@ CELL = "results/smollm2/honesty/seed0"
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     workspace = make_workspace(tmp_path_factory.mktemp("real"), "small.yaml")
-    workspace.snakemake("results/figs/survival.png")
+    doses = [f"{CELL}/calibration/{method}.json" for method in ("lora", "mean_diff")]
+    workspace.snakemake("results/figs/survival.png", *doses)
     return workspace
 
 
 def test_the_study_steers_doses_and_kills(real):
     audit = read_json(real.root / "results/smollm2/probe/rolled_out.json")
-    assert audit["json_interrupt"]["median_pmass"] > 0.8, "the default probe is valid on the default model"
+    assert audit["yes_no"]["median_pmass"] > 0.8, "the default probe is valid on the default model"
     texts = read_json(real.root / "results/smollm2/probe/rolled_out.texts.json")
     assert texts["nll_chat"] < 1.5 * texts["nll_plain"]
     for method in ("lora", "mean_diff"):
@@ -48,6 +49,7 @@ def test_the_study_steers_doses_and_kills(real):
         assert positive["converged"] or positive["reason"]
         assert positive["statistic"] == pytest.approx(1.0, rel=0.5)
         summary = read_table(real.root / CELL / f"survival/{method}.summary.parquet", SUMMARIES)
+        summary = summary.filter(endpoint="first_dip")
         alive = dict(summary.select("alpha", "s_end").iter_rows())
         assert alive[0.0] >= 0.75
         assert alive[4.0] < alive[0.0], "not 0: after 3 steps the delta is close to a random one, which kills less"

@@ -18,9 +18,10 @@ from steerdose.steering.steering import Steering
 pytestmark = pytest.mark.slow
 
 CELL = "results/tiny/honesty/seed0"
-KEYS = ["model", "behavior", "seed", "method", "alpha", "coefficient", "prompt_id"]
+KEYS = ["model", "behavior", "seed", "method", "alpha", "coefficient", "prompt_id", "sample"]
 SUMMARY = "results/tables/survival.csv"
 METHODS = ["lora", "mean_diff"]
+ENDPOINTS = ["text", "answer", "first_dip", "kl"]
 
 
 def read_table(path):
@@ -64,11 +65,15 @@ def test_every_declared_result_is_there(finished_study):
     deaths = pl.read_csv(finished_study.root / "results/tables/deaths.csv")
     histories = deaths.select("at_once", "spike", "sustained", "neither", "unclear").sum_horizontal()
     assert histories.to_list() == deaths["died"].to_list()
-    events = pl.read_csv(finished_study.root / "results/tables/death_events.csv")
-    assert events.select("method", "alpha", "n").rows() == deaths.select("method", "alpha", "n").rows()
-    assert events["pmass"].to_list() == deaths["died"].to_list()
-    agreement = pl.read_csv(finished_study.root / "results/tables/death_agreement.csv")
+    assert deaths["endpoint"].unique(maintain_order=True).to_list() == ENDPOINTS
+    survival = pl.read_csv(finished_study.root / "results/tables/survival.csv")
+    assert survival.select("n", "died", "ended", "censored").rows() == [
+        (4, died, ended, 4 - died - ended) for died, ended in survival.select("died", "ended").rows()
+    ]
+    agreement = pl.read_csv(finished_study.root / "results/tables/agreement.csv")
     assert agreement["method"].unique(maintain_order=True).to_list() == [*METHODS, "all methods"]
+    doses = pl.read_csv(finished_study.root / "results/tables/endpoints.csv")
+    assert doses.select("method", "endpoint").sort("method").rows() == [(m, e) for m in METHODS for e in ENDPOINTS]
     texts = pl.read_csv(finished_study.root / "results/tables/texts.csv")
     assert texts.filter(alpha=0)["compression"].n_unique() == 1  # both methods roll the same unsteered texts out
     knowledge = pl.read_csv(finished_study.root / "results/tables/knowledge.csv")
@@ -114,31 +119,53 @@ def test_survival_follows_from_the_forks(finished_study, table):
     for method in METHODS:
         forks = table(f"rollouts/{method}.forks.parquet").filter(probe="json_interrupt", reading="steered")
         dead = forks.group_by(KEYS).agg((pl.col("pmass") < threshold).any().alias("dead"))
-        summary = table(f"survival/{method}.summary.parquet")
+        summary = table(f"survival/{method}.summary.parquet").filter(endpoint="first_dip")
         for alpha, n, died in summary.select("alpha", "n", "died").iter_rows():
             assert n == 4
             assert died == dead.filter(alpha=alpha)["dead"].sum()
 
 
+def test_texts_that_died_left_the_band(finished_study, table):
+    """Each death by text is found again from the tokens, one by one."""
+    limits = read_json(finished_study.root / "results/tiny/reference/bands.json")["text"]["bands"]
+    for method in METHODS:
+        tokens = table(f"rollouts/{method}.tokens.parquet")
+        for life in table(f"survival/{method}.lifetimes.parquet").filter(endpoint="text").iter_rows(named=True):
+            own = tokens.filter(**{name: life[name] for name in ("alpha", "prompt_id")}).sort("t")
+            ids, nll = own["token_id"].to_list(), own["nll"].to_list()
+            grams = [tuple(ids[i - 3 : i + 1]) if i >= 3 else None for i in range(len(ids))]
+            back = [g is not None and g in grams[max(0, i - 6) : i] for i, g in enumerate(grams)]
+            rang = []
+            for t in range(1, len(ids) + 1):
+                repetition = sum(back[t - 6 : t]) / 6 if t >= 6 else 0.0
+                surprise, wide = (sum(nll[t - n : t]) / n if t >= n else 0.0 for n in (4, 6))
+                left = repetition > limits["repetition"] or surprise > limits["nll"]
+                rang.append(left or repetition * wide > limits["joint"])
+            runs = "".join("x" if each else "." for each in rang)
+            assert life["died"] == ("xxx" in runs or runs.endswith("x")), (method, life)
+
+
 def test_lethal_doses_follow_from_the_survival_table(finished_study):
     doses = pl.read_csv(finished_study.root / "results/tables/dose_response.csv")
     assert doses.select("method", "sign", "dose_min", "dose_max").rows() == [(m, "positive", 1, 3) for m in METHODS]
-    survival = pl.read_csv(finished_study.root / "results/tables/survival.csv").filter(alpha=1)
-    assert doses["dead_at_1"].to_list() == pytest.approx((1 - survival["s_end"]).to_list())
+    survival = pl.read_csv(finished_study.root / "results/tables/survival.csv").filter(alpha=1, endpoint="text")
+    assert doses["dead_at_1"].to_list() == pytest.approx(survival["incidence"].to_list())
     assert "6 prompts are needed" in finished_study.read("results/tables/dose_response.html")
     sweep = pl.read_csv(finished_study.root / "results/tables/threshold_sweep.csv")
     configured = sweep.filter("configured")
     assert configured["value"].unique().to_list() == [0.75]
     same = ["method", "sign", "ld50", "status", "safe_dose", "dead_at_1"]
-    assert configured.select(same).rows() == doses.select(same).rows()
+    by_endpoint = pl.read_csv(finished_study.root / "results/tables/endpoints.csv").filter(endpoint="first_dip")
+    assert configured.select(same).rows() == by_endpoint.select(same).rows()
     shares = read_table(finished_study.root / "results/tables/threshold_shares.parquet").filter("configured")
-    summary = pl.read_csv(finished_study.root / "results/tables/survival.csv")
+    summary = pl.read_csv(finished_study.root / "results/tables/survival.csv").filter(endpoint="first_dip")
     assert shares.select("method", "alpha").equals(summary.select("method", "alpha"))
-    assert shares["dead"].to_list() == pytest.approx((1 - summary["s_end"]).to_list())
+    assert shares["dead"].to_list() == pytest.approx(summary["incidence"].to_list())
 
 
 def test_forks_are_read_by_every_probe_on_both_models(finished_study, table):
-    threshold = read_json(finished_study.root / "results/tiny/probe/threshold.json")["json_interrupt"]["threshold"]
+    threshold = read_json(finished_study.root / "results/tiny/probe/threshold.json")
+    assert not threshold["json_interrupt"]["splits"]
     for method in METHODS:
         forks = table(f"rollouts/{method}.forks.parquet")
         steered, unsteered = (forks.filter(reading=reading).drop("reading") for reading in ("steered", "unsteered"))
@@ -150,11 +177,7 @@ def test_forks_are_read_by_every_probe_on_both_models(finished_study, table):
         at_0 = unsteered.filter(t=0).group_by("probe", "prompt_id").agg(pl.col("pmass").max() - pl.col("pmass").min())
         assert at_0["pmass"].max() < 1e-6, "without any text all doses leave the same to the unsteered model"
         lives = table(f"survival/{method}.lifetimes.parquet")
-        assert lives["damage"].is_null().equals(~lives["died"].rename("damage"))
-        for life in lives.filter("died").iter_rows(named=True):
-            place = {"alpha": life["alpha"], "prompt_id": life["prompt_id"], "t": life["duration"]}
-            pmass = unsteered.filter(probe="json_interrupt", **place)["pmass"].item()
-            assert life["damage"] == ("text" if pmass < threshold else "readout")
+        assert lives["damage"].null_count() == lives.height, "garbage does not move a probe of a random model"
 
 
 def test_the_steering_files_say_where_they_come_from(finished_study):
@@ -245,7 +268,7 @@ def test_prompts_run_through_the_whole_chain_and_set_a_target(study):
     assert prompted.filter(pl.col("alpha") != 0)["kl"].max() > 0.01
     assert prompted.filter(alpha=0)["token_id"].to_list() == steered.filter(alpha=0)["token_id"].to_list()
     survival = study.read("results/tables/survival.csv")
-    assert survival.count("simple_prompt") == 3
+    assert survival.count("simple_prompt") == 9, "of three endpoints: a prompt has no target of KL"
     assert "simple_prompt" not in study.read("results/tables/geometry.csv")
 
 

@@ -1,27 +1,6 @@
-"""Death events and histories, one trajectory after the other. Trajectories are dicts with `measures` by fork."""
+"""Histories of deaths, one trajectory after the other. Trajectories are dicts with `measures` by fork."""
 
 import math
-from statistics import median
-
-from .kl_history import percentile
-
-
-def event(trajectory, unsteered, measure, direction, quantile):
-    """Return the fork at which a text leaves the band of the unsteered texts, or None."""
-    forks = sorted({t for other in unsteered for t in other["measures"] if _value(other, t, measure) is not None})
-    centre = {
-        t: median(direction * v for other in unsteered if (v := _value(other, t, measure)) is not None) for t in forks
-    }
-    worst = []
-    for other in unsteered:
-        excess = [direction * v - centre[t] for t in forks if (v := _value(other, t, measure)) is not None]
-        worst += [max(excess)] if excess else []
-    band = percentile(worst, quantile)
-    for t in sorted(trajectory["measures"]):
-        value, known = _value(trajectory, t, measure), [u for u in forks if u <= t]
-        if value is not None and known and direction * value - centre[known[-1]] > band:
-            return t
-    return None
 
 
 def _value(trajectory, t, measure):

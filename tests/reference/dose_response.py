@@ -1,14 +1,6 @@
-"""Dose-response estimates the slow, obvious way: lifelines on drawn rows, and the penalised likelihood on a grid."""
+"""Dose-response estimates the slow, obvious way: the penalised likelihood on a grid."""
 
 import numpy as np
-from lifelines import KaplanMeierFitter
-
-
-def dead_by_window(duration, died, drawn):
-    """Return 1 - S at the end for the rows that were drawn, each repeated as often as it was."""
-    rows = [i for i, times in enumerate(drawn) for _ in range(int(times))]
-    fit = KaplanMeierFitter().fit([duration[i] for i in rows], [died[i] for i in rows])
-    return 1 - float(fit.survival_function_.iloc[-1, 0])
 
 
 def crossing(doses, fitted, half=0.5):

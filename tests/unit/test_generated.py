@@ -73,7 +73,7 @@ def test_a_new_rule_needs_its_module_and_gets_its_script_and_its_row(project):
 
 
 def test_a_function_that_does_not_say_what_it_does_is_refused(project):
-    path = Path("workflow_scripts/steerdose/survival/kaplan_meier.py")
+    path = Path("workflow_scripts/steerdose/survival/survive.py")
     path.write_text(path.read_text().replace('"""Write the lifetimes of', '"""' + "Write at length " * 9 + "of"))
     with pytest.raises(SteerdoseError, match=r"kaplan_meier: its docstring is to begin with a sentence of at most 114"):
         texts(project)

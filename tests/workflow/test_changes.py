@@ -26,11 +26,12 @@ CHAIN = [
     ({"rollout": {"n_questions": 3}}, {ROLLOUTS: '"n_questions": 3'}),
     ({"rollout": {"template": "{question} Why?"}}, {ROLLOUTS: "Why?"}),
     ({"rollout": {"batch_size": 9}}, {ROLLOUTS: '"batch_size": 9'}),
-    ({"rollout": {"forks": {"count": 6}}}, {ROLLOUTS: '"count": 6'}),
+    ({"rollout": {"forks": {"every": 8}}}, {ROLLOUTS: '"every": 8'}),
     ({"rollout": {"window": 15}}, {ROLLOUTS: '"window": 15'}),
     ({"probes": NEW_PROBE}, {ROLLOUTS: "Is it?", "results/tiny/probe/rolled_out.json": "Is it?"}),
     ({"rollout": {"probes": ["yes_no", "json_interrupt"]}}, {"results/tiny/probe/threshold.json": '["yes_no", "js'}),
-    ({"calibration": {"n_audit_prompts": 4}}, {f"{CELL}/calibration/jobs/lora.audit0.parquet": '"last": 4'}),
+    ({"endpoints": {"text": {"size": 0.1}}}, {"results/tiny/reference/bands.json": '"size": 0.1'}),
+    ({"reference": {"n_questions": 41}}, {"results/tiny/reference/tokens.parquet": '"n_questions": 41'}),
     ({"calibration": {"statistic": "mean", "target": 0.3}}, {CALIBRATION: '"target": 0.3'}),
     (
         {"methods": {"lora": {"delta": "bisector"}, "mean_diff": {"estimator": "pca", "depths": [0.4]}}},
@@ -46,7 +47,7 @@ CHAIN = [
 # Of rules at the end, none of which reads another's file.
 ENDS = {
     "results/tables/deaths.csv": ({"deaths": {"significance": 0.2}}, '"significance": 0.2'),
-    "results/tables/death_events.csv": ({"deaths": {"quantile": 0.8, "kl_multiple": 3.0}}, '"kl_multiple": 3.0'),
+    f"{CELL}/calibration/jobs/lora.audit0.parquet": ({"calibration": {"n_audit_prompts": 4}}, '"last": 4'),
     "results/tables/dose_response.csv": ({"survival": {"safe_level": 0.4}}, '"safe_level": 0.4'),
     "results/tables/threshold_sweep.csv": ({"survival": {"threshold_sweep": [0.6]}}, "[0.6]"),
     "results/tables/logrank.csv": ({"comparisons": {"pair": ["lora", "mean_diff"]}}, '"pair"'),

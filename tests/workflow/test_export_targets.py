@@ -82,8 +82,11 @@ def test_the_exports_of_a_finished_study(study, monkeypatch):
     assert names["tokenizer"].chat_template
     source = read_json(study.root / "results/models/tiny/source.json")
     survival = study.root / CELL / "survival"
-    summary = read_table(survival / "lora.summary.parquet", SUMMARIES).filter(alpha=1).row(0, named=True)
-    curve = read_table(survival / "lora.curve.parquet", CURVE).filter(alpha=1).sort("t").row(-1, named=True)
+    summary = (
+        read_table(survival / "lora.summary.parquet", SUMMARIES).filter(alpha=1, endpoint="text").row(0, named=True)
+    )
+    curve = read_table(survival / "lora.curve.parquet", CURVE).filter(alpha=1, endpoint="text").sort("t")
+    curve = curve.row(-1, named=True)
     assert source["sha256"] in card
     assert f"| 0.2, {calibration['positive']['statistic']:.4g} (" in card
     assert f"{calibration['positive']['c_star']:.6g}" in card

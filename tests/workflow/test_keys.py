@@ -17,12 +17,12 @@ RULES = {name: body for path in (ROOT / "rules").glob("*.smk") for name, body in
 WITHOUT_RESULT = {"jobs.threads", "jobs.gpus"}  # how fast jobs run, and where
 MODEL_JOBS = {
     "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose", "audit_probe",
-    "rollout_trajectories", "score_task",
+    "roll_reference", "rollout_trajectories", "score_task",
 }  # fmt: skip
 PANELS = {
     "plot_survival", "plot_survival_by_dose", "plot_dose_response", "plot_lethal_dose", "plot_calibration",
     "plot_threshold_sweep", "plot_spaghetti", "plot_spaghetti_normalised", "plot_kl_fan", "plot_aggregate",
-    "plot_death_anatomy",
+    "plot_death_anatomy", "plot_incidence", "plot_prevalence",
 }  # fmt: skip
 SEARCHED = {"plot_calibration", "plot_dose_response", "plot_lethal_dose"}
 DEPENDENT = {
@@ -37,32 +37,38 @@ DEPENDENT = {
     "methods.mean_diff.depths": {"fit_repe"},
     "calibration.target": {"calibrate_alpha"},
     "calibration.tolerance": {"calibrate_alpha", *SEARCHED},
-    "calibration.statistic": {"calibrate_alpha", "gather_calibration", "measure_prefixes", *SEARCHED},
+    "calibration.statistic": {
+        "calibrate_alpha", "gather_calibration", "measure_prefixes", "kaplan_meier", *SEARCHED
+    },
     "calibration.n_audit_prompts": {"audit_dose"},
     "calibration.max_new_tokens": {"calibrate_alpha", "audit_dose"},
     "rollout.n_questions": {"audit_probe", "rollout_trajectories"},
-    "rollout.template": {"audit_probe", "rollout_trajectories"},
+    "rollout.template": {"audit_probe", "roll_reference", "rollout_trajectories"},
     "rollout.batch_size": {"audit_probe", "rollout_trajectories"},
-    "rollout.forks.count": {
+    "rollout.forks.every": {
         "audit_probe", "rollout_trajectories", "kaplan_meier", "tabulate_hazards", "tabulate_threshold_sweep",
-        "plot_aggregate",
+        "tabulate_probes", "plot_aggregate",
     },
     "rollout.window": {
-        "audit_probe", "rollout_trajectories", "kaplan_meier", "tabulate_hazards", "tabulate_threshold_sweep",
-        "tabulate_probes", "plot_kl_fan", "plot_aggregate",
+        "audit_probe", "roll_reference", "rollout_trajectories", "kaplan_meier", "tabulate_hazards",
+        "tabulate_threshold_sweep", "tabulate_probes", "plot_kl_fan", "plot_aggregate",
     },
     "rollout.alphas": {"rollout_trajectories", "score_task"},
     "rollout.readings": {"rollout_trajectories"},
-    "probes.json_interrupt.question": {"audit_probe", "rollout_trajectories"},
-    "probes.yes_no.question": {"audit_probe"},
+    "probes.json_interrupt.question": {"audit_probe"},
+    "probes.yes_no.question": {"audit_probe", "rollout_trajectories"},
     "tasks.knowledge.prompt": {"score_task"},
     "survival.threshold.value": {"set_threshold", "tabulate_threshold_sweep"},
     "survival.minimum_base_pmass": {"set_threshold", "tabulate_probes", "plot_probes"},
-    "survival.safe_level": {"tabulate_dose_response", "tabulate_threshold_sweep"},
+    "survival.safe_level": {"tabulate_dose_response", "tabulate_endpoints", "tabulate_threshold_sweep"},
     "survival.threshold_sweep": {"tabulate_threshold_sweep"},
     "deaths.head": {"measure_prefixes", "plot_spaghetti_normalised"},
     "deaths.significance": {"tabulate_deaths"},
-    "deaths.quantile": {"tabulate_death_events"},
+    "rollout.decoding": {"rollout_trajectories"},
+    "reference.n_questions": {"roll_reference"},
+    "endpoints.text.size": {"set_bands", "kaplan_meier", "tabulate_hazards"},
+    "endpoints.kl.multiple": {"kaplan_meier"},
+    "survival.endpoints": {"kaplan_meier"},  # without another first one
     "figures.smoothing": {"plot_spaghetti", "plot_spaghetti_normalised"},
     "figures.most": PANELS,
     "reading.n_tokens": {"write_reading"},
@@ -99,7 +105,10 @@ OTHER = {
     "calibration.statistic": "mean",
     "rollout.alphas": [0, 1],
     "rollout.probes": ["json_interrupt", "yes_no"],
-    "rollout.readings": ["steered"],
+    "rollout.readings": ["steered", "unsteered"],
+    "rollout.decoding": {"temperature": 1.0, "top_p": 0.9, "n_samples": 2},
+    "survival.endpoints": ["text", "kl"],
+    "reference.n_questions": 79,
     "survival.threshold.kind": "absolute",
     "jobs.threads": 1,
     "jobs.batches": 1,
@@ -137,7 +146,7 @@ def leaves(part, *place):
 
 
 # The kind of a method or a probe says which other keys there are, and one that splices has no question.
-FIXED = re.compile(r"models\.other\..*|(methods|probes)\.\w+\.kind|probes\.json_splice\.question")
+FIXED = re.compile(r"models\.other\..*|(methods|probes|endpoints)\.\w+\.kind|probes\.json_splice\.question")
 KEYS = [key for key in leaves(config()) if not FIXED.fullmatch(key)]
 
 

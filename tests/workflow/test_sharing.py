@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 CELL = "results/tiny/honesty/seed0"
 TARGETS = ["results/tables/survival.csv", "results/tables/knowledge.csv", f"{CELL}/steering/layers.safetensors"]
 MEMBERS = ["modules.q_proj", "modules.down_proj"]  # not in the order of the alphabet
+AUDITS = [f"{CELL}/calibration/{member}.json" for member in MEMBERS]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def shared(tmp_path_factory, warm_python):
         rollout={"batch_size": 8},  # two questions, at three doses or four
         jobs={"threads": 1, "gpus": 0, "methods": 20},
     )
-    workspace.snakemake(*TARGETS)
+    workspace.snakemake(*TARGETS, *AUDITS)
     return workspace
 
 

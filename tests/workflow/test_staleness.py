@@ -16,19 +16,21 @@ DOSING = {"calibrate_alpha", "audit_dose", "gather_calibration"}
 SCORING = {"score_task", "gather_scores", "tabulate_knowledge"}
 ROLLING = {"rollout_trajectories", "gather_rollouts"}
 PROBING = {"audit_probe", "set_threshold"}
+BANDS = {"roll_reference", "set_bands"}
 MODEL = {"resolve_model", "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose"}
-MODEL |= {"audit_probe", "rollout_trajectories", "score_task"}
+MODEL |= {"audit_probe", "roll_reference", "rollout_trajectories", "score_task"}
 FIGURES = {rule for rule in RULES if rule.startswith("plot_")}
-CURVES = {"plot_survival", "plot_survival_by_dose"}
+CURVES = {"plot_survival", "plot_survival_by_dose", "plot_incidence", "plot_prevalence", "tabulate_endpoints"}
 DOSES = {"tabulate_dose_response", "plot_dose_response", "plot_lethal_dose"}
 SWEEP = {"tabulate_threshold_sweep", "plot_threshold_sweep"}
 PROBES = {"tabulate_probes", "plot_probes"}
-DEATHS = {"tabulate_deaths", "plot_death_anatomy", "tabulate_death_events"}
+DEATHS = {"tabulate_deaths", "plot_death_anatomy"}
 KL = {"plot_spaghetti", "plot_spaghetti_normalised", "plot_kl_fan", "plot_aggregate"}
 AGGREGATION = {"tabulate_aggregation", "plot_aggregation"}
 OF_DEATHS = {*CURVES, *DOSES, *SWEEP, *PROBES, *DEATHS, *KL, *AGGREGATION, "write_reading"}
 OF_DEATHS |= {"tabulate_survival", "tabulate_logrank", "tabulate_hazards", "tabulate_methods", "write_provenance"}
-OF_ROLLOUTS = {"kaplan_meier", "measure_prefixes", "tabulate_texts", *OF_DEATHS}
+OF_LIVES = OF_DEATHS - {*SWEEP, *PROBES}  # those are made of forks alone
+OF_ROLLOUTS = {"kaplan_meier", "measure_prefixes", "tabulate_delivered_kl", "tabulate_texts", *OF_DEATHS}
 OF_DOSES = {*DOSING, *ROLLING, *OF_ROLLOUTS, *SCORING, "plot_calibration"}
 OF_STEERINGS = {*OF_DOSES, "tabulate_geometry"}
 
@@ -68,9 +70,11 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
         ("make/estimators", {"fit_repe"}),
         ("make/pairs", {"generate_pairs"}),
         ("dose/search", {"calibrate_alpha", "audit_dose"}),
-        ("engine/generate", {"calibrate_alpha", "audit_dose", "audit_probe", "rollout_trajectories"}),
+        ("engine/generate", {"calibrate_alpha", "audit_dose", "audit_probe", "roll_reference", "rollout_trajectories"}),
         ("engine/score", {"audit_probe", "score_task"}),
-        ("outcomes/text", {"audit_probe", "measure_prefixes", "tabulate_texts", "tabulate_death_events"}),
+        ("outcomes/text", {"audit_probe", "measure_prefixes", "tabulate_texts"}),
+        ("outcomes/bands", {"set_bands"}),
+        ("outcomes/reference", {"roll_reference"}),
         ("survival/thresholds", {"set_threshold"}),
         ("survival/logrank", {"tabulate_logrank"}),
         ("tables/geometry", {"tabulate_geometry"}),
@@ -112,7 +116,9 @@ class TestFinished:
             ({"rollout": {"alphas": [0, 1, 2, 3]}}, {*ROLLING, *OF_ROLLOUTS, *SCORING}),
             ({"rollout": {"n_questions": 3}}, {*ROLLING, *OF_ROLLOUTS, *PROBING}),
             ({"survival": {"threshold": {"value": 0.5}}}, {"set_threshold", "kaplan_meier", *OF_DEATHS}),
-            ({"survival": {"safe_level": 0.4}}, {*DOSES, *SWEEP, "write_provenance"}),
+            ({"survival": {"safe_level": 0.4}}, {*DOSES, *SWEEP, "tabulate_endpoints", "write_provenance"}),
+            ({"endpoints": {"text": {"stretch": 4}}}, {"kaplan_meier", *OF_LIVES}),
+            ({"reference": {"n_questions": 41}}, {*BANDS, "kaplan_meier", *OF_LIVES}),
             ({"figures": {"smoothing": 3}}, {"plot_spaghetti", "plot_spaghetti_normalised", "write_provenance"}),
             (
                 {"probes": {"new": {"kind": "splice", "question": None, "prefill": "So:", "answers": ["yes", "no"]}}},
@@ -140,7 +146,7 @@ class TestFinished:
     def test_a_caption_reruns_its_table(self, symbols):
         path = symbols.root / "workflow_scripts/steerdose/declarations/survival.py"
         text = path.read_text()
-        caption = 'reading="How long steered trajectories'
+        caption = 'reading="What became of the trajectories'
         assert caption in text
         path.write_text(text.replace(caption, f"{caption[:9]}Edited. {caption[9:]}"))
         assert symbols.stale() == {"tabulate_survival": 1, "write_provenance": 1}

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-KEYS = ("model", "behavior", "seed", "method", "alpha", "coefficient", "prompt_id")
-COHORT = KEYS[:-1]  # the trajectories of one method and dose differ in their prompt only
+KEYS = ("model", "behavior", "seed", "method", "alpha", "coefficient", "prompt_id", "sample")
+COHORT = KEYS[:6]  # the trajectories of one method and dose differ in their prompt, and which sample of it they are
 METHOD = KEYS[:4]
 CELL = KEYS[:3]
 SIGNS = {"positive": 1.0, "negative": -1.0}  # of alpha; each has a dose of its own
@@ -48,6 +48,11 @@ class Cell:
 def has_dose() -> pl.Expr:
     """Whether the row's method has a dose: the rows of a prompt have no coefficient but at alpha 0."""
     return pl.col("coefficient").is_not_null().all().over(METHOD).alias("has_dose")
+
+
+def deciding() -> pl.Expr:
+    """Whether a row is by the study's deciding endpoint, which comes first in every file of survival."""
+    return pl.col("endpoint") == pl.first("endpoint")
 
 
 def sign_of_alpha() -> pl.Expr:

@@ -9,7 +9,7 @@ import torch
 import transformers
 from engine_examples import END, PROBES, PROMPTS, direction, low_rank
 from reference.rollout import generate_one, steered_copy, textbook_kl
-from steerdose.engine.divergence import kl_divergence
+from steerdose.engine.divergence import divergence
 from steerdose.engine.fork_grid import fork_times
 from steerdose.engine.generate import generate
 from steerdose.engine.probe import READINGS, ForkPlan
@@ -261,22 +261,26 @@ def test_the_plain_path_is_greedy_whatever_the_models_generation_config_says():
     assert loaded.model.generation_config.repetition_penalty == 5.0
 
 
-def test_kl_divergence_is_the_textbook_sum_and_survives_ruled_out_tokens():
+def kl_of(steered, base):
+    return divergence(steered, base, torch.zeros(len(steered), dtype=torch.long))[0]
+
+
+def test_divergence_is_the_textbook_sum_and_survives_ruled_out_tokens():
     generator = torch.Generator().manual_seed(0)
     steered, base = (4 * torch.randn(11, 300, generator=generator) for _ in range(2))
-    torch.testing.assert_close(kl_divergence(steered, base), textbook_kl(steered, base), atol=1e-5, rtol=1e-5)
-    assert kl_divergence(steered, steered).eq(0).all()
+    torch.testing.assert_close(kl_of(steered, base), textbook_kl(steered, base), atol=1e-5, rtol=1e-5)
+    assert kl_of(steered, steered).eq(0).all()
     kept = [i for i in range(300) if i != 7]
     steered[:, 7] = base[:, 7] = -torch.inf
     expected = textbook_kl(steered[:, kept], base[:, kept])
-    torch.testing.assert_close(kl_divergence(steered, base), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(kl_of(steered, base), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_kl_divergence_keeps_its_digits_over_a_large_vocabulary():
+def test_divergence_keeps_its_digits_over_a_large_vocabulary():
     generator = torch.Generator().manual_seed(0)
     steered, base = (3 * torch.randn(4, 50_000, generator=generator) for _ in range(2))
     exact = textbook_kl(steered.double(), base.double())
-    torch.testing.assert_close(kl_divergence(steered, base).double(), exact, atol=0, rtol=3e-6)
+    torch.testing.assert_close(kl_of(steered, base).double(), exact, atol=0, rtol=3e-6)
 
 
 def test_the_fork_grid_is_the_published_one_and_refuses_a_window_of_0():
@@ -285,3 +289,17 @@ def test_the_fork_grid_is_the_published_one_and_refuses_a_window_of_0():
     assert fork_times(1, count=10) == [0, 1]
     with pytest.raises(SteerdoseError, match="rollout.window must be at least 1"):
         fork_times(0, count=3)
+
+
+def test_nll_and_entropy_are_those_of_the_distributions_and_survive_ruled_out_tokens():
+    torch.manual_seed(1)
+    steered, base, token = torch.randn(5, 30), torch.randn(5, 30), torch.tensor([0, 7, 29, 3, 3])
+    steered[:, 5] = -torch.inf
+    _, nll, entropy = divergence(steered, base, token)
+    expected = torch.nn.functional.cross_entropy(base, token, reduction="none")
+    torch.testing.assert_close(nll, expected)
+    torch.testing.assert_close(
+        entropy, torch.distributions.Categorical(logits=steered[:, torch.arange(30) != 5]).entropy()
+    )
+    _, _, certain = divergence(torch.tensor([[0.0, -torch.inf]]), torch.zeros(1, 2), torch.tensor([0]))
+    assert certain.item() == 0

@@ -114,7 +114,8 @@ def test_a_think_block_that_is_open_at_a_fork_is_closed_first(kind):
 def test_read_on_logits_by_hand():
     shares = torch.tensor([[0.1, 0.2, 0.3, 0.15, 0.25], [0.5, 0.0, 0.0, 0.0, 0.5], [0.0, 0.5, 0.25, 0.25, 0.0]])
     logits = (shares.log() + 7).reshape(1, 3, 5)
-    pmass, p_first, argmax = Probe(suffix=(9,), first=(1, 3), second=(2,)).read(logits)
+    pmass, p_first, argmax, is_answer = Probe(suffix=(9,), first=(1, 3), second=(2,)).read(logits)
     torch.testing.assert_close(pmass, torch.tensor([[0.65, 0.0, 1.0]]))
     torch.testing.assert_close(p_first, torch.tensor([[0.35 / 0.65, 0.0, 0.75]]))
     assert argmax.tolist()[0][::2] == [2, 1]
+    assert is_answer.tolist()[0] == [True, False, True]

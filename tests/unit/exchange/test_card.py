@@ -27,7 +27,16 @@ CURVE = pl.DataFrame(
     }
 )
 FOUND = {"statistic": "p95", "target": 1.0, "tolerance": 0.05}
-MET = {"c_star": 2.0, "target": 1.0, "statistic": 1.01, "audit": 0.97, "converged": True, "reason": "within tolerance"}
+INTERVAL = {"c_star_low": 1.9, "c_star_high": 2.125}
+MET = {
+    **INTERVAL,
+    "c_star": 2.0,
+    "target": 1.0,
+    "statistic": 1.01,
+    "audit": 0.97,
+    "converged": True,
+    "reason": "within tolerance",
+}
 
 
 def test_survival_is_read_at_the_window_beside_the_unsteered_model():
@@ -73,8 +82,9 @@ def test_the_card_of_edits_that_no_format_holds(tmp_path):
     prompt = {"prompt": "engineered_prompt"}
     write_json({**FOUND, "target": prompt, "positive": missed, "negative": MET}, tmp_path / "c.json")
     for name, frame, table in (("summary", SUMMARY, passed.SUMMARIES), ("curve", CURVE, passed.CURVE)):
-        absent = [pl.lit(None).alias(column.name) for column in table.columns if column.name not in frame.columns]
-        write_table(frame.with_columns(absent), tmp_path / f"{name}.parquet", table)
+        there = frame.with_columns(endpoint=pl.lit("text"))
+        absent = [pl.lit(None).alias(column.name) for column in table.columns if column.name not in there.columns]
+        write_table(there.with_columns(absent), tmp_path / f"{name}.parquet", table)
     write_card(
         model=str(model), steering=[str(steering)], calibration=str(tmp_path / "c.json"),
         summary=str(tmp_path / "summary.parquet"), curve=str(tmp_path / "curve.parquet"),

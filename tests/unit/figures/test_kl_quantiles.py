@@ -26,7 +26,14 @@ def walks(lengths, alpha=1.0, coefficient=2.0, seed=0):
     generator = np.random.default_rng(seed)
     rows = [
         NAMES
-        | {"alpha": alpha, "coefficient": coefficient, "prompt_id": f"p{i:03}", "t": t, "kl": generator.gamma(0.3)}
+        | {
+            "alpha": alpha,
+            "coefficient": coefficient,
+            "prompt_id": f"p{i:03}",
+            "sample": 0,
+            "t": t,
+            "kl": generator.gamma(0.3),
+        }
         for i, length in enumerate(lengths)
         for t in range(1, length + 1)
     ]
@@ -34,10 +41,13 @@ def walks(lengths, alpha=1.0, coefficient=2.0, seed=0):
     return pl.DataFrame(rows, schema_overrides=schema).sample(fraction=1, shuffle=True, seed=seed)
 
 
+LIFE = {"endpoint": pl.lit("text"), "recovered": pl.lit(False), "damage": pl.lit(None, pl.String)}
+
+
 def lives(count, alpha=1.0, coefficient=2.0, dead=0):
     rows = [
         NAMES
-        | {"alpha": alpha, "coefficient": coefficient, "prompt_id": f"p{i:03}"}
+        | {"alpha": alpha, "coefficient": coefficient, "prompt_id": f"p{i:03}", "sample": 0}
         | {"duration": i + 1 if i < dead else 100, "died": i < dead, "ended": False}
         for i in range(count)
     ]
@@ -151,10 +161,13 @@ def test_normalisation_comes_before_the_mean(tmp_path):
     """A spike behind the head must not enter the scale through the mean."""
     kl = [1.0] * 20 + [100.0] + [1.0] * 19
     tokens = pl.DataFrame(
-        [NAMES | {"alpha": 1.0, "coefficient": 2.0, "prompt_id": "p000", "t": t, "kl": v} for t, v in enumerate(kl, 1)]
+        [
+            NAMES | {"alpha": 1.0, "coefficient": 2.0, "prompt_id": "p000", "sample": 0, "t": t, "kl": v}
+            for t, v in enumerate(kl, 1)
+        ]
     )
     tokens.write_parquet(tmp_path / "tokens.parquet")
-    lives(1).with_columns(damage=pl.lit(None, pl.String)).write_parquet(tmp_path / "lifetimes.parquet")
+    lives(1).with_columns(**LIFE).write_parquet(tmp_path / "lifetimes.parquet")
     files = [str(tmp_path / "tokens.parquet")], [str(tmp_path / "lifetimes.parquet")]
     lines, medians = read_lines(*files, frozenset(), 9, 20)
     lines = lines.explode("t", "normalised")
@@ -167,7 +180,7 @@ def test_hidden_methods_are_left_out(tmp_path):
     for name in ("lora", "mean"):
         own = pl.lit(name).alias("method")
         walks([3, 2]).with_columns(own).write_parquet(tmp_path / f"{name}.tokens")
-        life = lives(2).with_columns(own, damage=pl.lit(None, pl.String))
+        life = lives(2).with_columns(own, **LIFE)
         life.write_parquet(tmp_path / f"{name}.lifetimes")
     files = [[str(tmp_path / f"{name}.{kind}") for name in ("lora", "mean")] for kind in ("tokens", "lifetimes")]
     assert set(read_quantiles(*files, [0, 1, 3], frozenset())["method"]) == {"lora", "mean"}

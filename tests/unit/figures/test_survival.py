@@ -58,7 +58,8 @@ def test_survival_curves_keep_their_values_and_their_own_marker_places():
 
 def test_survival_curve_stops_where_nobody_is_left():
     observed = lived(["lora"], [1.0]).with_columns(duration=pl.lit(20), ended=pl.lit(True))
-    axes = panel(survival_figure(estimate_survival(observed, GRID)[0]), "lora")
+    ended = estimate_survival(observed, GRID)[0].with_columns(endpoint=pl.lit("text"))
+    axes = panel(survival_figure(ended), "lora")
     assert axes.lines[0].get_xdata().tolist() == [0, *GRID[:7]]
 
 

@@ -140,7 +140,7 @@ def test_how_tables_are_published_makes_tables_anew_and_what_is_drawn_with_them(
         ("exchange/read.py", {"import_steering"}),
         ("exchange/write.py", EXPORTED),
         ("exchange/card.py", {"write_card"}),
-        ("steering/steering.py", {*MADE, *STEERED, *EXPORTED, "audit_probe", "tabulate_geometry"}),
+        ("steering/steering.py", {*MADE, *STEERED, *EXPORTED, "audit_probe", "roll_reference", "tabulate_geometry"}),
         ("model/sources.py", {"resolve_model", "import_steering"}),
     ],
 )
@@ -149,7 +149,9 @@ def test_an_edit_reruns_exactly_the_rules_that_compute_with_it(edited, module, s
 
 
 def test_seeds_are_drawn_where_answers_trainings_controls_and_resamplings_are(edited):
-    assert edited("seeds.py") - TABULATED - DRAWN == {"generate_pairs", "train_adapter", "fit_repe", "draw_control"}
+    drawn = edited("seeds.py") - TABULATED - DRAWN
+    assert drawn >= {"generate_pairs", "train_adapter", "fit_repe", "draw_control", "roll_reference"}
+    assert drawn.isdisjoint({"merge_diff", "capture_activations", "resolve_model"})
 
 
 @pytest.mark.parametrize("module", sorted(path.name for path in (LIBRARY / "engine").glob("[!_]*.py")))

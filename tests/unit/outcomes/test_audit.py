@@ -47,7 +47,7 @@ def audit(tmp_path):
 def test_the_audit_measures_every_probe_over_all_forks(audit):
     summary, forks = audit()
     columns = ["probe", "reading", "t", "pmass", "p_first", "argmax", "is_answer"]
-    assert forks.columns == ["model", "alpha", "coefficient", "prompt_id", *columns]
+    assert forks.columns == ["model", "alpha", "coefficient", "prompt_id", "sample", *columns]
     assert set(forks["prompt_id"]) == {"q0", "q1", "q2"}
     assert set(forks["t"]) <= set(fork_times(8, count=4))
     assert forks["pmass"].is_between(0, 1).all()

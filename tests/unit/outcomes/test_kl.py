@@ -13,7 +13,7 @@ from steerdose.outcomes.kl import kl_measures, normalised_kl
 
 def key(prompt, alpha=1.0, coefficient=3.0):
     cell = {"model": "m", "behavior": "b", "seed": 0, "method": "lora", "alpha": alpha, "coefficient": coefficient}
-    return cell | {"prompt_id": f"p{prompt}", "line": prompt}
+    return cell | {"prompt_id": f"p{prompt}", "sample": 0, "line": prompt}
 
 
 def rows(kl, prompt=0, **changes):

@@ -14,7 +14,7 @@ GRID = [0, 1, 2, 4, 8]
 
 def key(prompt, coefficient=2.0):
     cell = {"model": "m", "behavior": "b", "seed": 0, "method": "lora", "alpha": 1.0, "coefficient": coefficient}
-    return cell | {"prompt_id": prompt}
+    return cell | {"prompt_id": prompt, "sample": 0}
 
 
 def kl_of(text):

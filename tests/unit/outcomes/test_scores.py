@@ -35,7 +35,7 @@ def scored(model, tmp_path):
     Steering("both", edits, {MEMBERS: '["a", "b"]'}).save(tmp_path / "both.safetensors")
 
     def run(alphas=(0, 1), last=3, methods=METHODS, texts=(), code="1"):
-        found = dict.fromkeys(methods, {"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}})
+        found = {name: {"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}} for name in methods}
         write_json(found, tmp_path / "search.json")
         settings = ScoreTask(
             run=Run(dtype="float32", device="cpu"), task=TASK, alphas=alphas, methods=methods, first=0, last=last

@@ -39,9 +39,9 @@ HOSTILE = (
 def lives(deaths, window=16, prompts=4):
     """Lifetimes from {alpha: times of death, one a prompt, None for survivors}."""
     rows = [
-        KEYS | {"alpha": float(alpha), "coefficient": 2.0 * alpha, "prompt_id": f"q{i}"}
+        KEYS | {"alpha": float(alpha), "coefficient": 2.0 * alpha, "prompt_id": f"q{i}", "sample": 0}
         | {"duration": window if t is None else t, "died": t is not None, "ended": False}
-        | {"damage": None if t is None else "readout"}
+        | {"endpoint": "text", "recovered": False, "damage": None if t is None else "readout"}
         for alpha, times in deaths.items()
         for i, t in enumerate(times)
     ]  # fmt: skip
@@ -161,7 +161,7 @@ def test_shades_join_neighbours_of_one_level():
 def test_the_pmass_is_that_of_the_death_or_of_the_last_fork():
     cohort = lives({1: [2, None, 0, None]})
     forks = pl.concat(
-        [cohort.select(*KEYS, "alpha", "coefficient", "prompt_id").with_columns(t=t, pmass=t / 100 + 0.1)
+        [cohort.select(*KEYS, "alpha", "coefficient", "prompt_id", "sample").with_columns(t=t, pmass=t / 100 + 0.1)
          for t in (0, 2, 16)]
     )  # fmt: skip
     assert with_pmass(forks, cohort)["pmass"].round(6).to_list() == [0.12, 0.26, 0.1, 0.26]
@@ -173,7 +173,7 @@ def page(texts, deaths, n_tokens=1000):
     ids = {alpha: tokenizer(text, add_special_tokens=False).input_ids for alpha, text in texts.items()}
     cohort = lives({alpha: [deaths.get(alpha)] for alpha in texts}, prompts=1).with_columns(pmass=0.25)
     rows = [
-        KEYS | {"alpha": float(alpha), "coefficient": 2.0 * alpha, "prompt_id": "q0"}
+        KEYS | {"alpha": float(alpha), "coefficient": 2.0 * alpha, "prompt_id": "q0", "sample": 0}
         | {"t": t, "token_id": token, "kl": (t % 5) / 2}
         for alpha, tokens in ids.items()
         for t, token in enumerate(tokens, start=1)
@@ -181,7 +181,8 @@ def page(texts, deaths, n_tokens=1000):
     section = method_section(tokenizer, pl.LazyFrame(rows), cohort, 1, n_tokens)
     questions = {"q0": Question("q0", "topic", f"Is this safe? {HOSTILE}", True)}
     cell = {"model": "m", "behavior": "b", "seed": 0}
-    return render(TEMPLATE, cell=cell, sections=[section], questions=questions, threshold=0.7, levels=LEVELS)
+    study = {"cell": cell, "endpoint": "text", "questions": questions, "threshold": 0.7, "levels": LEVELS}
+    return render(TEMPLATE, sections=[section], **study)
 
 
 def texts_of(html):
@@ -194,7 +195,7 @@ def test_the_box_stands_at_the_death_and_no_text_is_lost():
     html = page({0: "all is well", 1: "it is fine", 2: "it is gone"}, {2: 6})
     assert texts_of(html) == [["all is well"], ["it is fine"], ["it is ", "gone"]]
     assert html.count("died at t = 6, pmass 0.250, readout damaged") == 1
-    assert html.count("can still answer") == 2
+    assert html.count("unbroken, pmass") == 2
 
 
 def test_a_death_before_the_first_token_and_a_long_text():

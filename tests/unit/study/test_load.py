@@ -9,7 +9,9 @@ from steerdose.study.load import load_study
 from study_examples import CONFIG, ROOT, activation, changed, imported, overlaid, parts, study
 
 WITH_OPTIONS = [name for name, method in CONFIG["methods"].items() if "options" in method]
-FREE = {"models", "methods", "probes", "tasks"} | {f"methods.{name}.options" for name in WITH_OPTIONS}  # keys of choice
+FREE = {"models", "methods", "probes", "tasks", "endpoints"} | {
+    f"methods.{name}.options" for name in WITH_OPTIONS
+}  # keys of choice
 OVERLAYS = [*sorted((ROOT / "studies").glob("*.yaml")), *sorted((ROOT / "tests/config").glob("*.yaml"))]
 
 

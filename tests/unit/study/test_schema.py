@@ -11,7 +11,7 @@ from study_examples import CONFIG, ROOT, activation, changed, imported, overlaid
 FILE = ROOT / "workflow_scripts/schemas/config.schema.json"
 VALIDATOR = Draft202012Validator(config_schema())
 ALTERNATIVES = {
-    "rollout.forks.every",  # to rollout.forks.count
+    "rollout.forks.count",  # to rollout.forks.every
     "methods.*.target",  # to calibration.target
     "comparisons.*",  # the default is said in the schema
     *(f"methods.*.{key}" for key in ("format", "positive", "negative", "ignore")),  # kind import is shown in a comment

@@ -73,7 +73,7 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_in_the_config_do_not_reac
     entry = {**turned(CONFIG["methods"]["lora"]), **same}
     changes = {
         "methods.lora": entry,
-        "rollout": {**turned(CONFIG["rollout"]), "alphas": [0.0, 1.0, 1.25, 1.5, 1.75, 2]},
+        "rollout": {**turned(CONFIG["rollout"]), "alphas": [0.0, 1.0, 1.5, 2, 2.5, 3.0]},
     }
     for name in FUNCTIONS:
         assert text(slices(**changes), name) == text(slices(), name), name
@@ -88,7 +88,7 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_in_the_config_do_not_reac
         ({"methods.mean_diff.depths": [0.1]}, {"fit_repe"}),
         ({"repe.batch_size": 3}, {"capture_activations"}),
         ({"pairs.temperature": 0.5}, {"generate_pairs"}),
-        ({"rollout.template": "{question}!"}, {"rollout_trajectories", "audit_probe"}),
+        ({"rollout.template": "{question}!"}, {"rollout_trajectories", "audit_probe", "roll_reference"}),
         ({"calibration.tolerance": 0.5}, {"calibrate_alpha", "plot_calibration"}),
         ({"calibration.n_audit_prompts": 3}, {"audit_dose"}),
         ({"survival.safe_level": 0.25}, {"tabulate_dose_response", "tabulate_threshold_sweep"}),

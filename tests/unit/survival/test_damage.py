@@ -12,7 +12,7 @@ from steerdose.outcomes.trajectories import to_tables
 from steerdose.steering.edits import Add, Gated
 from steerdose.steering.intervention import Intervention
 from steerdose.steering.steering import Steering
-from steerdose.survival.lifetimes import lifetimes
+from steerdose.survival.lifetimes import dips, with_damage
 
 ASK, GARBAGE, WINDOW, END = 200, 150, 12, frozenset([0])
 PROMPTS = [(5, 9, 17), (30, 31, 32, 33, 34)]
@@ -54,7 +54,9 @@ def lives(loaded, probe, steering, c, readings=("steered", "unsteered")):
     plan = ForkPlan({"ask": probe}, [WINDOW], readings)
     trajectories = generate(loaded, wanted, window=WINDOW, end_ids=END, batch_size=4, plan=plan)
     tables = to_tables(tiny.tokenizer(), wanted, trajectories, CELL)
-    found = lifetimes(tables["forks"], tables["trajectories"], 0.5, WINDOW)
+    found = with_damage(
+        dips(tables["trajectories"], tables["forks"], 0.5, [WINDOW]), tables["forks"], ["first_dip"], 0.5, splits=True
+    )
     texts = {r.prompt_id: [] for r in wanted}
     for request, trajectory in zip(wanted, trajectories, strict=True):
         texts[request.prompt_id].append(trajectory.token_ids)

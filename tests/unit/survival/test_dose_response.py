@@ -109,23 +109,51 @@ def test_a_dip_is_pooled_and_told():
     assert "pools" in table["note"][0]
 
 
-def test_those_that_ended_alive_are_censored_and_not_survivors():
+def test_those_that_ended_their_turn_can_die_no_more():
     lives = cohort([0, 3], n=8, alphas=(1.0, 2.0))
     late = (pl.col("alpha") == 2) & pl.col("prompt_id").is_in(["p003", "p004"])
     lives = lives.with_columns(
         duration=pl.when(late).then(1).otherwise("duration"), ended=pl.when(late).then(True).otherwise("ended")
     )
     shares, table = respond(lives)
-    assert shares["dead"].to_list() == [0, 0, 0.5], "3 of the 6 at risk"
-    assert table["ld50"].to_list() == [2]
+    assert shares["dead"].to_list() == [0, 0, 3 / 8]
+    assert shares["dead_km"].to_list() == [0, 0, 0.5], "3 of the 6 at risk"
+    assert table["status"].to_list() == ["above"]
 
 
-def test_a_share_that_rests_on_few_is_told():
-    early = (pl.col("alpha") == 2) & (pl.col("prompt_id") > "p004")
-    lives = cohort([0, 3, 12], n=12, alphas=(1.0, 2.0, 4.0)).with_columns(
-        duration=pl.when(early).then(1).otherwise("duration"), ended=early
+def test_deaths_after_many_ended_well_are_few():
+    """Two deaths after 10 of 12 ended: Kaplan and Meier's share dead is 1."""
+    lives = cohort([0, 2], n=12, alphas=(1.0, 2.0))
+    ended = (pl.col("alpha") == 2) & (pl.col("prompt_id") > "p001")
+    shares, table = respond(lives.with_columns(duration=pl.when(ended).then(1).otherwise("duration"), ended=ended))
+    assert shares.filter(alpha=2)["dead_km"].to_list() == [1]
+    assert shares.filter(alpha=2)["dead"].to_list() == [pytest.approx(2 / 12)]
+    assert table["ld50"].to_list() == [None]
+
+
+def test_a_dose_at_which_all_ended_early_is_told():
+    ended = pl.col("alpha") == 1
+    lives = cohort([0, 3], alphas=(1.0, 2.0)).with_columns(
+        duration=pl.when(ended).then(9).otherwise("duration"), ended=ended
     )
-    assert "at 2 7 of 12 ended alive early" in row(lives)["note"]
+    assert "at 1 all ended their turn by token 9, unbroken: no information beyond" in row(lives)["note"]
+
+
+@pytest.mark.parametrize(("dead", "ld50"), [([8, 5, 5, 12], 2.0), ([7, 7, 4, 12], 2.0), ([0, 7, 7, 4], 4.0)], ids=str)
+def test_a_fitted_plateau_at_one_half_is_not_missed_by_rounding(dead, ld50):
+    found = row(cohort(dead, alphas=(1.0, 2.0, 4.0, 8.0)))
+    assert (found["ld50"], found["status"]) == (pytest.approx(ld50), "inside")
+
+
+def test_several_samples_of_a_prompt_are_one_cluster():
+    """Copies of every trajectory tell nothing new: the same estimates, and no narrower interval."""
+    once = cohort([0, 2, 5, 9, 12])
+    twice = pl.concat([once, once.with_columns(sample=pl.lit(1, pl.Int64))])
+    (one, first), (two, second) = (respond(each) for each in (once, twice))
+    assert first.select("ld50", "ld50_low", "ld50_high").equals(second.select("ld50", "ld50_low", "ld50_high"))
+    assert two["dead"].to_list() == one["dead"].to_list()
+    assert (two["dead_high"] >= one["dead_high"] - 0.02).all()
+    assert (two["dead_low"] <= one["dead_low"] + 0.02).all()
 
 
 def test_the_safe_dose_needs_its_bound_at_every_smaller_dose_too():
@@ -205,11 +233,13 @@ def simulated(generator, lethal, n, spread, shared, alphas):
                 pl.DataFrame({"prompt_id": [f"{p:03}" for p in range(n)], "died": dead}).with_columns(
                     pl.when("died").then(4).otherwise(64).alias("duration"),
                     pl.lit(False).alias("ended"),
+                    pl.lit(0).alias("sample"),
                     **{name: pl.lit(value) for name, value in key.items()},
                 )
             )
             alive = 1 - dead.mean()
-            curves.append({**key, "t": 64, "at_risk": n, "survival": alive, "ci_low": 0.0, "ci_high": 1.0})
+            shares = {"survival": alive, "incidence": 1 - alive, "incidence_low": 0.0, "incidence_high": 1.0}
+            curves.append({**key, "t": 64, "at_risk": n, **shares})
     return pl.concat(lives), pl.DataFrame(curves)
 
 

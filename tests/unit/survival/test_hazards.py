@@ -18,7 +18,14 @@ def group(alpha, observations, method="lora", coefficient=1.0):
     return pl.DataFrame(
         [
             {"model": "m", "behavior": "b", "seed": 0, "method": method, "alpha": float(alpha)}
-            | {"coefficient": coefficient, "prompt_id": f"p{i}", "duration": t, "died": dead, "ended": False}
+            | {
+                "coefficient": coefficient,
+                "prompt_id": f"p{i}",
+                "sample": 0,
+                "duration": t,
+                "died": dead,
+                "ended": False,
+            }
             for i, (t, dead) in enumerate(observations)
         ],
         schema_overrides={"coefficient": pl.Float64},
@@ -66,7 +73,6 @@ def test_cox_on_rossi_is_lifelines_own():
     for term, column in zip(found, ("age", "fin"), strict=True):
         assert found[term]["estimate"] == pytest.approx(fit.hazard_ratios_[column], rel=1e-4)
     assert found[DOSE]["low"] < fit.hazard_ratios_["age"] < found[DOSE]["high"]
-    assert found[DOSE]["ph_p"] < 0.05 < found["aid instead of none"]["ph_p"]  # lifelines' documentation: age fails
 
 
 def test_aft_on_rossi_is_lifelines_own():
@@ -89,6 +95,25 @@ def test_aft_on_rossi_is_lifelines_own():
         assert row["fit"] == best
         assert row["aic"] == pytest.approx(fits[best].AIC_, rel=1e-6)
         assert row["estimate"] == pytest.approx(np.exp(params[column]), rel=1e-3)
+
+
+def test_the_order_of_rows_does_not_matter():
+    lives = death_intervals(simulated(2, 1, 12, GRID, np.random.default_rng(3)), GRID)
+    shuffled = lives.sample(fraction=1.0, shuffle=True, seed=1).sort("method", maintain_order=True)
+    for fit in (cox, aft):
+        for one, other in zip(fit(lives), fit(shuffled), strict=True):
+            for name in ("estimate", "low", "high", "p"):
+                assert one[name] == pytest.approx(other[name], rel=1e-5)
+
+
+def test_a_steep_response_is_not_held_up_by_an_end_of_time():
+    """All live at the lower doses and few at the highest: the open ends of the living are infinite."""
+    groups = [group(alpha, [ALIVE] * 12) for alpha in (1, 1.25, 1.5)]
+    steep = pl.concat([*groups, group(1.75, [(8, True)] + [ALIVE] * 11), group(2, [(5, True)] * 11 + [ALIVE])])
+    (found,) = aft(death_intervals(steep, GRID))
+    at_2 = [row["estimate"] for row in aft(death_intervals(steep.filter(pl.col("alpha") >= 1.5), GRID))]
+    assert found["estimate"] == pytest.approx(at_2[0], rel=0.05), "the doses at which nobody dies add nothing"
+    assert found["p"] < 1e-6
 
 
 def simulated(power, shape, prompts, times, generator, factor=1.0):
@@ -123,7 +148,6 @@ def test_known_ratios_are_recovered():
         assert found[key]["low"] < ratio < found[key]["high"], key
         assert found[key]["estimate"] == pytest.approx(ratio, rel=0.2)
         assert found[key]["p"] < 0.001
-    assert found["Cox", DOSE]["ph_p"] > 0.01
 
 
 @pytest.mark.slow
@@ -170,8 +194,10 @@ def test_overlap_at_one_dose_is_not_enough_and_at_two_is():
     assert all("complete separation" in row[4] for row in rows(*groups))
     found = rows(*groups, group(2, [DEAD] * 9 + [ALIVE] * 3))
     assert found[0][3] > 1
-    assert 0 < found[1][3] < 1
-    assert [row[4] for row in found] == [None, None]
+    assert found[0][4] is None
+    assert "did not converge" in found[1][4], "dead at once or alive to the end: no time ratio is the likeliest"
+    later = group(2, [(23, True)] * 9 + [ALIVE] * 3)
+    assert 0 < rows(*groups, later)[1][3] < 1
 
 
 @pytest.mark.parametrize(
@@ -205,7 +231,7 @@ def test_a_method_without_deaths_is_left_out_of_the_joint_fit():
         assert fit["note"].to_list() == [None, None, "nobody died"]
         assert fit["estimate"][1] == pytest.approx(1, abs=0.02)  # b is a copy of a
     without = table(*mixed("a"), *mixed("b")).filter(methods="all")
-    numbers = ["estimate", "low", "high", "p", "ph_p", "aic"]
+    numbers = ["estimate", "low", "high", "p", "aic"]
     assert found.filter(pl.col("term") != "safe instead of a").select(numbers).equals(without.select(numbers))
 
 
@@ -262,9 +288,9 @@ def test_a_ratio_is_either_explained_or_stands_in_its_interval(observations):
     found = table(*[group(alpha, [each for a, each in observations if a == alpha]) for alpha in alphas])
     for row in found.to_dicts():
         if row["note"]:
-            assert [row[name] for name in ("estimate", "low", "high", "p", "ph_p", "aic")] == [None] * 6
+            assert [row[name] for name in ("estimate", "low", "high", "p", "aic")] == [None] * 5
         else:
-            assert 0 < row["low"] <= row["estimate"] <= row["high"] < INF
+            assert 0 <= (row["low"] or 0) <= row["estimate"] <= (row["high"] or INF)
             assert 0 <= row["p"] <= 1
 
 

@@ -14,7 +14,7 @@ EARLY = 19  # survivors that a p of 0.05 needs
 
 def key(prompt, alpha=1.0, method="lora", coefficient=2.0):
     cell = {"model": "m", "behavior": "b", "seed": 0, "method": method, "alpha": alpha, "coefficient": coefficient}
-    return cell | {"prompt_id": f"p{prompt}"}
+    return cell | {"prompt_id": f"p{prompt}", "sample": 0}
 
 
 def noise(generator):

@@ -4,15 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 from cohort_examples import CELL, GRID, cohort
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter
 from lifelines.datasets import load_waltons
-from lifelines.utils import median_survival_times
 from reference.survival import product_limit, restricted_mean, turnbull
 from scipy.stats import beta
 from steerdose.errors import SteerdoseError
-from steerdose.survival.kaplan_meier import estimate_survival
+from steerdose.survival.kaplan_meier import beta_product, estimate_survival
 from steerdose.survival.lifetimes import death_intervals
 
 
@@ -73,19 +72,36 @@ def test_curve_equals_the_product_limit_table(observations):
 
 
 @settings(deadline=None, max_examples=30)
-@given(cohorts, st.sampled_from([0.8, 0.95]))
-def test_survival_and_interval_equal_lifelines_between_the_extremes(observations, confidence):
-    curve, _ = estimate(observations, confidence=confidence)
-    durations, died = zip(*observations, strict=True)
-    fit = KaplanMeierFitter(alpha=1 - confidence).fit(durations, died)
+@given(cohorts)
+def test_survival_equals_lifelines(observations):
+    curve, _ = estimate(observations)
+    fit = KaplanMeierFitter().fit(*zip(*observations, strict=True))
     assert curve["survival"].to_list() == pytest.approx(fit.survival_function_at_times(GRID).to_list(), abs=1e-9)
-    first_censoring = min([d for d, dead in observations if not dead], default=GRID[-1])
-    compared = curve.filter((pl.col("t") > first_censoring) & (pl.col("survival") > 0) & (pl.col("survival") < 1))
-    assume(not compared.is_empty())
-    bounds = fit.confidence_interval_
-    for row in compared.iter_rows(named=True):
-        expected = bounds[bounds.index <= row["t"]].to_numpy()[-1]
-        assert (row["ci_low"], row["ci_high"]) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+def test_the_interval_is_that_of_drawn_beta_products():
+    """3 of 12 die, 4 are censored, 2 of the 5 left die: the products of Fay, Brittain and Proschan, drawn.
+
+    Two moments do not fix a product of unlike factors: 0.006 is what that costs here."""
+    at_risk, events = np.array([12, 9, 5]), np.array([3, 0, 2])
+    generator = np.random.default_rng(0)
+
+    def product(*sizes):
+        return np.prod([generator.beta(size, 1, 400_000) for size in sizes], axis=0)
+
+    low, high = beta_product(at_risk, events, 0.95)
+    upper = [product(12, 11, 10), product(12, 11, 10), product(12, 11, 10, 5, 4)]
+    lower = [product(12, 11, 10, 9), product(12, 11, 10, 9), product(12, 11, 10, 5, 4, 3)]
+    assert high.tolist() == pytest.approx([np.quantile(each, 0.975) for each in upper], abs=0.008)
+    assert low.tolist() == pytest.approx([np.quantile(each, 0.025) for each in lower], abs=0.008)
+
+
+@settings(deadline=None, max_examples=30)
+@given(cohorts)
+def test_no_interval_becomes_narrower_without_a_death(observations):
+    curve, _ = estimate(observations)
+    width = (curve["ci_high"] - curve["ci_low"]).to_numpy()
+    assert (np.diff(width)[curve["events"].to_numpy()[1:] == 0] >= -1e-12).all()
 
 
 @settings(deadline=None, max_examples=30)
@@ -204,18 +220,6 @@ def test_turnbull_leaves_open_what_no_fork_has_seen():
     assert curve.filter(pl.col("t").is_in([5, 8, 13, 128])).select(columns).rows() == [
         (1.0, 1.0, 1.0), (0.5, 0.5, 1.0), (0.5, 0.5, 0.5), (0.5, 0.0, 0.5),
     ]  # fmt: skip
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.lists(deaths.filter(lambda death: death[0] > 0), min_size=8, max_size=20), st.integers(1, 9))
-def test_median_and_its_interval_equal_lifelines_after_a_censoring(dead, survivors):
-    observations = [(0, False), *dead, *[(GRID[-1], False)] * survivors]  # so that no interval is exact, and S > 0
-    _, summary = estimate(observations)
-    fit = KaplanMeierFitter().fit(*zip(*observations, strict=True))
-    assume(np.abs(fit.survival_function_.to_numpy() - 0.5).min() > 1e-9)  # at 1/2 lifelines' rounding decides
-    low, high = sorted(median_survival_times(fit.confidence_interval_).iloc[0])
-    found = [summary[name] for name in ("median_low", "median_t", "median_high")]
-    assert found == [None if t == np.inf else t for t in (low, fit.median_survival_time_, high)]
 
 
 @pytest.mark.parametrize(
@@ -374,7 +378,7 @@ def test_last_single_death_does_not_raise_the_upper_bound():
     curve, _ = estimate([(0, False), *[(t, True) for t in GRID[1:9]]])
     before, after = at(curve, 23), at(curve, 38)
     assert (before["at_risk"], after["at_risk"]) == (2, 1)
-    assert after["ci_high"] == before["ci_high"] < clopper_pearson(0, 1).expected[1]
+    assert after["ci_high"] <= before["ci_high"] < clopper_pearson(0, 1).expected[1]
 
 
 def test_cohorts_are_separate_sorted_and_typed_alike():

@@ -2,20 +2,22 @@
 
 import polars as pl
 import pytest
-from cohort_examples import CELL, key
+from cohort_examples import key
 from steerdose.errors import SteerdoseError
-from steerdose.survival.lifetimes import lifetimes
+from steerdose.survival.lifetimes import dips, with_damage
 
 
 def rollout(pmass, n_tokens=128, ended=False, prompt=0, **changes):
     """One trajectory: its forks, from pmass by t, and its row."""
-    forks = [key(prompt, **changes) | {"reading": "steered", "t": t, "pmass": value} for t, value in pmass.items()]
+    read = {"probe": "p", "reading": "steered", "is_answer": True}
+    forks = [key(prompt, **changes) | read | {"t": t, "pmass": value} for t, value in pmass.items()]
     return forks, key(prompt, **changes) | {"n_tokens": n_tokens, "ended": ended}
 
 
-def lifetime(*rollouts, threshold=0.7, window=128):
-    forks = pl.DataFrame([fork for forks, _ in rollouts for fork in forks])
-    return lifetimes(forks, pl.DataFrame([row for _, row in rollouts]), threshold, window)
+def lifetime(*rollouts, threshold=0.7, window=128, splits=True):
+    forks, rows = pl.DataFrame([fork for forks, _ in rollouts for fork in forks]), [row for _, row in rollouts]
+    lives = dips(pl.DataFrame(rows), forks, threshold, sorted({*forks["t"], window}))
+    return with_damage(lives, forks, ["first_dip"], threshold, splits)
 
 
 @pytest.mark.parametrize(
@@ -28,14 +30,13 @@ def lifetime(*rollouts, threshold=0.7, window=128):
         ({0: 0.9, 8: 0.7}, 128, False, (128, False)),
         ({0: 0.9, 8: 0.9}, 11, True, (11, False)),
         ({0: 0.9, 8: 0.6}, 11, True, (8, True)),
-        ({0: 0.9, 8: 0.9, 256: 0.1}, 300, True, (128, False)),
     ],
-    ids=["dies", "stays_dead", "any_order", "at_once", "at_threshold", "ends", "dies_then_ends", "beyond_window"],
+    ids=["dies", "stays_dead", "any_order", "at_once", "at_threshold", "ends", "dies_then_ends"],
 )
 def test_lifetime_of_one_trajectory(pmass, n_tokens, ended, expected):
     row = lifetime(rollout(pmass, n_tokens, ended)).row(0, named=True)
     assert (row["duration"], row["died"]) == expected
-    assert row["ended"] == ended
+    assert row["ended"] == (ended and not row["died"]), "of two events the first one counts"
 
 
 def with_unsteered(trajectory, pmass):
@@ -64,14 +65,14 @@ def test_damage_is_told_by_the_unsteered_reading_of_the_fork_of_death(unsteered,
         found = lifetime(dead, alive)
         assert found["damage"].to_list() == [damage, None]
         assert found["duration"].to_list() == [8, 128]
-        assert found.columns == [*CELL, "prompt_id", "duration", "died", "ended", "damage"]
+        assert lifetime(dead, alive, splits=False)["damage"].to_list() == [None, None], "garbage does not move it"
         assert found.schema["damage"] == pl.String
 
 
 @pytest.mark.parametrize(("alpha", "coefficient"), [(2.0, 2.4), (-1.0, -1.2), (1.0, None)])
 @pytest.mark.parametrize("pmass", [0.9, 0.1])
-def test_an_empty_answer_is_a_death_of_the_text_at_fork_0(pmass, alpha, coefficient):
-    """Whatever the probe reads, and whoever can answer it."""
+def test_an_empty_answer_is_a_death_at_fork_0(pmass, alpha, coefficient):
+    """Whatever the probe reads."""
     empty = rollout({0: pmass}, 0, True, alpha=alpha, coefficient=coefficient)
     found = lifetime(
         empty,
@@ -80,25 +81,25 @@ def test_an_empty_answer_is_a_death_of_the_text_at_fork_0(pmass, alpha, coeffici
     )
     assert found["duration"].to_list() == [0, 0, 1]
     assert found["died"].to_list() == [True, True, False]
-    assert found["damage"].to_list() == ["text", "text", None]
+    assert found["damage"].to_list() == [None, "readout", None]
 
 
-def test_an_unsteered_model_that_says_nothing_is_censored_at_0():
+def test_an_unsteered_model_that_says_nothing_ended_at_0():
     found = lifetime(rollout({0: 0.9}, 0, True, alpha=0.0, coefficient=0.0)).row(0, named=True)
-    assert (found["duration"], found["died"], found["damage"]) == (0, False, None)
+    assert (found["duration"], found["died"], found["ended"], found["damage"]) == (0, False, True, None)
 
 
 def test_an_unsteered_reading_kills_nobody_and_is_no_fork_of_its_own():
     assert lifetime(with_unsteered(rollout({0: 0.9, 8: 0.9}), {0: 0.1, 8: 0.1}))["died"].to_list() == [False]
     forks, row = with_unsteered(rollout({0: 0.9}, prompt=3), {0: 0.9})
     with pytest.raises(SteerdoseError, match="none for 1 of 1"):
-        lifetimes(pl.DataFrame(forks[1:]), pl.DataFrame([row]), 0.7, 128)
+        dips(pl.DataFrame([row]), pl.DataFrame(forks[1:]), 0.7, [0, 128])
 
 
-def test_forks_of_several_probes_are_refused():
+def test_a_fork_that_is_read_twice_is_refused():
     forks, row = rollout({0: 0.9, 8: 0.6})
-    with pytest.raises(SteerdoseError, match="expected the forks of one probe.*filter by probe"):
-        lifetimes(pl.DataFrame(forks + forks), pl.DataFrame([row]), 0.7, 128)
+    with pytest.raises(SteerdoseError, match="expected one reading of a probe at a fork"):
+        dips(pl.DataFrame([row]), pl.DataFrame(forks + forks), 0.7, [0, 8, 128])
 
 
 def test_lifetimes_keep_order_and_match_null_coefficients():
@@ -119,8 +120,3 @@ def test_pmass_that_is_not_finite_is_located(value):
 def test_trajectory_without_fork_is_named():
     with pytest.raises(SteerdoseError, match=r"none for 1 of 2, the first at method lora, prompt p3, alpha 2\.0"):
         lifetime(rollout({0: 0.9}), rollout({}, prompt=3))
-
-
-def test_window_must_hold_a_token():
-    with pytest.raises(SteerdoseError, match="window: expected at least 1 token, found 0"):
-        lifetime(rollout({0: 0.9}), window=0)

@@ -18,7 +18,7 @@ def group(durations, died, method="lora", alpha=1.0, coefficient=2.0, **cell):
     return pl.DataFrame(
         [
             {**CELL, **cell, "method": method, "alpha": alpha, "coefficient": coefficient}
-            | {"prompt_id": f"p{i}", "duration": duration, "died": bool(dead), "ended": False}
+            | {"prompt_id": f"p{i}", "sample": 0, "duration": duration, "died": bool(dead), "ended": False}
             for i, (duration, dead) in enumerate(zip(durations, died, strict=True))
         ],
         schema_overrides={"coefficient": pl.Float64},

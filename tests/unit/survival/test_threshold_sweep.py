@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from steerdose.survival.dose_response import dose_shares, lethal_doses
 from steerdose.survival.kaplan_meier import estimate_survival
-from steerdose.survival.lifetimes import lifetimes
+from steerdose.survival.lifetimes import dips
 from sweep_examples import GRID, fading, rollouts, sweep
 
 
@@ -14,7 +14,7 @@ def test_each_threshold_gives_what_survival_says_there(threshold):
     shares, doses = sweep(forks, trajectories)
     expected = []
     for method in ("b", "a", "prompt"):
-        lives = lifetimes(forks.filter(method=method), trajectories.filter(method=method), threshold, 64)
+        lives = dips(trajectories.filter(method=method), forks.filter(method=method), threshold, GRID)
         expected.append(estimate_survival(lives, GRID)[0])
     expected = dose_shares(pl.concat(expected))
     found = shares.filter(value=threshold)

@@ -8,16 +8,21 @@ from steerdose.study.settings import SetThreshold
 from steerdose.survival.thresholds import check_probes, check_texts, set_threshold, set_thresholds
 
 ABSOLUTE = Threshold(kind="absolute", value=0.7)
-AUDIT = {"json": {"median_pmass": 0.8, "min_pmass": 0.1}, "letters": {"median_pmass": 0.6}}
+AUDIT = {
+    "json": {"median_pmass": 0.8, "min_pmass": 0.1, "splits": True},
+    "letters": {"median_pmass": 0.6, "splits": False},
+}
 
 
 def test_every_rolled_out_probe_has_its_own_threshold():
     found = set_thresholds(AUDIT, ("letters", "json"), Threshold(kind="relative", value=0.5))
     assert found == {
-        "letters": {"threshold": 0.3, "median_pmass": 0.6},
-        "json": {"threshold": 0.4, "median_pmass": 0.8},
+        "letters": {"threshold": 0.3, "median_pmass": 0.6, "splits": False},
+        "json": {"threshold": 0.4, "median_pmass": 0.8, "splits": True},
     }
-    assert set_thresholds(AUDIT, ("json",), ABSOLUTE) == {"json": {"threshold": 0.7, "median_pmass": 0.8}}
+    assert set_thresholds(AUDIT, ("json",), ABSOLUTE) == {
+        "json": {"threshold": 0.7, "median_pmass": 0.8, "splits": True}
+    }
 
 
 def test_an_absolute_threshold_that_the_unsteered_model_misses_is_refused():
@@ -39,7 +44,7 @@ def test_a_model_that_is_prompted_wrongly_is_refused():
 
 LIKELY = {
     "json": {"median_pmass": 0.4, "likely": [["no", 7], [" yes", 2]]},
-    "letters": {"median_pmass": 0.6, "likely": []},
+    "letters": {"median_pmass": 0.6, "likely": [], "splits": True},
 }
 
 
@@ -65,7 +70,9 @@ def test_a_probe_that_the_unsteered_model_fails_is_refused_with_what_it_says_ins
         set_threshold(**paths, settings=settings)
     assert not (tmp_path / "threshold.json").exists()
     set_threshold(**paths, settings=settings.model_copy(update={"probes": ("letters",)}))
-    assert read_json(tmp_path / "threshold.json") == {"letters": {"threshold": 0.3, "median_pmass": 0.6}}
+    assert read_json(tmp_path / "threshold.json") == {
+        "letters": {"threshold": 0.3, "median_pmass": 0.6, "splits": True}
+    }
 
 
 def test_where_no_probe_passes_the_message_says_so():

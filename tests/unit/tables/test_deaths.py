@@ -14,12 +14,14 @@ def test_the_table_counts_by_hand():
     ]
     deaths = pl.DataFrame(
         [
-            key(i) | {"duration": d, "died": died, "ended": False, "history": h, "damage": damage, "kl": kl}
+            key(i)
+            | {"endpoint": "text", "duration": d, "died": died, "ended": False}
+            | {"history": h, "damage": damage, "kl": kl}
             for i, (d, died, h, damage, kl) in enumerate(rows)
         ]
     )
     row = deaths_table(deaths).row(0, named=True)
     assert (row["n"], row["died"]) == (4, 3)
-    assert (row["readout"], row["text"], row["not_read"]) == (1, 1, 1)
+    assert (row["readout"], row["text"], row["not_told"]) == (1, 1, 1)
     assert [row[name] for name in ("at_once", "spike", "sustained", "neither", "unclear")] == [1, 1, 0, 1, 0]
     assert (row["median_t"], row["kl_at_death"], row["kl_alive"]) == (8.0, 3.0, 1.0)

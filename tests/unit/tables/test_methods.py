@@ -11,7 +11,7 @@ CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "lora"}
 
 def forks(seed=0, shift=0.2):
     rows = [
-        {**CELL, "seed": seed, "alpha": alpha, "coefficient": alpha, "prompt_id": prompt, "probe": "json",
+        {**CELL, "seed": seed, "alpha": alpha, "coefficient": alpha, "prompt_id": prompt, "sample": 0, "probe": "json",
          "reading": "steered", "t": t, "pmass": 0.9,
          "p_first": 0.5 + (alpha * shift if prompt == "q-01" else -alpha * shift / 2), "argmax": "x"}
         for alpha in (0.0, 1.0)
@@ -22,8 +22,9 @@ def forks(seed=0, shift=0.2):
 
 
 def side(c_star, converged=True):
-    return {"c_star": c_star, "statistic": 0.98, "target": 1.0, "converged": converged, "reason": "within tolerance",
-            "evaluations": 3, "bracket": None, "audit": 1.1}  # fmt: skip
+    bounds = {"c_star_low": c_star / 2, "c_star_high": 2 * c_star}
+    return {**bounds, "c_star": c_star, "statistic": 0.98, "target": 1.0, "converged": converged, "evaluations": 3,
+            "reason": "within tolerance", "bracket": None, "audit": 1.1}  # fmt: skip
 
 
 def test_effect_is_the_gain_in_probability_of_the_true_answer():

@@ -9,8 +9,8 @@ from steerdose.tables.probes import deaths_by_probe
 def lives(*deaths):
     """Lifetimes from (duration, damage) or None for a survivor."""
     rows = [
-        {**CELL, "alpha": 1.0, "prompt_id": f"p{i}", "duration": death[0] if death else 8, "died": death is not None,
-         "ended": False, "damage": death[1] if death else None}
+        {**CELL, "alpha": 1.0, "prompt_id": f"p{i}", "sample": 0, "duration": death[0] if death else 8,
+         "died": death is not None, "ended": False, "damage": death[1] if death else None}
         for i, death in enumerate(deaths)
     ]  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"damage": pl.String})

@@ -1,7 +1,7 @@
 """Tables of methods and instruments that a study ends in."""
 
 from steerdose.declarations.base import Table, columns
-from steerdose.declarations.shared import METHOD, MODEL, NOTE
+from steerdose.declarations.shared import DOSE, METHOD, MODEL, NOTE, N
 
 METHODS = Table(
     "methods",
@@ -19,6 +19,8 @@ METHODS = Table(
         group | text | | of the method: what it is compared within and coloured by
         sign | text | | positive (dose 1) or negative (alpha -1)
         c_star | number | | coefficient of dose 1, at which the statistic of the KL meets the target
+        c_star_low | number | | lower 95 % bound, over resampled calibration prompts
+        c_star_high | number | | upper bound
         evaluations | integer | | of the search for it
         statistic | text | | of the KL against the unsteered model, which sets the dose
         target | number | nats | that the statistic is to meet
@@ -96,8 +98,9 @@ PROBES = Table(
     reading="Read the median of pmass first, then the minimum and the threshold: a minimum below the threshold means "
     "that the unsteered model itself dies at some fork. Then the deaths. If probes disagree on who dies and when, a "
     "probe is broken; if they agree, the model is. Deaths by readout are those where the unsteered model could still "
-    "answer behind the same text. Where nobody dies by either of two probes their agreement is empty. An accuracy near "
-    "1/2 does not make a probe invalid: it reads whether the model answers, not whether the answer is true.",
+    "answer behind the same text, told only where splits is true: a probe whose auc is near 1/2 answers behind "
+    "garbage too. Where nobody dies by either of two probes their agreement is empty. An accuracy whose interval holds "
+    "1/2 says that the answers may be guesses: the probe reads whether the model answers, not whether it is right.",
     columns=(
         *MODEL,
         *columns("""
@@ -112,6 +115,16 @@ PROBES = Table(
         pmass_at_0 | number | probability | median at fork 0
         argmax_share | number | share | of forks whose most likely next token is an answer
         accuracy | number | share | of forks where the answer leans to the truth
+        accuracy_low | number | share | lower bound (95 %, by prompt); where it is below 1/2 the answers may be guesses
+        accuracy_high | number | share | upper bound
+        lean | number | share | of forks where the first answer is the likelier one
+        truths | number | share | of questions whose right answer is the first one
+        auc | number | probability | of more pmass behind a text of the model than behind garbage made of it; 1/2: blind
+        auc_low | number | probability | lower bound (95 %, over prompts)
+        auc_high | number | probability | upper bound
+        auc_{garbage} | number | probability | the same against one kind of garbage
+        splits | boolean | | whether garbage moves it enough to tell damage of the text from damage of the readout
+        continues | number | share | of prompts behind which it is answered, with one answer and not both
         passes | boolean | | whether the median reaches survival.minimum_base_pmass
         rolled_out | boolean | | whether it is read in rollouts
         decides | boolean | | whether it sets the lifetimes
@@ -121,6 +134,26 @@ PROBES = Table(
         readout | integer | trajectories | of these by damage of the readout
         text | integer | trajectories | of these by damage of the text
         same_fork_{probe} | number | share | of those that die by this or the named probe: by both, at the same fork
+        """),
+    ),
+)
+DELIVERED_KL = Table(
+    "delivered_kl",
+    rule="tabulate_delivered_kl",
+    path="results/tables/delivered_kl",
+    title="Delivered KL",
+    row="a method and dose",
+    reading="How far each dose moved the model on the study's own questions. The dose is calibrated on other prompts "
+    "and on short texts; where p95 at alpha 1 is far from the target, or differs between methods, equal alpha is not "
+    "equal KL here. Both numbers are medians over trajectories of the statistic of one trajectory's tokens.",
+    columns=(
+        *DOSE,
+        *N,
+        *columns("""
+        mean | number | nats | mean over the tokens of a trajectory
+        p95 | number | nats | 95th percentile over the tokens of a trajectory
+        p95_low | number | nats | lower confidence bound, over resampled prompts
+        p95_high | number | nats | upper confidence bound
         """),
     ),
 )

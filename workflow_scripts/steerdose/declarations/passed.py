@@ -1,12 +1,13 @@
-"""Tables that pass from rule to rule, in the order of the rules."""
+"""Tables that pass from rule to rule, in the order of the rules; those before the steerings are in `made`."""
 
 from dataclasses import replace
 
 from steerdose.declarations.base import Table, columns
+from steerdose.declarations.made import PAIRS, STUDY, TRAINING
 from steerdose.declarations.shared import (
-    CELL,
     COEFFICIENT,
     COHORT,
+    ENDPOINT,
     FORK,
     KEYS,
     METHOD,
@@ -19,43 +20,8 @@ from steerdose.declarations.shared import (
     TEXT_MEASURES,
 )
 
-STUDY = "results/{model}/{behavior}/seed{seed}"
 KEY = columns("key | text | | a digest of all that the row depends on")
 
-PAIRS = Table(
-    "pairs",
-    rule="generate_pairs",
-    path=f"{STUDY}/pairs.parquet",
-    row="a prompt and sample, answered under two opposite personas",
-    columns=(
-        *CELL,
-        *PROMPT,
-        *columns("""
-        sample | integer | | of the prompt, from 0
-        prompt | text | | the user's message
-        category | text | | of the prompt
-        persona_pos | text | | the positive persona
-        persona_neg | text | | the negative persona
-        response_pos | text | | answer under the positive persona
-        response_neg | text | | answer under the negative persona
-        """),
-    ),
-)
-TRAINING = Table(
-    "training",
-    rule="train_adapter",
-    path=f"{STUDY}/adapters/{{method}}.{{sign}}.training.parquet",
-    row="a logged step of the training of one sign",
-    columns=(
-        *METHOD,
-        *columns("""
-        step | integer | steps | of the optimiser
-        split | text | | train, or heldout
-        loss | number | nats a token | cross-entropy of the responses
-        sign | text | | positive or negative, the adapter's
-        """),
-    ),
-)
 CALIBRATION = Table(
     "calibration",
     rule="gather_calibration",
@@ -108,7 +74,6 @@ AUDIT_FORKS = Table(
         *MODEL,
         *KEYS[len(METHOD) :],
         *FORK,
-        *columns("is_answer | boolean | | whether the most likely next token is one of the two answers"),
     ),
 )
 TOKENS = Table(
@@ -122,6 +87,8 @@ TOKENS = Table(
         t | integer | tokens | place in the text, from 1
         token_id | integer | | in the tokenizer's vocabulary
         kl | number | nats | of the steered next-token distribution against the unsteered one, before the token
+        nll | number | nats | of the token under the unsteered model
+        entropy | number | nats | of the steered next-token distribution
         """),
     ),
 )
@@ -176,28 +143,65 @@ FORKS = Table(
     row="a reading of a probe at a fork of a trajectory",
     columns=(*KEYS, *FORK),
 )
-LIFETIME = columns("""
-    duration | integer | tokens | until death; of the living until the end of the text or the window
-    died | boolean | | whether it lost the ability to answer at some fork
-    ended | boolean | | whether the model ended its turn before the window
-    damage | text | | readout: the unsteered model could still answer there; text: it could not; null: alive, not asked
-""")
+REFERENCE_TOKENS = Table(
+    "reference_tokens",
+    rule="roll_reference",
+    path="results/{model}/reference/tokens.parquet",
+    row="a token of a text of the unsteered model",
+    columns=(
+        *MODEL,
+        *PROMPT,
+        *columns("""
+        decoding | text | | greedy, or sampled at temperature 1
+        sample | integer | | of the question, from 0
+        t | integer | tokens | place in the text, from 1
+        token_id | integer | | in the tokenizer's vocabulary
+        nll | number | nats | of the token under the unsteered model
+        """),
+    ),
+)
+LIFETIME = (
+    *ENDPOINT,
+    *columns("""
+    duration | integer | tokens | until it died, ended its turn, or reached the window
+    died | boolean | | whether it broke, as the endpoint says, before it ended
+    ended | boolean | | whether it ended its turn before the window, unbroken: a competing event
+    recovered | boolean | | whether it was sound again after its death
+    damage | text | | readout: the unsteered model still answers the probe there; text: nor does it; null: not told
+    """),
+)
 LIFETIMES = Table(
     "lifetimes",
     rule="kaplan_meier",
     path=f"{STUDY}/survival/{{method}}.lifetimes.parquet",
-    row="a trajectory",
+    row="a trajectory, by each endpoint that is defined for it, the deciding one first",
     columns=(*KEYS, *LIFETIME),
+)
+PREVALENCE = Table(
+    "prevalence",
+    rule="kaplan_meier",
+    path=f"{STUDY}/survival/{{method}}.prevalence.parquet",
+    row="a method, dose and endpoint at a fork",
+    columns=(
+        *COHORT,
+        *ENDPOINT,
+        *columns("""
+        t | integer | tokens | of the fork
+        n | integer | trajectories | that were still writing
+        broken | integer | trajectories | of these that were broken then, whatever they were before or after
+        """),
+    ),
 )
 CURVE = Table(
     "curve",
     rule="kaplan_meier",
     path=f"{STUDY}/survival/{{method}}.curve.parquet",
-    row="a method and dose at a fork",
+    row="a method, dose and endpoint at one of its times",
     columns=(
         *COHORT,
+        *ENDPOINT,
         *columns("""
-        t | integer | tokens | of the fork
+        t | integer | tokens | a fork, or a time of death
         at_risk | integer | trajectories | alive and observed just before
         events | integer | trajectories | that died here
         censored | integer | trajectories | that ended alive from here on and before the next fork
@@ -206,6 +210,10 @@ CURVE = Table(
         ci_high | number | share | upper confidence bound
         turnbull_low | number | share | the least that is compatible with deaths between the forks
         turnbull_high | number | share | the most that is compatible with deaths between the forks
+        incidence | number | share | of all trajectories that have died by then (Aalen-Johansen)
+        incidence_low | number | share | lower confidence bound
+        incidence_high | number | share | upper confidence bound
+        ended | number | share | of all trajectories that have ended their turn by then, unbroken
         """),
     ),
 )
@@ -213,7 +221,7 @@ SUMMARIES = Table(
     "summary",
     rule="kaplan_meier",
     path=f"{STUDY}/survival/{{method}}.summary.parquet",
-    row="a method and dose",
+    row="a method, dose and endpoint",
     columns=SUMMARY,
 )
 RATIOS = columns("""
@@ -281,7 +289,7 @@ THRESHOLD_SHARES = Table(
     columns=(*SWEEP, *SHARES),
 )
 PASSED = (
-    PAIRS, TRAINING, SEARCH, AUDIT_TOKENS, CALIBRATION, AUDIT_FORKS, TOKENS, KEYED_TRAJECTORIES, TRAJECTORIES, FORKS,
-    KEYED_SCORES, SCORES, LIFETIMES, CURVE, SUMMARIES, PREFIXES, TEXTS_OF_METHOD, DEATH_HISTORIES, DOSE_SHARES,
-    THRESHOLD_SHARES,
+    PAIRS, TRAINING, SEARCH, AUDIT_TOKENS, CALIBRATION, AUDIT_FORKS, REFERENCE_TOKENS, TOKENS, KEYED_TRAJECTORIES,
+    TRAJECTORIES, FORKS, KEYED_SCORES, SCORES, LIFETIMES, PREVALENCE, CURVE, SUMMARIES, PREFIXES, TEXTS_OF_METHOD,
+    DEATH_HISTORIES, DOSE_SHARES, THRESHOLD_SHARES,
 )  # fmt: skip

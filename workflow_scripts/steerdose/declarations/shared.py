@@ -16,8 +16,10 @@ COEFFICIENT = columns("coefficient | number | | that scales the steering; null f
 PROMPT = columns("prompt_id | text | | of the question or prompt")
 DOSE = (*METHOD, *ALPHA)
 COHORT = (*DOSE, *COEFFICIENT)
-KEYS = (*COHORT, *PROMPT)
+SAMPLE = columns("sample | integer | | of the prompt, from 0; greedy texts are sample 0")
+KEYS = (*COHORT, *PROMPT, *SAMPLE)
 SIGN = columns("sign | text | | positive or negative, of alpha; 0 counts as positive")
+ENDPOINT = columns("endpoint | text | | a key of endpoints: what counts as death")
 N = columns("n | integer | trajectories | how many there are")
 NOTE = columns("note | text | | what limits the numbers of the row; empty: nothing does")
 STATISTICS = columns("""
@@ -44,6 +46,7 @@ FORK = columns("""
     pmass | number | probability | next-token mass on the probe's two answers
     p_first | number | probability | of the first answer, given one of the two
     argmax | text | | the most likely next token
+    is_answer | boolean | | whether it is one of the two answers
 """)
 LETHAL = columns("""
     dose_min | number | dose | the smallest tried
@@ -58,9 +61,10 @@ SHARES = (
     *COHORT,
     *N,
     *columns("""
-    dead | number | share | dead by the window: 1 - S(window)
+    dead | number | share | dead by the window, of all: those that ended their turn cannot die any more
     dead_low | number | share | lower confidence bound
     dead_high | number | share | upper confidence bound
+    dead_km | number | share | 1 - S(window): as if nobody had ended
     """),
     *SIGN,
     *columns("""
@@ -74,16 +78,22 @@ SWEEP = columns("""
 """)
 SUMMARY = (
     *COHORT,
+    *ENDPOINT,
     *N,
     *columns("""
-    died | integer | trajectories | that lost the ability to answer at some fork
-    censored | integer | trajectories | still able to answer when they ended or reached the window
-    s_mid | number | share | Kaplan-Meier share still able to answer at half the window
+    died | integer | trajectories | that broke, as the endpoint says
+    ended | integer | trajectories | that ended their turn before the window, unbroken
+    censored | integer | trajectories | that were still writing, unbroken, at the window
+    recovered | integer | trajectories | of the dead that were sound again later
+    incidence | number | share | dead by the window; those that ended their turn cannot die any more (Aalen-Johansen)
+    incidence_low | number | share | lower confidence bound
+    incidence_high | number | share | upper confidence bound
+    s_mid | number | share | Kaplan-Meier share unbroken at half the window, as if nobody ended its turn
     s_end | number | share | the same at the window
-    median_t | integer | tokens | until half no longer can; null: not reached
+    median_t | integer | tokens | until half are broken; null: not reached
     median_low | integer | tokens | lower confidence bound of the median
     median_high | integer | tokens | upper confidence bound of the median
-    rmst | number | tokens | mean until a trajectory no longer can, the window if it always can (restricted mean)
+    rmst | number | tokens | mean until a trajectory breaks, the window if it does not (restricted mean)
     rmst_se | number | tokens | its standard error; null: no spread
     rmst_low | number | tokens | lower confidence bound of the restricted mean
     rmst_high | number | tokens | upper confidence bound of the restricted mean

@@ -8,19 +8,22 @@ SURVIVAL = Table(
     rule="tabulate_survival",
     path="results/tables/survival",
     title="Survival",
-    row="a method and alpha",
-    reading="How long steered trajectories can still answer. First compare n and died. Then read S(end), the share "
-    "that can still answer at the window. With few trajectories the estimates are rough: read the interval of the "
-    "median, and not the median alone. Not reached means that fewer than half died within the window.",
+    row="a method, alpha and endpoint",
+    reading="What became of the trajectories, by each endpoint; the first one decides in all other tables. First "
+    "compare n and died. Then read dead, the share of all that broke by the window, with its interval; those that "
+    "ended their turn could not break any more. S(end) is what Kaplan and Meier's estimate says would be unbroken if "
+    "nobody ended. Recovered counts deaths that were not final. With few trajectories the estimates are rough: read "
+    "the intervals. Not reached means that fewer than half broke within the window.",
     columns=SUMMARY,
     shown=(
         *DOSE,
-        *SUMMARY[6:9],
+        *SUMMARY[6:12],
         *columns("""
-        S(mid) | text | share | Kaplan-Meier share still able to answer at half the window
+        dead | text | share | dead by the window, with its confidence interval
+        S(mid) | text | share | Kaplan-Meier share unbroken at half the window
         S(end) | text | share | the same at the window
-        median t | text | tokens | until half no longer can, with its confidence interval
-        mean t | text | tokens | until a trajectory no longer can, the window if it always can, with its interval
+        median t | text | tokens | until half are broken, with its confidence interval
+        mean t | text | tokens | until a trajectory breaks, the window if it does not, with its interval
         """),
     ),
 )
@@ -30,14 +33,14 @@ LOGRANK = Table(
     path="results/tables/logrank",
     title="Log-rank tests",
     row="a comparison of two groups of trajectories, a and b",
-    reading="Do two groups of trajectories lose the ability to answer equally fast? Read the deaths first (died a, "
+    reading="Do two groups of trajectories break equally fast? Read the deaths first (died a, "
     "died b), then excess b: above 0, b dies faster. Then p paired holm, which respects that both groups answer the "
     "same prompts and that many tests are made. The log-rank test itself (chi2, p) takes all trajectories as "
     "independent. p paired says how often an excess as large arises when the two outcomes of each prompt are swapped "
-    "at random; it holds for few prompts and few deaths too, and cannot fall below 2 / 2^pairs. A p that is not small "
-    "is no proof that two groups are alike. Where no test is possible the fields are empty and the note says why: "
-    "nobody died, or no fork tells the groups apart, since at every death all died or one group had nobody left. Under "
-    "5 deaths the chi-squared distribution of the log-rank test is a poor approximation.",
+    "at random; it holds for few prompts and few deaths too, and cannot fall below 2 / 2^pairs. A p that is not small"
+    " is no proof that two groups are alike. Where no test is possible the fields are empty and the note says why: "
+    "nobody died, or no fork tells the groups apart, since at every death all died or one group had nobody left. "
+    "Under 5 deaths the chi-squared distribution of the log-rank test is a poor approximation.",
     columns=(
         *CELL,
         *columns("""
@@ -67,15 +70,15 @@ HAZARDS = Table(
     path="results/tables/hazards",
     title="Hazards",
     row="a term of a model of the death rate, one sign at a time",
-    reading="How much faster a stronger dose kills, over the doses other than 0; a prompt has no dose and is left out. "
-    "Read a method's own row first: dose 10 % higher with its interval. A hazard ratio above 1 or a time ratio below 1 "
-    "means that more dose kills sooner. Then the rows of all, where methods are compared at one alpha: one effect of "
-    "the dose and a factor for each method. Where most trajectories live to the window or die at the first forks, a "
-    "time ratio speaks of lifetimes far outside the window: trust its direction, not its size. Cox allows for prompts "
-    "that recur at every dose; AFT takes all trajectories as independent, but knows that a death came somewhere "
-    "between two forks. Of Weibull and log-logistic AFT the one with the lower AIC is shown. An empty row is a result, "
-    "not a failure: the data do not bound the ratio, see the note; complete separation: deaths and survivors share too "
-    "few doses or methods for a finite ratio to fit best.",
+    reading="How much faster a stronger dose kills, over the doses other than 0; a prompt has no dose and is left "
+    "out. Read a method's own row first: dose 10 % higher with its interval. A hazard ratio above 1 or a time ratio "
+    "below 1 means that more dose kills sooner. Then the rows of all, where methods are compared at one alpha: one "
+    "effect of the dose and a factor for each method. Where most trajectories live to the window or die at the first "
+    "forks, a time ratio speaks of lifetimes far outside the window: trust its direction, not its size. Cox allows "
+    "for prompts that recur at every dose; AFT takes all trajectories as independent, but knows that a death seen at "
+    "a fork came somewhere since the one before. Of Weibull and log-logistic AFT the one with the lower AIC is shown."
+    " An empty row is a result, not a failure: the data do not bound the ratio, see the note; complete separation: "
+    "deaths and survivors share too few doses or methods for a finite ratio to fit best.",
     columns=(
         *CELL,
         *SIGN,
@@ -85,10 +88,9 @@ HAZARDS = Table(
         term | text | | what the ratio is for
         ratio | text | | hazard: factor on the death rate at any moment; time: factor on every lifetime
         estimate | number | ratio | the estimate
-        low | number | ratio | its lower confidence bound
-        high | number | ratio | its upper confidence bound
+        low | number | ratio | its lower confidence bound; empty: open
+        high | number | ratio | its upper confidence bound; empty: open
         p | number | probability | of a ratio of 1; not corrected for the number of rows
-        ph_p | number | probability | small where the hazard ratio changes along the trajectory
         aic | number | | Akaike's criterion of an AFT fit
         n | integer | trajectories | fitted
         died | integer | trajectories | of these that died
@@ -103,11 +105,11 @@ DOSE_RESPONSE = Table(
     title="Dose and response",
     row="a method and sign",
     reading="Which dose kills, and which is safe. A dose is a multiple of the calibrated coefficient, so methods "
-    "compare at equal KL; the signs are apart, and prompts have no dose. Dead: the Kaplan-Meier share of trajectories "
-    "that can no longer answer at the end of the window. Read the lethal dose (LD50) with its interval first, then the "
-    "safe dose. A lethal dose of > 2 was not reached at 2, the largest dose tried; open means that no dose tried "
-    "bounds it. A safe dose of none means that no dose is shown to be safe, not that none is. The note says where the "
-    "prompts are too few to tell.",
+    "compare at equal KL; the signs are apart, and prompts have no dose. Dead: the share of all trajectories that "
+    "broke by the end of the window. Intervals are of one dose each, not corrected for the number of doses and "
+    "methods. Read the lethal dose (LD50) with its interval first, then the safe dose. A lethal dose of > 2 was not "
+    "reached at 2, the largest dose tried; open means that no dose tried bounds it. A safe dose of none means that no"
+    " dose is shown to be safe, not that none is. The note says where the prompts are too few to tell.",
     columns=(
         *METHOD,
         *SIGN,
@@ -144,10 +146,10 @@ THRESHOLD_SWEEP = Table(
     path="results/tables/threshold_sweep",
     title="Threshold sweep",
     row="a method and sign at a threshold of death; in html a column a threshold",
-    reading="How much the lethal dose hangs on the threshold of death. Read the last rows of a cell first: unsteered, "
-    "the share of unsteered trajectories that a threshold counts as dead, is the noise floor and should be 0; where it "
-    "is not, the instrument fails, not the model. Kendall's tau is 1 where the order of the methods is that of the set "
-    "threshold, and empty where all are tied. An entry > 2 was not reached at 2, the largest dose tried.",
+    reading="How much the lethal dose hangs on the threshold of death. Read the last rows of a cell first: unsteered,"
+    " the share of unsteered trajectories that a threshold counts as dead, is the noise floor and should be 0; where "
+    "it is not, the instrument fails, not the model. Kendall's tau is 1 where the order of the methods is that of the"
+    " set threshold, and empty where all are tied. An entry > 2 was not reached at 2, the largest dose tried.",
     columns=(
         *SWEEP,
         *METHOD,

@@ -15,6 +15,7 @@ import polars as pl
 
 from steerdose.columns import SIGNS, Cell
 from steerdose.declarations.passed import SEARCH
+from steerdose.dose.error import dose_interval, log_slope
 from steerdose.dose.kl_statistics import STATISTICS, evaluations, kl_statistics
 from steerdose.dose.search import find_dose
 from steerdose.dose.subjects import system_texts
@@ -58,12 +59,14 @@ class Meter:
     def __init__(self, loaded: LoadedModel, prompts: Sequence[Prompt], measure: Measure) -> None:
         self.loaded, self.prompts, self.options = loaded, prompts, measure
         self.rows: list[dict[str, Any]] = []
+        self.kl: dict[tuple[str, float], list[list[float]]] = {}  # of the tokens, by sign and coefficient
 
     def measure(self, sign: str, intervention: Intervention) -> float:
         kl = measured_kl(
             self.loaded, self.prompts, intervention, self.options, f"{sign} {intervention.coefficient:.4g}"
         )
         statistics = kl_statistics([value for values in kl for value in values])
+        self.kl[sign, intervention.coefficient] = kl
         row = self._row(sign, intervention, statistics)
         value = float(statistics[self.options.statistic])
         what = "the prompt" if intervention.system else f"coefficient {intervention.coefficient:.5g}"
@@ -78,6 +81,19 @@ class Meter:
             log.warning("coefficient %.5g is far too strong: %s", intervention.coefficient, error)
             self._row(sign, intervention, dict.fromkeys((*STATISTICS, "n_tokens")))
             return math.inf
+
+    def interval(self, sign: str, coefficient: float, target: float) -> tuple[float | None, float | None]:
+        """Return the bounds of a sign's c_star, from the tokens at the coefficient that came closest to the target."""
+        if (sign, coefficient) not in self.kl:
+            return None, None
+        options = self.options.statistic
+        known = {
+            abs(row["coefficient"]): row[options] if row[options] is not None else math.inf
+            for row in self.rows
+            if row["sign"] == sign
+        }
+        slope = log_slope(known, abs(coefficient))
+        return dose_interval(self.kl[sign, coefficient], options, target, abs(coefficient), slope)
 
     def _row(self, sign: str, intervention: Intervention, statistics: dict[str, Any]) -> dict[str, Any]:
         step = 1 + sum(row["sign"] == sign for row in self.rows)
@@ -120,8 +136,9 @@ def search_doses(
             return meter.measure_or_inf(sign, Intervention(steering, direction * dose))
 
         found = find_dose(statistic, nats[sign], tolerance=options.tolerance, max_evaluations=options.max_evaluations)
-        log.info("%s: c_star %.5g, %s", sign, found.c_star, found.reason)
-        report[sign] = asdict(found)
+        low, high = meter.interval(sign, direction * found.c_star, nats[sign])
+        log.info("%s: c_star %.5g [%s, %s], %s", sign, found.c_star, low, high, found.reason)
+        report[sign] = {**asdict(found), "c_star_low": low, "c_star_high": high}
     return report
 
 
@@ -132,6 +149,8 @@ def measure_prompts(meter: Meter, texts: dict[str, str], statistic: str) -> dict
     for sign, intervention in zip(SIGNS, prompted_at(list(SIGNS.values()), texts), strict=True):
         report[sign] = {
             "c_star": None,
+            "c_star_low": None,
+            "c_star_high": None,
             "statistic": meter.measure(sign, intervention),
             "target": None,
             "converged": None,

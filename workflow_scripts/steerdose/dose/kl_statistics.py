@@ -1,6 +1,6 @@
 """Statistics of per-token KL: what the dose is calibrated on, and what a trajectory is judged by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,11 @@ from steerdose.errors import NoTokensError
 
 PERCENTILES = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 STATISTICS = ("mean", "p50", "rmse", "p90", "p95", "p99", "max")
+ALONG: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda values: values.mean(-1),
+    "rmse": lambda values: np.sqrt(np.square(values).mean(-1)),
+    "max": lambda values: values.max(-1),
+}
 
 
 def kl_statistics(kl: Sequence[float] | np.ndarray) -> dict[str, float]:
@@ -30,13 +35,20 @@ def statistics_along(kl: np.ndarray) -> np.ndarray:
     Percentiles interpolate linearly; rmse = sqrt(mean of squares).
     """
     values = np.asarray(kl, dtype=np.float64)
-    found = {
-        "mean": values.mean(-1),
-        "rmse": np.sqrt(np.square(values).mean(-1)),
-        "max": values.max(-1),
-        **dict(zip(PERCENTILES, np.percentile(values, list(PERCENTILES.values()), axis=-1), strict=True)),
-    }
+    found = {name: along(values) for name, along in ALONG.items()}
+    found |= zip(PERCENTILES, np.percentile(values, list(PERCENTILES.values()), axis=-1), strict=True)
     return np.stack([found[name] for name in STATISTICS])
+
+
+def trailing_statistic(kl: np.ndarray, statistic: str, length: int) -> np.ndarray:
+    """Return one of `STATISTICS` over the last `length` tokens at every token, (tokens,); NaN where there are fewer."""
+    values = np.asarray(kl, dtype=np.float64)
+    found = np.full(len(values), np.nan)
+    if len(values) >= length:
+        last = np.lib.stride_tricks.sliding_window_view(values, length)
+        percentile = PERCENTILES.get(statistic)
+        found[length - 1 :] = np.percentile(last, percentile, axis=-1) if percentile else ALONG[statistic](last)
+    return found
 
 
 def evaluations(rows: Sequence[Mapping[str, Any]], targets: Mapping[str, float | None], cell: Cell) -> pl.DataFrame:

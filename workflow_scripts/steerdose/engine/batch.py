@@ -1,4 +1,4 @@
-"""Rows that are decoded together, greedily, with the KL of each token and the forks of each that ends.
+"""Rows that are decoded together, with the KL, NLL and entropy of each token and the forks of each that ends.
 
 Each steered row has an unsteered twin in the batch that reads the same tokens: both are scored through the same cached
 path and nothing of shape tokens x vocabulary is ever kept. Below the first edited block a row and its twin are one row.
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from steerdose.engine.cache import RowCache
-from steerdose.engine.divergence import KL_ROWS, kl_divergence
+from steerdose.engine.decoding import Chooser
+from steerdose.engine.divergence import KL_ROWS, divergence
 from steerdose.engine.probe import READINGS, ForkPlan, read_packed
 from steerdose.engine.requests import Request, Trajectory
 from steerdose.engine.rows import RowSplit
@@ -32,9 +33,15 @@ class Batch:
     """
 
     def __init__(
-        self, model: Any, dials: Dials, split: RowSplit, n_shared: int, batch: list[tuple[Request, Trajectory]]
+        self,
+        model: Any,
+        dials: Dials,
+        split: RowSplit,
+        n_shared: int,
+        batch: list[tuple[Request, Trajectory]],
+        chooser: Chooser,
     ) -> None:
-        self.model, self.dials, self.split, self.n_shared = model, dials, split, n_shared
+        self.model, self.dials, self.split, self.n_shared, self.chooser = model, dials, split, n_shared, chooser
         self.requests = [request for request, _ in batch]
         self.trajectories = [trajectory for _, trajectory in batch]
         self.device = next(model.parameters()).device
@@ -68,7 +75,7 @@ class Batch:
             for owner in self.owner[~self.twin].tolist():
                 if int(token[owner]) in end_ids:
                     self.trajectories[owner].ended, done[owner] = True, True
-                    self.trajectories[owner].kl.pop()
+                    self.trajectories[owner].drop_last()
                 else:
                     self.trajectories[owner].token_ids.append(int(token[owner]))
             if done.any():
@@ -116,7 +123,7 @@ class Batch:
         return logits[rows]
 
     def read(self, logits: Tensor, t: int) -> Tensor:
-        """Append the KL of token t to every trajectory and return the chosen token of each request."""
+        """Append what is kept of token t to every trajectory and return the chosen token of each request."""
         finite = torch.isfinite(logits.amax(-1)).cpu()
         if not finite.all():
             unsteered = ~self.row_coefficients().any(0)
@@ -129,16 +136,19 @@ class Batch:
                 f"the logits are not finite for prompt '{request.prompt_id}' at token {t} ({who.strip()}): "
                 "lower the dose, or set the model's dtype to float32"
             )
-        steered, twins = (~self.twin).nonzero().flatten(), self.twin.nonzero().flatten()
-        row_of = torch.full((len(self.requests),), -1)
-        row_of[self.owner[steered]] = steered
-        kl = torch.zeros(len(self.requests))
-        for part in twins.split(KL_ROWS if self.device.type == "cpu" else len(twins) or 1):
-            kl[self.owner[part]] = kl_divergence(logits[row_of[self.owner[part]]], logits[part]).cpu()
-        for owner in self.owner[steered].tolist():
-            self.trajectories[owner].kl.append(float(kl[owner]))
-        best = logits.argmax(-1).cpu()
-        return best[row_of]  # requests that are done get the last row's token, which nobody reads
+        steered = (~self.twin).nonzero().flatten()
+        owners = self.owner[steered]
+        base = torch.empty(len(self.requests), dtype=torch.long)
+        base[owners] = steered  # without a twin the same row: its KL is 0
+        base[self.owner[self.twin]] = self.twin.nonzero().flatten()
+        token = torch.zeros(len(self.requests), dtype=torch.long)
+        token[owners] = self.chooser.choose(logits[steered], owners, t)
+        for part in torch.arange(len(steered)).split(KL_ROWS if self.device.type == "cpu" else len(steered)):
+            chosen = token[owners[part]].to(self.device)
+            kept = [each.tolist() for each in divergence(logits[steered[part]], logits[base[owners[part]]], chosen)]
+            for owner, numbers in zip(owners[part].tolist(), zip(*kept, strict=True), strict=True):
+                self.trajectories[owner].keep(*numbers)
+        return token
 
     def feed(self, token: Tensor) -> Tensor:
         """Give every row its request's token and return the next logits, (rows, vocabulary)."""

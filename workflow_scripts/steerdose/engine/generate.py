@@ -1,4 +1,4 @@
-"""The verb generate: batched greedy trajectories under interventions, with the KL against the unsteered model.
+"""The verb generate: batched trajectories under interventions, with the KL against the unsteered model.
 
 Rows of many prompts, doses and steerings share one batch, each with an unsteered twin (see `batch`).
 KL at token t = sum over the vocabulary of p_steered (log p_steered - log p_base), nats, fp32.
@@ -12,7 +12,8 @@ from dataclasses import replace
 import torch
 
 from steerdose.engine.batch import Batch
-from steerdose.engine.plain import generate_plainly
+from steerdose.engine.decoding import Chooser
+from steerdose.engine.plain import Chosen, generate_plainly
 from steerdose.engine.probe import ForkPlan
 from steerdose.engine.requests import Request, Trajectory
 from steerdose.engine.rows import count_shared, split_rows
@@ -22,6 +23,7 @@ from steerdose.model.architecture import is_cacheable, layer_types
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.intervention import activate, steerings_of
 from steerdose.study.blocks import blocks
+from steerdose.study.config import Decoding
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +35,16 @@ def generate(
     window: int,
     batch_size: int,
     plan: ForkPlan | None = None,
+    decoding: Decoding | None = None,
     end_ids: frozenset[int] | None = None,
     description: str = "rollouts",
 ) -> list[Trajectory]:
-    """Generate every request greedily for at most `window` tokens; results come in the order of the requests.
+    """Generate every request for at most `window` tokens; results come in the order of the requests.
 
     batch_size: steered rows at a time; each brings a twin. Requests are cut by `blocks` into whole prompts, told by
     prompt_id, of which all are to have equally many. plan: the forks, of which a trajectory has those no later than its
-    length; where there is no twin its reading is the steered one. end_ids: None: those of the tokenizer and the model.
+    length; where there is no twin its reading is the steered one. decoding: None: greedy.
+    end_ids: None: those of the tokenizer and the model.
     Raises NonFiniteLogitsError on a steered logit that is not finite, and SteerdoseError on an unsteered one; they name
     the prompt, the dose and the token.
     """
@@ -61,11 +65,13 @@ def generate(
     ):
         for done, part in enumerate(batches, start=1):
             batch = [(requests[i], trajectories[i]) for i in part]
+            chooser = Chooser(decoding, [request for request, _ in batch], window)
             if together:
-                Batch(model, dials, split, n_shared, batch).run(window, ends, plan, progress.update)
+                Batch(model, dials, split, n_shared, batch, chooser).run(window, ends, plan, progress.update)
             else:
-                for request, trajectory in batch:
-                    generate_plainly(model, dials, request, trajectory, window, ends, plan)
+                for place, (request, trajectory) in enumerate(batch):
+                    chosen = Chosen(chooser, place, len(request.ids))
+                    generate_plainly(model, dials, request, trajectory, window, ends, plan, chosen)
             progress.update(done * window - progress.n)
             for request, trajectory in batch:
                 if plan is not None and "unsteered" in plan.readings and not request.has_twin:

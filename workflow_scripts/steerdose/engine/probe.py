@@ -38,12 +38,14 @@ class Probe:
         """Return what is appended to a text."""
         return self.in_thought if self.is_thinking and self.is_thinking(ids) else self.suffix
 
-    def read(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return pmass, p_first and the most likely token. logits: (..., vocabulary), each result: (...)."""
+    def read(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return pmass, p_first, the most likely token and whether it is an answer; (..., vocabulary) to (...)."""
         p = logits.float().softmax(-1)
         first, second = p[..., list(self.first)].sum(-1), p[..., list(self.second)].sum(-1)
         pmass = first + second
-        return pmass, first / pmass.clamp_min(torch.finfo(torch.float32).tiny), logits.argmax(-1)
+        best = logits.argmax(-1)
+        is_answer = torch.isin(best, torch.tensor([*self.first, *self.second], device=best.device))
+        return pmass, first / pmass.clamp_min(torch.finfo(torch.float32).tiny), best, is_answer
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Fork:
     pmass: float
     p_first: float
     argmax: int
+    is_answer: bool
 
 
 def spellings(tokenizer: Any, suffix: str, answer: str) -> set[tuple[int, ...]]:

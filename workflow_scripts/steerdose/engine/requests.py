@@ -13,13 +13,14 @@ class Request:
     """One trajectory to generate: a prompt, its rendered token ids, and what is done to the model.
 
     base_ids: the prompt that the unsteered model reads in front of the same tokens, where it is another one, such as
-    the prompt without its system text; None: `ids`.
+    the prompt without its system text; None: `ids`. sample: which of the prompt's samples it is.
     """
 
     prompt_id: str
     ids: tuple[int, ...]
     intervention: Intervention = UNSTEERED
     base_ids: tuple[int, ...] | None = None
+    sample: int = 0
 
     @property
     def has_twin(self) -> bool:
@@ -33,18 +34,34 @@ class Request:
 
 @dataclass
 class Trajectory:
-    """What came of a request. token_ids and kl have one entry a generated token; the end-of-turn token is not one."""
+    """What came of a request. Lists have one entry a generated token; the end-of-turn token is not one.
+
+    kl, nll and entropy in nats, see `divergence`: of the steered distribution against the unsteered one, of the token
+    under the unsteered model, and of the steered distribution.
+    """
 
     token_ids: list[int] = field(default_factory=list)
     kl: list[float] = field(default_factory=list)
+    nll: list[float] = field(default_factory=list)
+    entropy: list[float] = field(default_factory=list)
     ended: bool = False
     forks: list[Fork] = field(default_factory=list)
 
+    def keep(self, kl: float, nll: float, entropy: float) -> None:
+        """Append the numbers of one more token."""
+        for values, value in ((self.kl, kl), (self.nll, nll), (self.entropy, entropy)):
+            values.append(value)
 
-def ask(tokenizer: Any, prompt_id: str, user: str, intervention: Intervention) -> Request:
+    def drop_last(self) -> None:
+        """Take the numbers of the last token back: it ends the turn, and is none of the text."""
+        for values in (self.kl, self.nll, self.entropy):
+            values.pop()
+
+
+def ask(tokenizer: Any, prompt_id: str, user: str, intervention: Intervention, sample: int = 0) -> Request:
     """Return the request of a user message under an intervention; its twin reads the message without system text."""
     plain = tuple(chat.prompt_ids(tokenizer, chat.conversation(user)))
     if intervention.system is None:
-        return Request(prompt_id, plain, intervention)
+        return Request(prompt_id, plain, intervention, sample=sample)
     behind = tuple(chat.prompt_ids(tokenizer, chat.conversation(user, intervention.system)))
-    return Request(prompt_id, behind, intervention, plain)
+    return Request(prompt_id, behind, intervention, plain, sample)

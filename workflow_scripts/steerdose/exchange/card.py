@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from steerdose.columns import SIGNS, Cell, sign_of
+from steerdose.columns import SIGNS, Cell, deciding, sign_of
 from steerdose.declarations.passed import CURVE, SUMMARIES
 from steerdose.exchange.write import dose_of, possible_formats
 from steerdose.files import read_json, read_table, replacing
@@ -51,6 +51,11 @@ with steer(model, Steering.load("{steering}"), {coefficient:.8g}):
 ```"""
 
 
+def _interval(sign: dict[str, Any]) -> str:
+    low, high = sign["c_star_low"], sign["c_star_high"]
+    return "unknown" if low is None else f"{low:.4g} to {high:.4g}"
+
+
 def survived(summary: pl.DataFrame, curve: pl.DataFrame, alpha: float) -> pl.DataFrame:
     """Return counts, S at the window and restricted mean with intervals, of the unsteered model and of this alpha.
 
@@ -71,7 +76,7 @@ def survival_text(rows: pl.DataFrame, alpha: float, rolled_out: list[float], con
             "in config.yaml and ask for this card again."
         )
     lines = [
-        "How many trajectories can still answer a question at the end of the window (Kaplan-Meier). The unsteered row",
+        "How many trajectories are unbroken at the end of the window (Kaplan-Meier). The unsteered row",
         "is the noise of the instrument. Mean: tokens until a trajectory no longer can, at most the window (restricted",
         "mean).",
         "",
@@ -108,7 +113,7 @@ def caveats(alpha: float, found: dict[str, Any], sign: dict[str, Any]) -> list[s
         *notes,
         "The dose holds for these weights. Another quantisation or fine-tune of the same model is another model.",
         "Files are in float32; at a lower precision logits differ, and small KLs with them.",
-        "Survival is the ability to answer at all, not the quality of the answers, and not the steered behavior.",
+        "Survival says that the text is not broken, nothing of its quality, and nothing of the steered behavior.",
         "One seed of the answers and of the training; other seeds give other vectors.",
     ]
 
@@ -158,6 +163,7 @@ Coefficient {dose.coefficient:.6g}, which is {dose.alpha:g} times {sign["c_star"
 | sha256 of the model's weights | `{dose.source["sha256"]}` |
 | statistic | {found["statistic"]} of the KL over prompts x tokens, nats |
 | target, achieved at alpha {dose.calibrated} | {target}, {sign["statistic"]:.4g} ({met}) |
+| 95 % interval of that coefficient | {_interval(sign)}, over resampled prompts |
 | audit on held-out prompts | {audit} |
 """
 
@@ -188,11 +194,12 @@ def write_card(
     card: str,
 ) -> None:
     """Write card.md for one alpha of one method."""
-    found, totals, vector = read_json(calibration), read_table(summary, SUMMARIES), Steering.load(steering[0])
+    found, totals = read_json(calibration), read_table(summary, SUMMARIES).filter(deciding())
+    vector = Steering.load(steering[0])
     vector, source = vector.member(cell.method or ""), read_json(f"{model}/source.json")
     dose = Dose(cell, alpha, dose_of(alpha, calibration), found, vector, source)
     formats = possible_formats(load_model(model, device="cpu", train=True).model, vector)
-    rows = survived(totals, read_table(curve, CURVE), alpha)
+    rows = survived(totals, read_table(curve, CURVE).filter(deciding()), alpha)
     notes = "\n".join(f"* {note}" for note in caveats(alpha, found, found[dose.sign]))
     head = f"---\nbase_model: {json.dumps(source['source'])}\ntags: [steering, steerdose]\n---\n"
     sections = {

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from steerdose.columns import CELL
+from steerdose.columns import CELL, deciding
 from steerdose.declarations.passed import DEATH_HISTORIES
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import ALIVE, DEAD, Style, arrange, drawing, note_handles, panels_on, save
@@ -25,15 +25,16 @@ HISTORIES: dict[str, Style] = {
 DAMAGE: dict[str, Style] = {
     "readout": {"facecolor": "0.8", "label": "the readout"},
     "text": {"facecolor": "0.3", "label": "the text"},
-    "not_read": {"facecolor": "white", "label": "not read"},
+    "not_told": {"facecolor": "white", "label": "not told"},
 }
 WIDTHS, ROOM = (0.52, 0.28), 0.86  # of the two bars; unlike, so that equal shades of grey are not taken for one another
 EDGE: Style = {"edgecolor": "0.25", "linewidth": 0.6}
 
 
 def plot_death_anatomy(*, deaths: str, settings: Panels, png: str, svg: str) -> None:
-    """Draw `death_anatomy_figure` of the table of deaths."""
-    save(death_anatomy_figure(deaths_table(read_table(deaths, DEATH_HISTORIES)), settings), png, svg)
+    """Draw `death_anatomy_figure` of the deaths by the deciding endpoint, which comes first."""
+    histories = read_table(deaths, DEATH_HISTORIES).filter(deciding())
+    save(death_anatomy_figure(deaths_table(histories), settings), png, svg)
 
 
 @drawing({"hatch.linewidth": 0.6})

@@ -6,7 +6,7 @@ from math import ceil
 import numpy as np
 import polars as pl
 
-from steerdose.columns import COHORT, KEYS
+from steerdose.columns import COHORT, KEYS, deciding
 from steerdose.declarations.passed import LIFETIMES, TOKENS
 from steerdose.files import read_table
 from steerdose.outcomes.kl import normalised_kl
@@ -152,6 +152,6 @@ def _pairs(
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Yield `numbered` tokens and lifetimes of every method that is not hidden."""
     for path, lives in zip(tokens, lifetimes, strict=True):
-        life = read_table(lives, LIFETIMES)
+        life = read_table(lives, LIFETIMES).filter(deciding())
         if hidden.isdisjoint(life["method"]):
             yield numbered(read_table(path, TOKENS, [*_varying(life), "t", "kl"]), life), life

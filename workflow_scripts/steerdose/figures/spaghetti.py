@@ -120,7 +120,7 @@ def draw_spaghetti(
     quantity += f", centred mean of {smoothing} tokens" if smoothing else ""
     black: Style = {"color": "black", "linewidth": 1.2}
     handles = [
-        Line2D([], [], color=ALIVE, label="can still answer"),
+        Line2D([], [], color=ALIVE, label="unbroken"),
         Line2D([], [], color=DEAD, label="no longer can"),
         Line2D([], [], label=f"median, while {fewest}\nor more are left", **black),
         Line2D([], [], label=level, linestyle=":", **black),

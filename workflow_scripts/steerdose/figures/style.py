@@ -129,6 +129,14 @@ def fork_axis(axes: Axes, times: Sequence[int], labels: float = 8.5) -> list[int
     return ticks
 
 
+def watched_axis(axes: Axes, times: Sequence[int], labels: float = 6) -> list[int]:
+    """Set the linear axis of tokens up to the last of `times`; return its ticks: about `labels` of these."""
+    axes.set_xlim(0, times[-1])
+    ticks = sparse(axes, times, labels)
+    _set_ticks(axes.xaxis, ticks)
+    return ticks
+
+
 def kl_axis(axes: Axes, highest: float) -> None:
     """Set an axis of KL from 0, logarithmic above its first tick; `highest` is the largest value on it."""
     top = 1.3 * max(highest, KL_TICKS[1])

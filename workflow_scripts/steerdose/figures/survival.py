@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
-from steerdose.columns import CELL, has_dose, sign_of_alpha
+from steerdose.columns import CELL, METHOD, deciding, has_dose, sign_of_alpha
 from steerdose.declarations.passed import CURVE
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import (
@@ -21,12 +21,12 @@ from steerdose.figures.style import (
     arrange,
     dose_styles,
     drawing,
-    fork_axis,
     note_handles,
     panels_on,
     prompt_handles,
     prompt_looks,
     save,
+    watched_axis,
 )
 from steerdose.files import read_tables
 from steerdose.study.published import Panels
@@ -51,7 +51,7 @@ class Series:
 
 def plot_survival(*, curves: list[str], settings: Panels, png: str, svg: str) -> None:
     """Draw `survival_figure` of the curves of all methods."""
-    save(survival_figure(read_tables(curves, CURVE), settings), png, svg)
+    save(survival_figure(read_tables(curves, CURVE).filter(deciding()), settings), png, svg)
 
 
 def survival_figure(curve: pl.DataFrame, panels: Panels = EVERY) -> Figure:
@@ -73,14 +73,14 @@ def draw_survival(curve: pl.DataFrame, panel_by: str, series: Series, shown: str
     """Draw a panel a value of `panel_by` and a curve a value of `series`, in rows that start with each cell."""
     steered, prompts = curve.filter(has_dose()), curve.filter(~has_dose())
     prompts = prompts.with_columns(sign_of_alpha()).filter(pl.col("alpha") != 0)
-    looks, times = prompt_looks(prompts), sorted(curve["t"].unique())
+    looks, times = prompt_looks(prompts), fork_times_of(steered)
     columns, rows = arrange(steered, CELL, panel_by, most=3)
     heights = (2.9, 0.35 + 0.17 * len(series.styles))
     figure = Figure((2.4 + (4.2 if columns == 1 else 2.9) * columns, sum(heights) * len(rows)), layout="constrained")
     axes = figure.subplots(2 * len(rows), columns, squeeze=False, height_ratios=heights * len(rows))
     for (upper, lower), title, panel in panels_on(rows, axes.reshape(len(rows), 2, columns)):
-        fork_axis(lower, times)
-        ticks = fork_axis(upper, times)
+        watched_axis(lower, times)
+        ticks = watched_axis(upper, times)
         upper.set(title=title, ylim=(0, 1), xlabel="tokens generated")
         upper.spines[["left", "bottom"]].set_position(("outward", 5))  # curves at 0 stay clear of the axis lines
         slots = _slots(upper, times[-1], len(series.styles) + len(looks))
@@ -92,7 +92,7 @@ def draw_survival(curve: pl.DataFrame, panel_by: str, series: Series, shown: str
         _draw_prompts(upper, _reached(here), looks, slots)
         _draw_at_risk(lower, panel, series, ticks)
     for upper, lower in zip(axes[::2, 0], axes[1::2, 0], strict=True):
-        upper.set_ylabel("share of trajectories\nthat can still answer")
+        upper.set_ylabel(f"share unbroken\n(endpoint: {curve['endpoint'][0]})")
         lower.set_title(f"number at risk, by {series.column}", fontsize=9)
     for inner in axes[:, 1:].flat:
         inner.tick_params(labelleft=False)
@@ -103,6 +103,16 @@ def draw_survival(curve: pl.DataFrame, panel_by: str, series: Series, shown: str
     handles = [*lines, series.handle, *prompt_handles(looks), *note_handles(shown)]
     figure.legend(handles=handles, loc="outside right center", title=series.title)
     return figure
+
+
+def fork_times_of(curve: pl.DataFrame) -> list[int]:
+    """Return the first and the last time of curves, and those at which some method has a row without any death.
+
+    A curve has the forks and its method's own times of death: these rows are forks.
+    """
+    deaths = curve.group_by(*METHOD, "t").agg(pl.col("events").sum())
+    quiet = deaths.filter(pl.col("events") == 0)["t"].to_list()
+    return sorted({curve["t"].min(), *quiet, curve["t"].max()})
 
 
 def _reached(curves: pl.DataFrame) -> pl.DataFrame:

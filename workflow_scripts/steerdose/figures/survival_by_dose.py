@@ -4,7 +4,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from steerdose.columns import has_dose
+from steerdose.columns import deciding, has_dose
 from steerdose.declarations.passed import CURVE
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import method_styles, save
@@ -15,7 +15,7 @@ from steerdose.study.published import Panels
 
 def plot_survival_by_dose(*, curves: list[str], settings: Panels, png: str, svg: str) -> None:
     """Draw `survival_by_dose_figure` of the curves of all methods."""
-    save(survival_by_dose_figure(read_tables(curves, CURVE), settings), png, svg)
+    save(survival_by_dose_figure(read_tables(curves, CURVE).filter(deciding()), settings), png, svg)
 
 
 def survival_by_dose_figure(curve: pl.DataFrame, panels: Panels = EVERY) -> Figure:

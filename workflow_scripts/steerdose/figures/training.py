@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from steerdose.columns import CELL
-from steerdose.declarations.passed import TRAINING
+from steerdose.declarations.made import TRAINING
 from steerdose.figures.style import SIGNS, Style, arrange, drawing, panels_on, save
 from steerdose.files import read_tables
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
 from steerdose.columns import Cell
-from steerdose.declarations.passed import PAIRS, TRAINING
+from steerdose.declarations.made import PAIRS, TRAINING
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, replacing, write_table
 from steerdose.flow.progress import bar

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from steerdose.declarations.passed import PAIRS
+from steerdose.declarations.made import PAIRS
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, replacing
 from steerdose.flow.progress import bar

@@ -9,7 +9,7 @@ import polars as pl
 import torch
 
 from steerdose.columns import Cell
-from steerdose.declarations.passed import PAIRS
+from steerdose.declarations.made import PAIRS
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_table
 from steerdose.flow.progress import bar

@@ -2,18 +2,23 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from steerdose.columns import Cell
 from steerdose.declarations.passed import AUDIT_FORKS
-from steerdose.engine.probe import READINGS
+from steerdose.engine.generate import generate
+from steerdose.engine.probe import READINGS, Probe
+from steerdose.engine.requests import Request
 from steerdose.engine.score import Item, score
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json, write_table
 from steerdose.model import chat
 from steerdose.model.loading import LoadedModel, load_model
+from steerdose.outcomes.garbage import garbage_readings, validity
+from steerdose.outcomes.shares import share_interval
 from steerdose.outcomes.text import text_measures
 from steerdose.outcomes.trajectories import fork_plan, requests_of, roll_out, to_tables
 from steerdose.steering.intervention import UNSTEERED
@@ -22,6 +27,8 @@ from steerdose.study.texts import load_questions
 
 log = logging.getLogger(__name__)
 
+AUDITED = 12  # prompts that garbage is made of
+CONTINUED = 6  # tokens
 PLAIN_TEXT = (
     "The garden behind the house was small, but it had everything that a family needed. In the spring they planted "
     "potatoes, beans and lettuce, and in the summer the children picked strawberries before breakfast. An old apple "
@@ -52,20 +59,40 @@ def audit_probe(
             f"the unsteered model gives an empty answer to {empty[:5]} ({len(empty)} of {len(requests)}): check "
             "rollout.template, and models.<name>.chat_template against the model's own documentation"
         )
-    answers = {name: {*probe.first, *probe.second} for name, probe in plan.probes.items()}
-    marks = [fork.argmax in answers[fork.probe] for found in trajectories for fork in found.forks]
-    frame = to_tables(loaded.tokenizer, requests, trajectories, cell)["forks"].with_columns(
-        is_answer=pl.Series(marks, dtype=pl.Boolean)
-    )
+    frame = to_tables(loaded.tokenizer, requests, trajectories, cell)["forks"]
     rows = audit_rows(frame, {question.id: question.answer for question in chosen})
     found = {row.pop("probe"): row for row in rows.iter_rows(named=True)}
+    written = [trajectory.token_ids[: options.window // 2] for trajectory in trajectories]
     for name, row in found.items():
+        probe = plan.probes[name]
+        row |= validity(garbage_readings(loaded, probe, requests[:AUDITED], written[:AUDITED]))
+        row |= {"continues": continuations(loaded, probe, settings.probes[name].answers, requests, written)}
         tokens = frame.filter(probe=name).group_by("argmax", maintain_order=True).len()
         row["likely"] = [list(each) for each in tokens.sort("len", descending=True, maintain_order=True).head(5).rows()]
         log.info("median pmass of the unsteered model on %s: %.4f", name, row["median_pmass"])
     write_table(frame, forks, AUDIT_FORKS)
     write_json(found, summary)
     write_json(text_health(loaded, [np.array(each.token_ids) for each in trajectories]), texts)
+
+
+def continuations(
+    loaded: LoadedModel,
+    probe: Probe,
+    answers: Sequence[str],
+    requests: Sequence[Request],
+    texts: Sequence[Sequence[int]],
+) -> float:
+    """Return the share of prompts behind which the greedy continuation of the probe is one answer, and not both.
+
+    A model that copies ` true or false` from the question puts all its mass on an answer, and gives none.
+    """
+    asked = []
+    for request, text in zip(requests, texts, strict=True):
+        before = (*request.ids, *text)
+        asked.append(replace(request, ids=(*before, *probe.suffix_behind(before))))
+    found = generate(loaded, asked, window=CONTINUED, batch_size=len(asked), description="continuations")
+    said = [loaded.tokenizer.decode(each.token_ids).casefold() for each in found]
+    return sum(sum(answer.casefold() in text for answer in answers) == 1 for text in said) / len(said)
 
 
 def text_health(loaded: LoadedModel, texts: Sequence[np.ndarray]) -> dict[str, float | None]:
@@ -95,11 +122,14 @@ def audit_rows(forks: pl.DataFrame, truths: dict[str, bool]) -> pl.DataFrame:
     forks: probe, prompt_id, t, pmass, p_first, is_answer (whether the most likely next token is an answer). truths: by
     prompt. Columns: probe, n_questions, n_forks, median_pmass, min_pmass, q05_pmass, q25_pmass, q75_pmass, pmass_at_0
     (median at t = 0), argmax_share (of forks whose most likely next token is an answer), accuracy (share of forks
-    where p_first is on the true answer's side of 1/2).
+    where p_first is on the true answer's side of 1/2), accuracy_low, accuracy_high (95 %, by prompt; chance is 1/2),
+    lean (share of forks where p_first is above 1/2), truths (share of questions whose answer is the first one).
     """
     pmass, truth = pl.col("pmass"), pl.DataFrame({"prompt_id": list(truths), "truth": list(truths.values())})
-    return (
+    right = (pl.col("p_first") > 0.5) == pl.col("truth")
+    table = (
         forks.join(truth, on="prompt_id", maintain_order="left")
+        .with_columns(right.alias("right"))
         .group_by("probe", maintain_order=True)
         .agg(
             pl.n_unique("prompt_id").alias("n_questions"),
@@ -109,6 +139,14 @@ def audit_rows(forks: pl.DataFrame, truths: dict[str, bool]) -> pl.DataFrame:
             *[pmass.quantile(q / 100, "linear").alias(f"q{q:02}_pmass") for q in (5, 25, 75)],
             pmass.filter(pl.col("t") == 0).median().alias("pmass_at_0"),
             pl.mean("is_answer").alias("argmax_share"),
-            ((pl.col("p_first") > 0.5) == pl.col("truth")).mean().alias("accuracy"),
+            pl.mean("right").alias("accuracy"),
+            (pl.col("p_first") > 0.5).mean().alias("lean"),
+            pl.mean("truth").alias("truths"),
+            pl.col("right", "prompt_id"),
         )
     )
+    marked = table.select("right", "prompt_id").iter_rows()
+    bounds = [share_interval(np.array(marks), np.array(prompts), 0.95) for marks, prompts in marked]
+    low, high = zip(*bounds, strict=True) if bounds else ((), ())
+    limits = [pl.Series("accuracy_low", low, pl.Float64), pl.Series("accuracy_high", high, pl.Float64)]
+    return table.drop("right", "prompt_id").with_columns(limits)

@@ -24,23 +24,23 @@ from steerdose.files import read_json, read_table, write_table
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.steering.intervention import Intervention
 from steerdose.study.blocks import blocks
-from steerdose.study.config import Probe, Trajectories
+from steerdose.study.config import Decoding, Probe, Trajectories
 from steerdose.study.settings import RolloutTrajectories
 from steerdose.study.texts import Question, load_questions
 
 log = logging.getLogger(__name__)
 
 TABLES = {"tokens": TOKENS, "trajectories": KEYED_TRAJECTORIES, "forks": FORKS}
-ROW = ("method", "alpha", "prompt_id")  # what tells the trajectories of a job apart
+ROW = ("method", "alpha", "prompt_id", "sample")  # what tells the trajectories of a job apart
 TYPES: dict[str, dict[str, type[pl.DataType]]] = {
-    "tokens": {"t": pl.Int32, "token_id": pl.Int32, "kl": pl.Float32},
+    "tokens": {"t": pl.Int32, "token_id": pl.Int32, "kl": pl.Float32, "nll": pl.Float32, "entropy": pl.Float32},
     "trajectories": {"n_tokens": pl.Int32, "ended": pl.Boolean, "text": pl.String},
     "forks": {
         **{"probe": pl.String, "reading": pl.String},
-        **{"t": pl.Int32, "pmass": pl.Float64, "p_first": pl.Float64, "argmax": pl.String},
+        **{"t": pl.Int32, "pmass": pl.Float64, "p_first": pl.Float64, "argmax": pl.String, "is_answer": pl.Boolean},
     },
 }
-KEY_TYPES = {"alpha": pl.Float64, "coefficient": pl.Float64, "prompt_id": pl.String}
+KEY_TYPES = {"alpha": pl.Float64, "coefficient": pl.Float64, "prompt_id": pl.String, "sample": pl.Int32}
 
 
 def fork_plan(tokenizer: Any, probes: Mapping[str, Probe], options: Trajectories, readings: Sequence[str]) -> ForkPlan:
@@ -50,21 +50,28 @@ def fork_plan(tokenizer: Any, probes: Mapping[str, Probe], options: Trajectories
 
 
 def requests_of(
-    tokenizer: Any, questions: Sequence[Question], chosen: Sequence[Intervention], template: str
+    tokenizer: Any, questions: Sequence[Question], chosen: Sequence[Intervention], template: str, n_samples: int = 1
 ) -> list[Request]:
-    """Return every question under every intervention. The template holds {question}."""
+    """Return every sample of every question under every intervention. The template holds {question}."""
     return [
-        ask(tokenizer, question.id, template.replace("{question}", question.question), intervention)
+        ask(tokenizer, question.id, template.replace("{question}", question.question), intervention, sample)
         for question in questions
+        for sample in range(n_samples)
         for intervention in chosen
     ]
 
 
 def roll_out(
-    loaded: LoadedModel, requests: Sequence[Request], options: Trajectories, plan: ForkPlan
+    loaded: LoadedModel,
+    requests: Sequence[Request],
+    options: Trajectories,
+    plan: ForkPlan,
+    decoding: Decoding | None = None,
 ) -> list[Trajectory]:
-    """Generate with the window and batch size of a study, and with its forks."""
-    return generate(loaded, requests, window=options.window, batch_size=options.batch_size, plan=plan)
+    """Generate with the window and batch size of a study, and with its forks. decoding: None: greedily."""
+    return generate(
+        loaded, requests, window=options.window, batch_size=options.batch_size, plan=plan, decoding=decoding
+    )
 
 
 def to_tables(
@@ -73,13 +80,15 @@ def to_tables(
     """Return the frames of TYPES with the key columns; a prompt's coefficient is null."""
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
     for request, trajectory in zip(requests, trajectories, strict=True):
-        key = (request.intervention.alpha, request.intervention.tabled_coefficient, request.prompt_id)
-        tokens = zip(trajectory.token_ids, trajectory.kl, strict=True)
-        rows["tokens"] += [(*key, t, token, kl) for t, (token, kl) in enumerate(tokens, start=1)]
+        own = request.intervention
+        key = (own.alpha, own.tabled_coefficient, request.prompt_id, request.sample)
+        tokens = zip(trajectory.token_ids, trajectory.kl, trajectory.nll, trajectory.entropy, strict=True)
+        rows["tokens"] += [(*key, t, *each) for t, each in enumerate(tokens, start=1)]
         text = tokenizer.decode(trajectory.token_ids)
         rows["trajectories"].append((*key, len(trajectory.token_ids), trajectory.ended, text))
         rows["forks"] += [
-            (*key, f.probe, f.reading, f.t, f.pmass, f.p_first, tokenizer.decode([f.argmax])) for f in trajectory.forks
+            (*key, f.probe, f.reading, f.t, f.pmass, f.p_first, tokenizer.decode([f.argmax]), f.is_answer)
+            for f in trajectory.forks
         ]
     return {
         name: pl.DataFrame(rows[name], schema={**KEY_TYPES, **TYPES[name]}, orient="row").with_columns(cell.columns())
@@ -87,11 +96,16 @@ def to_tables(
     }
 
 
+def place_of(method: str, request: Request) -> tuple[str, float | None, str, int]:
+    """Return the values of `ROW`."""
+    return method, request.intervention.alpha, request.prompt_id, request.sample
+
+
 class Kept:
     """The trajectories of an earlier run of the same job whose keys are still right."""
 
     def __init__(self, files: Mapping[str, str], planned: pl.DataFrame) -> None:
-        """planned: method, alpha, prompt_id and key of every trajectory that is wanted, in order."""
+        """planned: `ROW` and key of every trajectory that is wanted, in order."""
         self.planned = planned.with_row_index("place")
         self.frames: dict[str, pl.DataFrame] = {}
         if all(Path(path).exists() for path in files.values()):
@@ -101,7 +115,7 @@ class Kept:
 
     def has(self, method: str, request: Request) -> bool:
         found = self.frames.get("trajectories", pl.DataFrame())
-        mine = {"method": method, "alpha": request.intervention.alpha, "prompt_id": request.prompt_id}
+        mine = dict(zip(ROW, place_of(method, request), strict=True))
         return not found.is_empty() and not found.filter(**mine).is_empty()
 
     def with_new(self, name: str, new: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -120,7 +134,8 @@ def row_key(shared: str, request: Request, batch: Sequence[Question]) -> str:
     another question is rolled out with those of its batch. Doses do not show: one more is rolled out alone.
     """
     steering, own = request.intervention.steering, request.intervention
-    parts = (shared, steering.digest if steering else "", repr(own.coefficient), own.system, request.ids, *batch)
+    given = (repr(own.coefficient), own.system, request.ids, request.sample)
+    parts = (shared, steering.digest if steering else "", *given, *batch)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -155,18 +170,20 @@ def rollout_trajectories(
     for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
         given = interventions(name, settings.alphas, steering, doses, texts)
-        for block in blocks(len(chosen), len(settings.alphas), options.batch_size):
+        for block in blocks(len(chosen), len(settings.alphas) * options.n_samples, options.batch_size):
             asked = chosen[block.start : block.stop]
-            requests = requests_of(loaded.tokenizer, asked, given, options.template)
+            requests = requests_of(loaded.tokenizer, asked, given, options.template, options.n_samples)
             batches.append((name, requests))
-            planned += [(name, r.intervention.alpha, r.prompt_id, row_key(shared, r, asked)) for r in requests]
+            planned += [(*place_of(name, r), row_key(shared, r, asked)) for r in requests]
     files = {"tokens": tokens, "trajectories": trajectories, "forks": forks}
     kept = Kept(files, pl.DataFrame(planned, schema=[*ROW, "key"], orient="row"))
     new: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
     for name, requests in batches:
         missing = [request for request in requests if not kept.has(name, request)]
         log.info("%s: %d trajectories kept, %d to roll out", name, len(requests) - len(missing), len(missing))
-        found = to_tables(loaded.tokenizer, missing, roll_out(loaded, missing, options, plan), cell.of(name))
+        found = to_tables(
+            loaded.tokenizer, missing, roll_out(loaded, missing, options, plan, options.drawn), cell.of(name)
+        )
         for table, frame in found.items():
             new[table].append(frame)
     for table, path in files.items():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from steerdose.columns import CELL, KEYS, has_dose, sign_of_alpha
+from steerdose.columns import CELL, KEYS, deciding, has_dose, sign_of_alpha
 from steerdose.declarations.passed import FORKS, LIFETIMES
 from steerdose.files import read_json, read_table, replacing
 from steerdose.model.loading import load_tokenizer
@@ -118,7 +118,7 @@ def passage(tokenizer: Any, tokens: pl.DataFrame, life: dict[str, Any], most: in
         "alive": shaded(texts[:cut], kl[first : first + cut]),
         "dead": shaded(texts[cut:], kl[first + cut : last]),
         "death": death,
-        **{name: life[name] for name in ("pmass", "damage", "ended")},
+        **{name: life[name] for name in ("pmass", "damage", "ended", "recovered")},
         "n_tokens": len(token_ids),
         "skipped": (first, len(token_ids) - last),
     }
@@ -185,12 +185,14 @@ def write_reading(
     sections = []
     for token_path, fork_path, life_path in zip(tokens, forks, lifetimes, strict=True):
         steered = read_table(fork_path, FORKS).filter(probe=settings.probe, reading="steered")
-        lives, token_table = with_pmass(steered, read_table(life_path, LIFETIMES)), pl.scan_parquet(token_path)
+        lives = with_pmass(steered, read_table(life_path, LIFETIMES).filter(deciding()))
+        token_table = pl.scan_parquet(token_path)
         sections.append(method_section(tokenizer, token_table, lives, how.n_prompts, how.n_tokens))
     asked: dict[str, Question] = {question.id: question for question in load_questions(questions)}
     text = render(
         template,
         cell={name: lives[name][0] for name in CELL},
+        endpoint=lives["endpoint"][0],
         sections=sections,
         questions=asked,
         threshold=read_json(threshold)[settings.probe]["threshold"],

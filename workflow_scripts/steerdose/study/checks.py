@@ -34,6 +34,9 @@ def _names(study: Study) -> Iterator[Problem]:
     for name in study.rollout.probes:
         if name not in study.probes:
             yield ("rollout", "probes"), _undefined(name, "probes", study.probes)
+    for name in study.survival.endpoints:
+        if name not in study.endpoints:
+            yield ("survival", "endpoints"), _undefined(name, "endpoints", study.endpoints)
     members = [member for entry, kind in study.methods.items() for member in kind.members(entry)]
     for member in sorted({member for member in members if members.count(member) > 1}):
         yield ("methods",), f"'{member}' is the name of several methods; rename an entry"
@@ -110,9 +113,10 @@ def _texts(study: Study) -> Iterator[Problem]:
     for place, (split, count) in wanted.items():
         if "prompts" in read and splits.count(split) < count:
             yield place, f"{count} prompts wanted, data.prompts has {splits.count(split)} in split '{split}'"
-    if "questions" in read and len(read["questions"]) < study.rollout.n_questions:
-        text = f"{study.rollout.n_questions} wanted, data.questions has {len(read['questions'])}"
-        yield ("rollout", "n_questions"), text
+    for section in ("rollout", "reference"):
+        count = getattr(study, section).n_questions
+        if "questions" in read and len(read["questions"]) < count:
+            yield (section, "n_questions"), f"{count} wanted, data.questions has {len(read['questions'])}"
     named = isinstance(calibration.target, PromptTarget) or any(
         not method.has_dose or isinstance(method.target, PromptTarget) for method in _chosen(study).values()
     )

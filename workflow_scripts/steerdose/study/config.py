@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from steerdose.study.base import Count, Name, Part, Positive, Share, Text, unique
+from steerdose.study.endpoints import Deaths, Endpoint, Reference
 from steerdose.study.kind import Method, PromptTarget, Target
 from steerdose.study.methods import Entry
 
@@ -119,14 +120,32 @@ class Probe(Part):
         return self
 
 
+class Decoding(Part):
+    """Tokens are drawn, not chosen."""
+
+    temperature: Positive
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    n_samples: Count = Field(description="Texts of each prompt and dose; estimates are clustered by prompt.")
+
+
 class Trajectories(Part):
     """What a trajectory depends on besides its dose and its probes."""
 
+    decoding: Literal["greedy"] | Decoding = Field("greedy", description="greedy; or {temperature, top_p, n_samples}.")
     n_questions: Count
     template: Annotated[str, Field(pattern="[{]question[}]")]
     window: Count = Field(description="The number of tokens to roll out, for example 128.")
     batch_size: Count
     forks: Forks
+
+    @property
+    def drawn(self) -> Decoding | None:
+        """How tokens are drawn; None: they are not."""
+        return None if self.decoding == "greedy" else self.decoding
+
+    @property
+    def n_samples(self) -> int:
+        return self.drawn.n_samples if self.drawn else 1
 
 
 class Rollout(Trajectories):
@@ -176,6 +195,7 @@ class Threshold(Part):
 class Survival(Part):
     """What a death is, and how sure the estimates are to be."""
 
+    endpoints: Names = Field(description="Keys of `endpoints`, each with its own curves; the first one decides.")
     threshold: Threshold
     minimum_base_pmass: Share
     maximum_base_rep_4: Share
@@ -189,23 +209,7 @@ class Survival(Part):
         description="Thresholds of the same kind as threshold, at which deaths and lethal doses are computed again."
     )
 
-    _unique = field_validator("threshold_sweep")(unique)
-
-
-class Deaths(Part):
-    """What KL and text say about deaths."""
-
-    head: Count = Field(description="Tokens at a trajectory's beginning; the p95 of their KL is the scale of its KL.")
-    significance: Annotated[float, Field(gt=0, le=0.5)] = Field(
-        description="A death has a spike or a sustained rise before it if at most this share of the survivors have as "
-        "high a ratio on as many tokens. At least 1 / significance - 1 survivors are needed to tell."
-    )
-    quantile: Share = Field(
-        description="Of the unsteered texts' largest excess over their median; a text beyond it is degenerate."
-    )
-    kl_multiple: Positive = Field(
-        description="The statistic of KL up to a fork over the calibration's target, above which KL calls it dead."
-    )
+    _unique = field_validator("threshold_sweep", "endpoints")(unique)
 
 
 class Reading(Part):
@@ -255,6 +259,8 @@ class Study(Part):
     rollout: Rollout
     probes: Annotated[dict[Name, Probe], Field(min_length=1)]
     tasks: dict[Name, Task] = Field({}, description="Scored at every alpha of the rollouts, in one forward a dose.")
+    reference: Reference
+    endpoints: Annotated[dict[Name, Endpoint], Field(min_length=1)]
     survival: Survival
     reading: Reading
     deaths: Deaths
@@ -270,6 +276,11 @@ class Study(Part):
     def chosen(self) -> dict[str, Method]:
         """The methods of study.methods, by name, spelled out."""
         return {name: each for entry in self.study.methods for name, each in self.methods[entry].members(entry).items()}
+
+    @cached_property
+    def chosen_endpoints(self) -> dict[str, Endpoint]:
+        """The endpoints of survival.endpoints, by name; the first one decides."""
+        return {name: self.endpoints[name] for name in self.survival.endpoints}
 
     @cached_property
     def entries(self) -> dict[str, str]:

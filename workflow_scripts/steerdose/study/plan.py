@@ -162,7 +162,8 @@ class Plan:
     @cached_property
     def rollout_spans(self) -> list[tuple[int, int]]:
         rollout = self.study.rollout
-        return spans(rollout.n_questions, len(rollout.alphas), rollout.batch_size, self.study.jobs.batches)
+        rows = len(rollout.alphas) * rollout.n_samples
+        return spans(rollout.n_questions, rows, rollout.batch_size, self.study.jobs.batches)
 
     @cached_property
     def audit_spans(self) -> list[tuple[int, int]]:

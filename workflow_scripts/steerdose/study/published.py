@@ -7,6 +7,7 @@ from typing import Any
 
 from steerdose.study.base import Name, Part
 from steerdose.study.config import Confidence, Forks, Reading, Statistic, Threshold
+from steerdose.study.endpoints import Endpoint
 from steerdose.study.settings import ForkGrid
 
 
@@ -19,6 +20,7 @@ class TabulateAggregation(Part):
 class TabulateHazards(Part):
     """Of tables.hazards."""
 
+    endpoint: Endpoint
     window: int
     forks: Forks
     confidence: Confidence
@@ -53,6 +55,7 @@ class TabulateProbes(Part):
     models: tuple[Name, ...]
     probes: tuple[Name, ...]
     window: int
+    forks: Forks
     minimum_base_pmass: float
 
 
@@ -66,14 +69,6 @@ class TabulateDeaths(Part):
     """Of tables.deaths."""
 
     significance: float
-
-
-class TabulateDeathEvents(Part):
-    """Of tables.death_events."""
-
-    quantile: float
-    kl_multiple: float
-    confidence: Confidence
 
 
 class MethodFiles(Part):

@@ -18,6 +18,7 @@ from steerdose.study.config import (
     Threshold,
     Trajectories,
 )
+from steerdose.study.endpoints import Endpoint, Reference, TextEndpoint
 from steerdose.study.kind import Target
 from steerdose.study.methods import Activation, Adapter, Import, Parts, Random
 
@@ -161,16 +162,34 @@ class SetThreshold(Part):
 
 
 class ForkGrid(Part):
-    """Where forks stand, and the probe that decides who is dead."""
+    """Where forks stand, and the probe that decides."""
 
     probe: Name
     window: int
     forks: Forks
 
 
-class KaplanMeier(ForkGrid):
-    """Of survival.kaplan_meier."""
+class RollReference(Part):
+    """Of outcomes.reference."""
 
+    run: Run
+    reference: Reference
+    template: str
+    window: int
+
+
+class SetBands(Part):
+    """Of outcomes.bands: the endpoints of kind text."""
+
+    endpoints: dict[Name, TextEndpoint]
+
+
+class KaplanMeier(ForkGrid):
+    """Of survival.survive. order: of the endpoints, the deciding one first; a slice as text sorts its keys."""
+
+    order: tuple[Name, ...]
+    endpoints: dict[Name, Endpoint]
+    statistic: Statistic
     confidence: Confidence
 
 

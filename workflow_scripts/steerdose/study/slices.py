@@ -5,6 +5,7 @@ from typing import Any
 from steerdose.study import published as shown
 from steerdose.study import settings as of
 from steerdose.study.config import Study, Trajectories
+from steerdose.study.endpoints import TextEndpoint
 from steerdose.study.methods import Adapter, Parts
 from steerdose.study.plan import Plan
 
@@ -108,7 +109,8 @@ class Slices:
         read, every = self.study.rollout.probes, self.study.probes
         names = read if w.probes == "rolled_out" else [name for name in every if name not in read]
         probes = {name: every[name] for name in names}
-        return of.AuditProbe(run=self._run(w), trajectories=self._trajectories, probes=probes).text()
+        greedy = self._trajectories.model_copy(update={"decoding": "greedy"})
+        return of.AuditProbe(run=self._run(w), trajectories=greedy, probes=probes).text()
 
     def rollout_trajectories(self, w: Any) -> str:
         rollout = self.study.rollout
@@ -123,6 +125,18 @@ class Slices:
             first=first,
             last=last,
         ).text()
+
+    def roll_reference(self, w: Any) -> str:
+        rollout = self.study.rollout
+        return of.RollReference(
+            run=self._run(w), reference=self.study.reference, template=rollout.template, window=rollout.window
+        ).text()
+
+    @property
+    def set_bands(self) -> str:
+        texts = {name: each for name, each in self.study.chosen_endpoints.items() if isinstance(each, TextEndpoint)}
+        limits = {name: each.model_copy(update={"stretch": 1}) for name, each in texts.items()}  # of deaths alone
+        return of.SetBands(endpoints=limits).text()
 
     def gather_rollouts(self, w: Any) -> str:
         return of.GatherRollouts(method=w.method).text()
@@ -155,7 +169,13 @@ class Slices:
 
     @property
     def kaplan_meier(self) -> str:
-        return of.KaplanMeier(**self._grid, confidence=self.study.survival.confidence).text()
+        return of.KaplanMeier(
+            **self._grid,
+            order=self.study.survival.endpoints,
+            endpoints=self.study.chosen_endpoints,
+            statistic=self.study.calibration.statistic,
+            confidence=self.study.survival.confidence,
+        ).text()
 
     @property
     def measure_prefixes(self) -> str:
@@ -174,7 +194,12 @@ class Slices:
     @property
     def tabulate_hazards(self) -> str:
         rollout, survival = self.study.rollout, self.study.survival
-        return shown.TabulateHazards(window=rollout.window, forks=rollout.forks, confidence=survival.confidence).text()
+        return shown.TabulateHazards(
+            endpoint=self.study.endpoints[survival.endpoints[0]],
+            window=rollout.window,
+            forks=rollout.forks,
+            confidence=survival.confidence,
+        ).text()
 
     @property
     def tabulate_logrank(self) -> str:
@@ -206,19 +231,13 @@ class Slices:
             models=self.study.study.models,
             probes=rollout.probes,
             window=rollout.window,
+            forks=rollout.forks,
             minimum_base_pmass=self.study.survival.minimum_base_pmass,
         ).text()
 
     @property
     def tabulate_deaths(self) -> str:
         return shown.TabulateDeaths(significance=self.study.deaths.significance).text()
-
-    @property
-    def tabulate_death_events(self) -> str:
-        deaths = self.study.deaths
-        return shown.TabulateDeathEvents(
-            quantile=deaths.quantile, kl_multiple=deaths.kl_multiple, confidence=self.study.survival.confidence
-        ).text()
 
     @property
     def tabulate_methods(self) -> str:

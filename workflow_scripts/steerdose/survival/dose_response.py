@@ -20,23 +20,25 @@ CURVE = (*METHOD, "sign")
 def dose_shares(curve: pl.DataFrame) -> pl.DataFrame:
     """Return a row a cohort of `estimate_survival`'s curve: how many are dead by the window.
 
-    Columns: those of `COHORT`, sign (of `sign_of_alpha`), dose (|alpha|), n (trajectories), dead
-    (1 - S(window): trajectories that ended alive are censored), dead_low, dead_high (its confidence bounds), fitted
-    (isotonic regression of dead on dose within a sign, every dose with the same weight; null at alpha 0 and for
-    prompts, which have no dose). Rows keep the order of methods and are sorted by alpha.
+    Columns: those of `COHORT`, sign (of `sign_of_alpha`), dose (|alpha|), n (trajectories), dead (cumulative incidence
+    at the window: of all, since those that ended their turn cannot die any more), dead_low, dead_high (its confidence
+    bounds), dead_km (1 - S(window): as if nobody had ended), fitted (isotonic regression of dead on dose within a sign,
+    every dose with the same weight; null at alpha 0 and for prompts, which have no dose). Rows keep the order of
+    methods and are sorted by alpha.
     """
-    bounds = {"dead": "survival", "dead_low": "ci_high", "dead_high": "ci_low"}
+    bounds = {"dead": "incidence", "dead_low": "incidence_low", "dead_high": "incidence_high"}
     shares = (
         curve.sort("t")
         .group_by(COHORT, maintain_order=True)
         .agg(
             pl.col("at_risk").first().alias("n"),
-            *[(1 - pl.col(survival).last()).round(DECIMALS).alias(dead) for dead, survival in bounds.items()],
+            *[pl.col(column).last().round(DECIMALS).alias(dead) for dead, column in bounds.items()],
+            (1 - pl.col("survival").last()).round(DECIMALS).alias("dead_km"),
         )
         .with_columns(sign_of_alpha(), pl.col("alpha").abs().alias("dose"))
     )
     fits = [
-        part.select(*COHORT, pl.Series("fitted", isotonic_regression(part["dead"].to_numpy()).x))
+        part.select(*COHORT, pl.Series("fitted", isotonic_regression(part["dead"].to_numpy()).x.round(DECIMALS)))
         for part in _curves(shares)
     ]
     order = curve.select(METHOD).unique(maintain_order=True)
@@ -131,8 +133,7 @@ def hill_slope(dose: np.ndarray, dead: np.ndarray, n: np.ndarray) -> float | Non
 
     dose, dead (shares), n: (doses,). Maximises the binomial likelihood times the root of the information's determinant
     (Firth, Biometrika 80, 1993), which keeps h finite where the doses separate (Heinze and Schemper, Statistics in
-    Medicine 21, 2002). With two doses it is that of counts with 1/2 added to each. A censored trajectory counts with
-    its share of n (dead = 1 - S), which is a count where nobody was censored early.
+    Medicine 21, 2002). With two doses it is that of counts with 1/2 added to each.
     """
     if dose.size < 2 or not 0 < (dead * n).sum() < n.sum():
         return None
@@ -176,12 +177,10 @@ def _note(row: dict[str, Any], dead: np.ndarray, lives: pl.DataFrame, confidence
         notes.append("at some dose fewer are dead than at a smaller one: the fit pools these")
     if np.all((dead == 0) | (dead == 1)) and 0 < dead.sum() < dead.size:
         notes.append("the doses separate the living from the dead: the slope says only how far apart they are")
-    early = lives.group_by("alpha").agg(
-        (~pl.col("died") & pl.col("ended")).sum().alias("early"), pl.col("died").any().alias("deaths")
-    )
-    for alpha, ended, deaths in early.sort(pl.col("alpha").abs()).iter_rows():
-        if deaths and 2 * ended > n:
-            notes.append(f"at {abs(alpha):g} {ended} of {n} ended alive early: its share dead rests on the few left")
+    early = lives.group_by("alpha").agg((pl.col("ended") & ~pl.col("died")).sum(), pl.len(), pl.max("duration"))
+    for alpha, ended, total, last in early.sort(pl.col("alpha").abs()).iter_rows():
+        if ended == total:
+            notes.append(f"at {abs(alpha):g} all ended their turn by token {last}, unbroken: no information beyond")
     reachable = ((1 - confidence) / 2) ** (1 / n)
     if reachable <= safe_level:
         notes.append(

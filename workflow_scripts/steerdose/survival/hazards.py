@@ -8,28 +8,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from lifelines import CoxPHFitter, LogLogisticAFTFitter, WeibullAFTFitter
+from lifelines import CoxPHFitter
 from lifelines.exceptions import ConvergenceError, ConvergenceWarning
-from lifelines.statistics import proportional_hazard_test
 from scipy.optimize import linprog
 from scipy.stats import norm
 
 from steerdose.columns import CELL, has_dose, sign_of_alpha
+from steerdose.survival.aft import ERRORS, Intervals, fit_aft, likelihood_ratio_p, profile_interval
 from steerdose.survival.lifetimes import death_intervals
 
 DOSE, STEP = "dose 10 % higher", 1.1
-AFT = {"Weibull AFT": (WeibullAFTFitter, "lambda_"), "log-logistic AFT": (LogLogisticAFTFitter, "alpha_")}
-SEARCH = {"ftol": 1e-10}  # lifelines' own for Weibull; its 1e-6 for log-logistic leaves ratios off by up to 0.4 %
+GROUPS = 24  # of prompts
+EXACT = {"precision": 1e-10}  # lifelines' own stops 1e-6 of an estimate short of R's
 COLUMNS: dict[str, type[pl.DataType]] = {
     **{"model": pl.String, "behavior": pl.String, "seed": pl.Int64, "sign": pl.String, "methods": pl.String},
     **{"fit": pl.String, "term": pl.String, "ratio": pl.String, "estimate": pl.Float64, "low": pl.Float64},
-    **{"high": pl.Float64, "p": pl.Float64, "ph_p": pl.Float64, "aic": pl.Float64},
+    **{"high": pl.Float64, "p": pl.Float64, "aic": pl.Float64},
     **{"n": pl.Int64, "died": pl.Int64, "note": pl.String},
 }
 NO_DEATHS = "nobody died"
 ONE_DOSE = "one dose only"
 SEPARATED = "complete separation"
 FAILED = "the fit did not converge"
+WIDEST = 1e5  # scale of log T; where all die at once or never, the likelihood rises with it without end
 NO_FIT = (ConvergenceError, ConvergenceWarning)  # the warnings are raised, see `_estimate`
 Rows = list[dict[str, Any]]
 
@@ -58,55 +59,65 @@ def hazard_table(lifetimes: pl.DataFrame, times: Sequence[int], confidence: floa
 
 
 def cox(lives: pl.DataFrame, confidence: float = 0.95) -> Rows:
-    """Return term, estimate (hazard ratio), low, high, p, ph_p and note of a Cox model with dose and method.
+    """Return term, estimate (hazard ratio), low, high, p and note of a Cox model with dose and method.
 
-    lives: lifetimes of one cell and sign. Deaths are seen at few forks, so ties are many: Efron's approximation. The
-    standard error is the larger of the model's and of that clustered by prompt, since the same prompts recur at each
-    dose; the clustered one alone is too small for few prompts, and 0 when all prompts fare alike. ph_p: Grambsch and
-    Therneau's test against the rank of time, with lifelines' approximation to it.
+    lives: lifetimes of one cell and sign. Deaths are seen at few times, so ties are many: Efron's approximation. The
+    standard error is the larger of the model's and of the jackknife over prompts, since the same prompts recur at each
+    dose; the latter alone is too small for few prompts, and 0 when all prompts fare alike. lifelines' own clustered
+    errors, and its test of proportional hazards, depend on the order of the rows where deaths tie, and are not used.
     """
 
     def estimate(lives: pl.DataFrame, x: pd.DataFrame) -> Rows:
         frame = x.assign(duration=lives["duration"].to_numpy(), died=lives["died"].to_numpy())
-        fit = CoxPHFitter().fit(frame, "duration", "died")
-        clustered = CoxPHFitter().fit(
-            frame.assign(prompt=lives["prompt_id"].to_list()), "duration", "died", cluster_col="prompt"
-        )
-        se = np.maximum(fit.standard_errors_, clustered.standard_errors_)
-        check = proportional_hazard_test(fit, frame).p_value
-        ratios = _ratios(fit.params_, se, confidence)
-        return [{"term": term, "ph_p": float(p), **ratio} for term, p, ratio in zip(x, check, ratios, strict=True)]
+        fit = CoxPHFitter().fit(frame, "duration", "died", fit_options=EXACT)
+        ratios = _ratios(fit.params_, np.maximum(fit.standard_errors_, _jackknife(frame, lives)), confidence)
+        return [{"term": term, **ratio} for term, ratio in zip(x, ratios, strict=True)]
 
     return _fit(lives, _cox_directions, estimate)
+
+
+def _jackknife(frame: pd.DataFrame, lives: pl.DataFrame) -> np.ndarray:
+    """Return the standard errors of Cox's coefficients, (terms,), if each prompt is one cluster.
+
+    Prompts are left out by groups, `GROUPS` at most (Kott, 2001). A rest without a finite estimate is left out itself.
+    """
+    _, prompt = np.unique(lives["prompt_id"].to_numpy(), return_inverse=True)
+    group, found = prompt % GROUPS, []
+    for each in np.unique(group):
+        try:
+            found.append(CoxPHFitter().fit(frame[group != each], "duration", "died", fit_options=EXACT).params_)
+        except NO_FIT:
+            continue
+    if len(found) < 2:
+        return np.zeros(frame.shape[1] - 2)
+    return np.sqrt((len(found) - 1) * np.var(found, axis=0))
 
 
 def aft(lives: pl.DataFrame, confidence: float = 0.95) -> Rows:
     """Return fit, term, estimate (time ratio), low, high, p, aic and note of an AFT model with dose and method.
 
     lives: with `after` and `until`. log(T + 1) = terms + scale x error, with T in tokens and an extreme-value (Weibull)
-    or logistic error, whichever has the lower AIC. T lies in (after, until]: deaths at fork 0 are in (-1, 0], so that
-    one token is added to have a positive time. The standard errors take all trajectories as independent.
+    or logistic error, whichever has the lower AIC. T lies in (after, until]: deaths at 0 are in (-1, 0], so that one
+    token is added to have a positive time. Profile-likelihood intervals and likelihood-ratio p, which take all
+    trajectories as independent.
     """
 
     def estimate(lives: pl.DataFrame, x: pd.DataFrame) -> Rows:
-        frame = x.assign(low=lives["after"].to_numpy() + 1, high=lives["until"].to_numpy() + 1)
-        frame = frame.groupby(list(frame), as_index=False).size()  # equal rows are one row with a weight
-        fits = {}
-        for name, (fitter, parameter) in AFT.items():
-            try:
-                fit = fitter().fit_interval_censoring(frame, "low", "high", weights_col="size", fit_options=SEARCH)
-            except NO_FIT:
-                continue
-            fits[name] = fit, parameter
-        if not fits:
+        every = np.column_stack([lives["after"].to_numpy() + 1, lives["until"].to_numpy() + 1, x.to_numpy()])
+        rows, weight = np.unique(every, axis=0, return_counts=True)
+        data = Intervals(rows[:, 0], rows[:, 1], rows[:, 2:], weight)
+        fits = {name: fit_aft(data, name) for name in ERRORS}
+        name = min(fits, key=lambda name: fits[name].aic)
+        if fits[name].scale > WIDEST:
             raise ConvergenceError(FAILED)
-        name = min(fits, key=lambda name: fits[name][0].AIC_)
-        fit, parameter = fits[name]
-        params, se = (values[parameter][list(x)] for values in (fit.params_, fit.standard_errors_))
-        ratios = _ratios(params, se, confidence)
-        return [
-            {"fit": name, "term": term, "aic": float(fit.AIC_), **ratio} for term, ratio in zip(x, ratios, strict=True)
-        ]
+        found: Rows = []
+        for i, term in enumerate(x):
+            low, high = profile_interval(data, name, fits[name], i, confidence)
+            numbers = {"estimate": fits[name].beta[i], "low": low, "high": high}
+            ratios = {key: float(np.exp(value)) if np.isfinite(value) else None for key, value in numbers.items()}
+            p = likelihood_ratio_p(data, name, fits[name], i)
+            found.append({"fit": name, "term": term, "aic": fits[name].aic, "p": p, **ratios})
+        return found
 
     return _fit(lives, _aft_directions, estimate)
 
@@ -199,7 +210,9 @@ def _estimate(
                 rows = estimate(lives, x)
             except NO_FIT:
                 rows = []
-        if rows and all(math.isfinite(row["high"]) for row in rows):  # an error that is NaN makes the bound NaN
+        if rows and all(
+            row["high"] is None or math.isfinite(row["high"]) for row in rows
+        ):  # an error of NaN: a bound of NaN
             return rows
     return [{"term": term, "note": note or FAILED} for term in x]
 

@@ -18,15 +18,16 @@ def death_histories(lifetimes: pl.DataFrame, prefixes: pl.DataFrame, significanc
     lifetimes: as `lifetimes` returns them, of any number of cells and methods. prefixes: as
     `measure_trajectories` returns them for the same trajectories.
 
-    A death at fork t is compared with the steered trajectories (alpha not 0) that were read alive at t: sampling from
-    the risk set, on as many tokens. The ratios `peak` and `level` of `kl_measures` have no unit and no dose, and only
-    their ranks count: p = (1 + survivors with at least this value) / (1 + survivors), exact if the dying trajectory
-    were one of them (a conformal p-value; Vovk, Gammerman and Shafer 2005).
+    A death is judged at the last fork t up to it: with the steered trajectories (alpha not 0) that were alive at t,
+    sampling from the risk set, on as many tokens. The ratios `peak` and `level` of `kl_measures` have no unit and no
+    dose, and only their ranks count: p = (1 + survivors with at least this value) / (1 + survivors), exact if the dying
+    trajectory were one of them (a conformal p-value; Vovk, Gammerman and Shafer 2005).
 
     sustained: p of `level` is at most the significance; spike: p of `peak` alone is; neither: none is.
-    at once: t = 0. A gap of one token has equal ratios, so a rise in it counts as sustained, never as a spike.
-    unclear: the ratios are null, or no scope has the 1 / significance - 1 survivors that a p that small needs. The
-    scopes are, the nearest first: the same dose, the same method at any dose, any method of the cell.
+    at once: t = 0, no fork with tokens lies before it. A gap of one token has equal ratios, so a rise in it counts as
+    sustained, never as a spike. unclear: the ratios are null, or no scope has the 1 / significance - 1 survivors that a
+    p that small needs. The scopes are, the nearest first: the same dose, the same method at any dose, any method of the
+    cell.
 
     Also peak, level, scope, survivors (how many it was compared with), p_peak, p_level, all null where it was compared
     with nobody, and kl, the statistic of `kl_measures` at the death, or at the last fork of those that lived.
@@ -34,21 +35,16 @@ def death_histories(lifetimes: pl.DataFrame, prefixes: pl.DataFrame, significanc
     known = prefixes.select(*KEYS, "t", "kl", "peak", "level").with_columns(pl.col("t").cast(pl.Int64))
     rows = known.join(lifetimes.select(*KEYS, "duration", "died"), on=KEYS, nulls_equal=True)
     last = rows.filter(pl.col("t") <= pl.col("duration")).sort("t").group_by(KEYS).last()
-    dying = rows.filter(pl.col("died") & (pl.col("t") == pl.col("duration")))
+    dying = last.filter("died")
     alive = (pl.col("t") < pl.col("duration")) | ~pl.col("died")
     at_risk = rows.filter(alive & (pl.col("alpha") != 0)).drop_nulls("peak")
-    judged = pl.DataFrame(
-        list(_judge(dying.drop_nulls("peak").sort(KEYS), at_risk, significance)),
-        schema={
-            **{name: lifetimes.schema[name] for name in KEYS},
-            **{"peak": pl.Float64, "level": pl.Float64, "survivors": pl.Int64, "scope": pl.String},
-            **{"p_peak": pl.Float64, "p_level": pl.Float64},
-        },
-    )
+    judged = list(_judge(dying.drop_nulls("peak").sort(KEYS), at_risk, significance))
+    types = {name: lifetimes.schema[name] for name in KEYS} | {"scope": pl.String, "survivors": pl.Int64}
+    types |= dict.fromkeys(("peak", "level", "p_peak", "p_level"), pl.Float64)
     history = (
         pl.when(~pl.col("died"))
         .then(None)
-        .when(pl.col("duration") == 0)
+        .when(pl.col("t") == 0)
         .then(pl.lit("at once"))
         .when(pl.col("scope").is_null())
         .then(pl.lit("unclear"))
@@ -59,9 +55,11 @@ def death_histories(lifetimes: pl.DataFrame, prefixes: pl.DataFrame, significanc
         .otherwise(pl.lit("neither"))
         .alias("history")
     )
-    joined = lifetimes.join(judged, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
-    joined = joined.join(last.select(*KEYS, "kl"), on=KEYS, how="left", nulls_equal=True, maintain_order="left")
-    return joined.with_columns(history)
+    joined = lifetimes.join(
+        pl.DataFrame(judged, schema=types), on=KEYS, how="left", nulls_equal=True, maintain_order="left"
+    )
+    joined = joined.join(last.select(*KEYS, "t", "kl"), on=KEYS, how="left", nulls_equal=True, maintain_order="left")
+    return joined.with_columns(history).drop("t")
 
 
 def _judge(dying: pl.DataFrame, at_risk: pl.DataFrame, significance: float) -> Iterator[dict[str, object]]:
@@ -94,8 +92,8 @@ def deaths_table(deaths: pl.DataFrame) -> pl.DataFrame:
     deaths: as `death_histories` returns them.
     """
     died, damage = pl.col("died"), pl.col("damage")
-    kinds = {"readout": damage == "readout", "text": damage == "text", "not_read": damage.is_null()}
-    return deaths.group_by(*METHOD, "alpha", maintain_order=True).agg(
+    kinds = {"readout": damage == "readout", "text": damage == "text", "not_told": damage.is_null()}
+    return deaths.group_by(*METHOD, "alpha", "endpoint", maintain_order=True).agg(
         pl.len().alias("n"),
         died.sum(),
         *[(died & is_kind).sum().alias(name) for name, is_kind in kinds.items()],

@@ -11,34 +11,8 @@ from scipy.special import betaincinv, expit, logit
 from scipy.stats import t as student_t
 
 from steerdose.columns import COHORT
-from steerdose.declarations.passed import CURVE, FORKS, LIFETIMES, SUMMARIES, TRAJECTORIES
-from steerdose.engine.fork_grid import fork_times
-from steerdose.files import read_json, read_table, write_table
-from steerdose.study.settings import KaplanMeier
+from steerdose.survival.incidence import incidence
 from steerdose.survival.lifetimes import DECIMALS, check_grid
-from steerdose.survival.lifetimes import lifetimes as find_lifetimes
-
-
-def kaplan_meier(
-    *,
-    forks: str,
-    trajectories: str,
-    threshold: str,
-    settings: KaplanMeier,
-    lifetimes: str,
-    curve: str,
-    summary: str,
-) -> None:
-    """Write the lifetimes of a method's trajectories by the deciding probe, their curves and their summary."""
-    read = read_table(forks, FORKS).filter(probe=settings.probe)
-    written = read_table(trajectories, TRAJECTORIES)
-    limit = read_json(threshold)[settings.probe]["threshold"]
-    times = fork_times(settings.window, **settings.forks.model_dump())
-    lives = find_lifetimes(read, written, limit, settings.window)
-    curves, summaries = estimate_survival(lives, times, settings.confidence)
-    write_table(lives, lifetimes, LIFETIMES)
-    write_table(curves, curve, CURVE)
-    write_table(summaries, summary, SUMMARIES)
 
 
 def estimate_survival(
@@ -50,12 +24,14 @@ def estimate_survival(
     At equal t deaths precede censorings, so a trajectory that ends exactly at a fork was at risk there.
 
     curve, a row a (cohort, t): the keys of `COHORT`, t, at_risk (duration >= t), events (deaths at t), censored (from t
-    on and before the next t; the last row has those at the window), survival, ci_low, ci_high (see `_interval`),
-    turnbull_low, turnbull_high (see `_turnbull`: what the data leave open between the fork before and this one).
+    on and before the next t; the last row has those at the window), survival, ci_low, ci_high (see `beta_product`),
+    turnbull_low, turnbull_high (see `_turnbull`: what the data leave open between the fork before and this one), and
+    the columns of `incidence`, where the end of turn is an event of its own.
     summary, a row a cohort: the keys, n, died, censored, s_mid (S at half the window), s_end (S at the window),
     median_t (first t with S <= 0.5; null if there is none), median_low and median_high (the same for ci_low and
     ci_high: Brookmeyer and Crowley's interval), rmst (mean lifetime restricted to the window, tokens), rmst_se,
-    rmst_low and rmst_high (see `_restricted_mean`). Past its last observation a curve is carried on.
+    rmst_low and rmst_high (see `_restricted_mean`), and the incidence of death at the window. Past its last observation
+    a curve is carried on.
 
     Raises SteerdoseError for a grid that does not increase, or a lifetime that does not fit it.
     """
@@ -70,7 +46,11 @@ def estimate_survival(
         curves.append(keys.join(curve, how="cross"))
         rmst = float(restricted_mean_survival_time(fit, t=int(grid[-1])))
         summaries.append(keys.join(_summary(curve, rmst, confidence), how="cross"))
-    return pl.concat(curves), pl.concat(summaries)
+    shares = incidence(lives, times, confidence)
+    at_window = shares.filter(t=times[-1]).drop("t", "ended")
+    joined = {"how": "left", "nulls_equal": True, "maintain_order": "left"}
+    curve = pl.concat(curves).join(shares, on=[*COHORT, "t"], **joined)  # type: ignore[arg-type]
+    return curve, pl.concat(summaries).join(at_window, on=COHORT, **joined)  # type: ignore[arg-type]
 
 
 def _curve(
@@ -82,8 +62,7 @@ def _curve(
     events = (died[:, None] & (duration[:, None] == grid)).sum(axis=0)
     bin_of_censoring = np.searchsorted(grid, duration[~died], side="right") - 1
     survival = fit.survival_function_.to_numpy()[row, 0].round(DECIMALS)
-    uncensored = grid <= duration[~died].min(initial=grid[-1])
-    low, high = _interval(at_risk, events, survival, uncensored, fit.confidence_interval_.to_numpy()[row], confidence)
+    low, high = beta_product(at_risk, events, confidence)
     turnbull_low, turnbull_high = _turnbull(at_risk, survival)
     return pl.DataFrame(
         {
@@ -100,33 +79,30 @@ def _curve(
     )
 
 
-def _interval(
-    at_risk: np.ndarray,
-    events: np.ndarray,
-    survival: np.ndarray,
-    uncensored: np.ndarray,
-    log_log: np.ndarray,
-    confidence: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of S at each fork; every argument is (times,), log_log (times, 2) holds lifelines' bounds.
+def beta_product(at_risk: np.ndarray, events: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return bounds of S at each time, (times,) each; at_risk, events: (times,).
 
-    The log-log interval collapses to a point at S = 1 and S = 0, so Clopper-Pearson's k alive of n replaces it:
-    * nothing censored before t (`uncensored`): S is a plain fraction; n is the cohort, k those alive after t.
-    * S = 1: k = n = at_risk(t), those that were seen to be alive at t; with nobody left the interval is [0, 1].
-    * S = 0: k = 0, n = at_risk at the last death, where the estimate fell to 0. A few survivors of a long decline make
-      that n small, and S cannot rise, so the upper bound stays at or below the one before the fall.
+    The beta product confidence procedure (Fay, Brittain and Proschan, Biostatistics 14, 2013) by the method of moments:
+    a death among y at risk multiplies S by a Beta(y, 1) variable, so that S after the deaths so far is at most their
+    product, and at least that product with one more death right after t. It needs no event to be defined, is Clopper
+    and Pearson's interval where nobody is censored, and never becomes narrower without an event.
     """
-    low, high = log_log[:, 0].copy(), log_log[:, 1].copy()
-    for i, value in enumerate(survival):
-        if uncensored[i]:
-            low[i], high[i] = _clopper_pearson(at_risk[i] - events[i], at_risk[0], confidence)
-        elif value == 1:
-            low[i], high[i] = _clopper_pearson(at_risk[i], at_risk[i], confidence)
-        elif value == 0:
-            last = np.flatnonzero(survival == 0)[0]
-            low[i], high[i] = _clopper_pearson(0, at_risk[last], confidence)
-            high[i] = min(high[i], high[last - 1])
-    return low, high
+    # The first two moments of the product of Beta(y, 1), Beta(y - 1, 1), ... over the deaths of a time.
+    left = at_risk - events
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.cumprod(np.where(events > 0, (left + 1) / (at_risk + 1), 1.0))
+        square = np.cumprod(np.where(events > 0, (left + 1) * (left + 2) / ((at_risk + 1) * (at_risk + 2)), 1.0))
+        tail = (1 - confidence) / 2
+        high = np.where(np.cumsum(events) > 0, _beta_quantile(mean, square, 1 - tail), 1.0)
+        one_more = mean * left / (left + 1), square * left / (left + 2)
+        low = np.where(left > 0, _beta_quantile(*one_more, tail), 0.0)
+    return np.minimum.accumulate(low), np.minimum.accumulate(high)
+
+
+def _beta_quantile(mean: np.ndarray, square: np.ndarray, q: float) -> np.ndarray:
+    """Return a quantile of the beta distributions with these first two moments."""
+    size = mean * (1 - mean) / (square - mean**2) - 1
+    return betaincinv(mean * size, (1 - mean) * size, q)
 
 
 def _turnbull(at_risk: np.ndarray, survival: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -144,14 +120,6 @@ def _turnbull(at_risk: np.ndarray, survival: np.ndarray) -> tuple[np.ndarray, np
     circle about the maximum without meeting its stopping rule and then runs for seconds a cohort.
     """
     return np.where(at_risk > 0, survival, 0.0), np.concatenate([[1.0], survival[:-1]])
-
-
-def _clopper_pearson(alive: int, n: int, confidence: float) -> tuple[float, float]:
-    """Return the exact bounds of a share of which `alive` of n were counted, as quantiles of beta distributions."""
-    dead, tail = n - alive, (1 - confidence) / 2
-    low = betaincinv(alive, dead + 1, tail) if alive else 0.0
-    high = betaincinv(alive + 1, dead, 1 - tail) if dead else 1.0
-    return float(low), float(high)
 
 
 def _restricted_mean(curve: pl.DataFrame, rmst: float, confidence: float) -> dict[str, float | None]:

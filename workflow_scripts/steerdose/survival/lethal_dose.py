@@ -41,9 +41,8 @@ def lethal_interval(lives: pl.DataFrame, row: dict[str, Any], confidence: float)
     """Return the interval of a row of `lethal_doses`, see `dose_response`; lives: lifetimes of its method and sign."""
     if row["n_prompts"] < enough_prompts(confidence):
         return None, None
-    dose, duration, died = _grid(lives)
-    weights = resampled_prompts(duration.shape[1])
-    dead = np.stack([resampled_shares(*each, weights) for each in zip(duration, died, strict=True)], axis=1)
+    dose, dead = _grid(lives)
+    dead = (resampled_prompts(dead.shape[1]) @ dead.T / dead.shape[1]).round(DECIMALS)
     distinct, which = np.unique(dead, axis=0, return_inverse=True)
     fitted = np.stack([isotonic_regression(each).x for each in distinct]).round(DECIMALS)
     found = np.sort(crossing(np.log(dose), fitted)[1][which])
@@ -66,29 +65,15 @@ def resampled_prompts(n: int) -> np.ndarray:
     return generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
 
 
-def resampled_shares(duration: np.ndarray, died: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return 1 - S(window) of resampled cohorts, (resamples,), with S the Kaplan-Meier product over times of death.
-
-    duration, died: (prompts,), of one dose. weights: (resamples, prompts), how often each prompt was drawn.
-    """
-    times = np.unique(duration[died])
-    at_risk = weights @ (duration[:, None] >= times)
-    deaths = weights @ (died[:, None] & (duration[:, None] == times))
-    return (1 - np.prod(1 - deaths / np.maximum(at_risk, 1), axis=1)).round(DECIMALS)
-
-
-def _grid(lives: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return doses (doses,), duration and died (doses, prompts) of one sign of one method, prompts in sorted order."""
-    ordered = lives.with_columns(dose=pl.col("alpha").abs()).sort("dose", "prompt_id")
+def _grid(lives: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return doses (doses,), and the share of each prompt's trajectories that died (doses, prompts), of one sign."""
+    ordered = lives.with_columns(dose=pl.col("alpha").abs()).sort("dose", "prompt_id", "sample")
     doses = ordered.partition_by("dose", maintain_order=True)
-    if any(each["prompt_id"].to_list() != doses[0]["prompt_id"].to_list() for each in doses):
+    places = [each.select("prompt_id", "sample").rows() for each in doses]
+    if any(each != places[0] for each in places):
         raise SteerdoseError(
             f"lifetimes: expected the same prompts at every dose of method {lives['method'][0]}, found "
             f"{sorted({each.height for each in doses})} trajectories a dose; rerun its rollout"
         )
-    shape = (len(doses), -1)
-    return (
-        ordered["dose"].unique(maintain_order=True).to_numpy(),
-        ordered["duration"].to_numpy().reshape(shape),
-        ordered["died"].to_numpy().reshape(shape),
-    )
+    died = ordered.group_by("dose", "prompt_id", maintain_order=True).agg(pl.col("died").mean())["died"]
+    return ordered["dose"].unique(maintain_order=True).to_numpy(), died.to_numpy().reshape(len(doses), -1)

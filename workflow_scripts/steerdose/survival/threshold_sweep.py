@@ -8,7 +8,7 @@ from scipy.stats import kendalltau
 from steerdose.columns import CELL, COHORT, METHOD
 from steerdose.survival.dose_response import CURVE, dose_shares, lethal_doses
 from steerdose.survival.kaplan_meier import estimate_survival
-from steerdose.survival.lifetimes import lifetimes
+from steerdose.survival.lifetimes import dips
 
 
 def threshold_sweep(
@@ -34,7 +34,7 @@ def threshold_sweep(
     value, over the methods of cell and sign; null where one of them is constant).
     """
     lives = [
-        lifetimes(of_model, trajectories.filter(model=model), each * scale, times[-1]).with_columns(value=pl.lit(each))
+        dips(trajectories.filter(model=model), of_model, each * scale, times).with_columns(value=pl.lit(each))
         for model, of_model in ((str(key[0]), part) for key, part in forks.group_by("model", maintain_order=True))
         for scale in [medians[model] if kind == "relative" else 1.0]
         for each in sorted({*values, value})

@@ -78,5 +78,5 @@ def set_thresholds(audit: Audit, probes: tuple[str, ...], chosen: Threshold) -> 
                 f"{median:.4f}, so it would count as dead: lower it, make it relative (kind: relative, value: 0.75), "
                 "or read another probe"
             )
-        thresholds[name] = {"threshold": threshold, "median_pmass": median}
+        thresholds[name] = {"threshold": threshold, "median_pmass": median, "splits": audit[name]["splits"]}
     return thresholds

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from steerdose.columns import KEYS
+from steerdose.columns import KEYS, deciding
 from steerdose.declarations.methods import AGGREGATION
 from steerdose.declarations.passed import LIFETIMES, TOKENS
 from steerdose.dose.kl_statistics import STATISTICS, kl_statistics
@@ -25,7 +25,8 @@ def tabulate_aggregation(
     html: str,
 ) -> None:
     """Write what each statistic of KL sees of two simulated students and of this study's deaths."""
-    found = aggregation_table(read_histories(tokens), read_tables(lifetimes, LIFETIMES), settings.confidence)
+    lives = read_tables(lifetimes, LIFETIMES).filter(deciding())
+    found = aggregation_table(read_histories(tokens), lives, settings.confidence)
     write_table(found, table, AGGREGATION)
     write_csv(found, csv, AGGREGATION)
     write_html(found, html, AGGREGATION, caption, n_names=1)

@@ -1,5 +1,7 @@
 """The table of deaths: by what broke, and by the KL before them."""
 
+import polars as pl
+
 from steerdose.declarations.deaths import DEATHS
 from steerdose.declarations.passed import DEATH_HISTORIES, LIFETIMES, PREFIXES
 from steerdose.files import read_tables, write_csv, write_table
@@ -18,9 +20,12 @@ def tabulate_deaths(
     csv: str,
     html: str,
 ) -> None:
-    """Write every trajectory with the history of its death, and the table of deaths."""
+    """Write every trajectory with the history of its death by each endpoint, and the table of deaths."""
     lives, measured = read_tables(lifetimes, LIFETIMES), read_tables(prefixes, PREFIXES)
-    histories = death_histories(lives, measured, settings.significance)
+    histories = pl.concat(
+        death_histories(own, measured, settings.significance)
+        for own in lives.partition_by("endpoint", maintain_order=True)
+    )
     table = deaths_table(histories)
     write_table(histories, deaths, DEATH_HISTORIES)
     write_csv(table, csv, DEATHS)

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from steerdose.columns import deciding
 from steerdose.declarations.passed import CURVE as CURVES
 from steerdose.declarations.passed import DOSE_SHARES, LIFETIMES
 from steerdose.declarations.survival import DOSE_RESPONSE
@@ -24,8 +25,8 @@ def tabulate_dose_response(
 ) -> None:
     """Write who is dead by the window at which dose, and lethal dose, steepness and safe dose."""
     dead, doses = dose_response(
-        read_tables(curves, CURVES),
-        read_tables(lifetimes, LIFETIMES),
+        read_tables(curves, CURVES).filter(deciding()),
+        read_tables(lifetimes, LIFETIMES).filter(deciding()),
         confidence=settings.confidence,
         safe_level=settings.safe_level,
     )

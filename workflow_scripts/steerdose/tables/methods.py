@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from steerdose.columns import METHOD, SIGNS
+from steerdose.columns import METHOD, SIGNS, deciding
 from steerdose.declarations.methods import METHODS, SEEDS
 from steerdose.declarations.passed import FORKS, SUMMARIES
 from steerdose.files import read_json, read_tables, write_csv
@@ -35,7 +35,7 @@ def tabulate_methods(
     methods = methods_table(
         settings.methods,
         read_tables(forks, FORKS).filter(probe=settings.probe, reading="steered"),
-        read_tables(summaries, SUMMARIES),
+        read_tables(summaries, SUMMARIES).filter(deciding()),
         truths,
     )
     seeds = over_seeds(methods)
@@ -75,7 +75,7 @@ def method_rows(method: MethodFiles) -> list[dict[str, Any]]:
         {
             **{name: getattr(method, name) for name in (*METHOD, "group")},
             "sign": sign,
-            "c_star": calibration[sign]["c_star"],
+            **{name: calibration[sign][name] for name in ("c_star", "c_star_low", "c_star_high")},
             "evaluations": calibration[sign]["evaluations"],
             "statistic": calibration["statistic"],
             "target": calibration[sign]["target"],

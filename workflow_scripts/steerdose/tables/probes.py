@@ -8,9 +8,10 @@ import polars as pl
 from steerdose.columns import KEYS
 from steerdose.declarations.methods import PROBES
 from steerdose.declarations.passed import FORKS, TRAJECTORIES
+from steerdose.engine.fork_grid import fork_times
 from steerdose.files import read_json, read_tables, write_csv, write_table
 from steerdose.study.published import TabulateProbes
-from steerdose.survival.lifetimes import lifetimes
+from steerdose.survival.lifetimes import dips, with_damage
 from steerdose.tables.publish import write_html
 
 Found = Mapping[str, Mapping[str, Any]]  # by probe
@@ -77,6 +78,7 @@ def probes_table(
     """
     read, written = (frame.filter(pl.col("alpha") != 0) for frame in (forks, trajectories))
     probes, tables = settings.probes, []
+    times = fork_times(settings.window, **settings.forks.model_dump())
     for model, audit, threshold in zip(settings.models, audits, thresholds, strict=True):
         rows: list[dict[str, Any]] = [
             {
@@ -90,15 +92,12 @@ def probes_table(
             }
             for name in [*probes, *(name for name in audit if name not in probes)]
         ]
-        lives = {
-            name: lifetimes(
-                read.filter(model=model, probe=name),
-                written.filter(model=model),
-                threshold[name]["threshold"],
-                settings.window,
-            )
-            for name in probes
-        }
+        lives = {}
+        for name in probes:
+            own = read.filter(model=model, probe=name)
+            limit, splits = threshold[name]["threshold"], threshold[name]["splits"]
+            died = dips(written.filter(model=model), own, limit, times)
+            lives[name] = with_damage(died, own, ("first_dip",), limit, splits)
         frame = pl.DataFrame(rows, infer_schema_length=None)
         tables.append(frame.join(deaths_by_probe(lives), on="probe", how="left", maintain_order="left"))
     return pl.concat(tables)

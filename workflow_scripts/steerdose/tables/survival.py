@@ -9,10 +9,10 @@ from steerdose.tables.publish import write_html
 
 
 def tabulate_survival(*, summaries: list[str], caption: str, csv: str, html: str) -> None:
-    """Write how long the trajectories of every method and dose can still answer."""
+    """Write what became of the trajectories of every method and dose, by every endpoint."""
     table = read_tables(summaries, SUMMARIES)
     write_csv(table, csv, SURVIVAL)
-    write_html(survival_texts(table), html, SURVIVAL, caption)
+    write_html(survival_texts(table), html, SURVIVAL, caption, n_names=6)
 
 
 def survival_texts(summary: pl.DataFrame) -> pl.DataFrame:
@@ -21,7 +21,8 @@ def survival_texts(summary: pl.DataFrame) -> pl.DataFrame:
         pl.col(name).cast(pl.String).fill_null("not reached") for name in ("median_low", "median_t", "median_high")
     )
     return summary.select(
-        *("model", "behavior", "seed", "method", "alpha", "n", "died", "censored"),
+        *("model", "behavior", "seed", "method", "alpha", "endpoint", "n", "died", "ended", "censored", "recovered"),
+        pl.format("{} [{}, {}]", *[_fixed(f"incidence{bound}", 3) for bound in ("", "_low", "_high")]).alias("dead"),
         *[_fixed(name, 3).alias(f"S({name[2:]})") for name in ("s_mid", "s_end")],
         pl.format("{} [{}, {}]", median, low, high).alias("median t"),
         pl.format("{} [{}, {}]", *[_fixed(name, 1) for name in ("rmst", "rmst_low", "rmst_high")]).alias("mean t"),
