@@ -93,6 +93,7 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
     cell, results = root / "results/sim/honesty/seed0", root / "results"
     prompts = [question.id for question in load_questions(root / "data/questions.jsonl")[:n_prompts]]
     tiny.tokenizer().save_pretrained(results / "models/sim")
+    write_json({"trust_remote_code": False, "sha256": "0"}, results / "models/sim/source.json")
     letters = np.array(tiny.tokenizer().convert_tokens_to_ids([chr(c) if c != 32 else "Ġ" for c in LETTERS]))
     audit = {"median_pmass": 0.95, "n_forks": 14 * n_prompts, "n_questions": n_prompts}
     audit |= {"likely": [[" true", 1]], "splits": True}

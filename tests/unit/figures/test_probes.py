@@ -22,7 +22,7 @@ def test_the_figure_has_a_panel_a_probe_with_its_role_and_lines():
     figure = probes_figure(audit_forks(table), table, 0.5)
     FigureCanvasAgg(figure).draw()
     titles = [axes.get_title(loc="left").split("\n") for axes in figure.axes]
-    assert titles[:3] == [["one", "c", "decides death, passes"], ["one", "b", "read in rollouts, passes"],
+    assert titles[:3] == [["one", "c", "rolled out, first, passes"], ["one", "b", "read in rollouts, passes"],
                           ["one", "a", "audited only, fails"]]  # fmt: skip
     for axes, threshold in zip(figure.axes, table["threshold"], strict=True):
         *questions, median = [line for line in axes.lines if len(line.get_xdata()) == 4]
@@ -36,4 +36,4 @@ def test_one_probe_of_one_model_has_no_heading():
     table = probed()
     figure = probes_figure(audit_forks(table), table.head(1), 0.5)
     FigureCanvasAgg(figure).draw()
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["c\ndecides death, passes"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["c\nrolled out, first, passes"]

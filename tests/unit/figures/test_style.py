@@ -20,7 +20,7 @@ def test_axes_without_labels_are_drawn_where_matplotlib_has_them():
     figure, axes = panel_grid([[("one", pl.DataFrame()), ("two", pl.DataFrame())]], 2, [1, 0.5])
     for each in axes.flat:
         kl_axis(each, 9)
-        fork_axis(each, [0, 1, 10, 100])
+        fork_axis(each, [0, 30, 60, 100])
         each.spines[["left", "bottom"]].set_position(("outward", 5))
     render(figure)
     upper = axes[0, 0, 1]  # no labels at the left, none below

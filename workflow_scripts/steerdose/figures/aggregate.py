@@ -92,9 +92,10 @@ def aggregate_figure(
         *[
             Line2D([], [], label=f"median pmass,\n{reading}", **READINGS[reading])
             for reading in ("steered", "unsteered")
+            if reading in pmass["reading"]
         ],
         Line2D([], [], label="p10 to p90, steered", marker="|", markersize=12, **SPREAD | {"linestyle": ""}),
-        Line2D([], [], label="threshold of death", **THRESHOLD),
+        Line2D([], [], label="threshold of pmass", **THRESHOLD),
         *note_handles(note(panels, "deaths")),
     ]
     quantity = "above: KL of steered against unsteered (nats), below: next-token mass on the two answers (pmass)"

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from steerdose.columns import CELL, deciding, has_dose
 from steerdose.declarations.passed import PREVALENCE
 from steerdose.figures.choice import EVERY, evenly, note
-from steerdose.figures.style import Style, arrange, dose_styles, drawing, note_handles, panels_on, save, watched_axis
+from steerdose.figures.style import Style, arrange, dose_styles, drawing, fork_axis, note_handles, panels_on, save
 from steerdose.files import read_tables
 from steerdose.study.published import Panels
 
@@ -32,7 +32,7 @@ def prevalence_figure(states: pl.DataFrame, panels: Panels = EVERY) -> Figure:
     axes = figure.subplots(len(rows), columns, squeeze=False, sharey=True)
     for (each,), title, panel in panels_on(rows, axes[:, None]):
         each.set(title=title, ylim=(0, 1))
-        watched_axis(each, sorted(states["t"].unique()))
+        fork_axis(each, sorted(states["t"].unique()))
         _draw(each, panel, styles)
     figure.supxlabel("tokens generated")
     figure.supylabel("share broken of those still writing")

@@ -40,12 +40,11 @@ def probes_figure(forks: pl.DataFrame, table: pl.DataFrame, minimum: float) -> F
     axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     times = sorted(forks["t"].unique())
     shown = sorted({times[0], *times[:: -max(1, ceil(len(times) / 4))]})
-    axes[0, 0].set_xscale("symlog", linthresh=1, linscale=0.3)
     axes[0, 0].set(xlim=(0, times[-1]), ylim=(0, 1))
     axes[0, 0].set_xticks(shown, [str(t) for t in shown])
     for row, own in zip(axes, rows, strict=True):
         for each, (model, probe, threshold, rolled_out, decides, passes) in zip(row, own, strict=False):
-            role = "decides death" if decides else "read in rollouts" if rolled_out else "audited only"
+            role = "rolled out, first" if decides else "read in rollouts" if rolled_out else "audited only"
             heading = [fill(model, 26)] if len(per_model) > 1 else []
             each.set_title(
                 "\n".join([*heading, fill(probe, 26), f"{role}, {'passes' if passes else 'fails'}"]), fontsize=9
@@ -62,7 +61,7 @@ def probes_figure(forks: pl.DataFrame, table: pl.DataFrame, minimum: float) -> F
         Line2D([], [], color=ALIVE, linewidth=1.2, label="one question"),
         Line2D([], [], color="black", linewidth=2, label="median"),
         Line2D([], [], label="minimum for the\nmedian of all forks", **MINIMUM),
-        Line2D([], [], label="death below", **THRESHOLD),
+        Line2D([], [], label="threshold", **THRESHOLD),
     ]
     figure.legend(handles=handles, loc="outside right center")
     return figure

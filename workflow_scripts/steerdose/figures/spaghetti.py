@@ -121,7 +121,7 @@ def draw_spaghetti(
     black: Style = {"color": "black", "linewidth": 1.2}
     handles = [
         Line2D([], [], color=ALIVE, label="unbroken"),
-        Line2D([], [], color=DEAD, label="no longer can"),
+        Line2D([], [], color=DEAD, label="broken"),
         Line2D([], [], label=f"median, while {fewest}\nor more are left", **black),
         Line2D([], [], label=level, linestyle=":", **black),
         Line2D([], [], label="ended by itself", **END),

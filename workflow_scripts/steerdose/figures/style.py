@@ -120,17 +120,8 @@ def token_axis(axes: Axes, window: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]))
 
 
-def fork_axis(axes: Axes, times: Sequence[int], labels: float = 8.5) -> list[int]:
-    """Set the logarithmic axis of tokens, with a place for 0; return its ticks: about `labels` of the fork `times`."""
-    axes.set_xscale("symlog", linthresh=1, linscale=0.3)
-    axes.set_xlim(0, times[-1])
-    ticks = sparse(axes, times, labels)
-    _set_ticks(axes.xaxis, ticks)
-    return ticks
-
-
-def watched_axis(axes: Axes, times: Sequence[int], labels: float = 6) -> list[int]:
-    """Set the linear axis of tokens up to the last of `times`; return its ticks: about `labels` of these."""
+def fork_axis(axes: Axes, times: Sequence[int], labels: float = 6) -> list[int]:
+    """Set the linear axis of tokens up to the last fork; return its ticks: about `labels` of the fork `times`."""
     axes.set_xlim(0, times[-1])
     ticks = sparse(axes, times, labels)
     _set_ticks(axes.xaxis, ticks)

@@ -21,12 +21,12 @@ from steerdose.figures.style import (
     arrange,
     dose_styles,
     drawing,
+    fork_axis,
     note_handles,
     panels_on,
     prompt_handles,
     prompt_looks,
     save,
-    watched_axis,
 )
 from steerdose.files import read_tables
 from steerdose.study.published import Panels
@@ -79,8 +79,8 @@ def draw_survival(curve: pl.DataFrame, panel_by: str, series: Series, shown: str
     figure = Figure((2.4 + (4.2 if columns == 1 else 2.9) * columns, sum(heights) * len(rows)), layout="constrained")
     axes = figure.subplots(2 * len(rows), columns, squeeze=False, height_ratios=heights * len(rows))
     for (upper, lower), title, panel in panels_on(rows, axes.reshape(len(rows), 2, columns)):
-        watched_axis(lower, times)
-        ticks = watched_axis(upper, times)
+        fork_axis(lower, times)
+        ticks = fork_axis(upper, times)
         upper.set(title=title, ylim=(0, 1), xlabel="tokens generated")
         upper.spines[["left", "bottom"]].set_position(("outward", 5))  # curves at 0 stay clear of the axis lines
         slots = _slots(upper, times[-1], len(series.styles) + len(looks))
