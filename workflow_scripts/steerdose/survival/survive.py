@@ -45,7 +45,7 @@ def kaplan_meier(
     The deciding endpoint, the first one, comes first in every file. search: table and summary of the search that the
     method's doses come from.
     """
-    read, thresholds = read_table(forks, FORKS), read_json(threshold)
+    read, thresholds = deciding_first(read_table(forks, FORKS), settings.probe), read_json(threshold)
     written, text = read_table(trajectories, TRAJECTORIES), read_table(tokens, TOKENS)
     limits = limits_of(settings, thresholds, read_json(bands), read_json(search[1])[method])
     times = fork_times(settings.window, **settings.forks.model_dump())
@@ -60,6 +60,11 @@ def kaplan_meier(
     write_table(curves, curve, CURVE)
     write_table(summaries, summary, SUMMARIES)
     write_table(states, prevalence, PREVALENCE)
+
+
+def deciding_first(forks: pl.DataFrame, probe: str) -> pl.DataFrame:
+    """Return forks with those of one probe first: rollouts have their probes in the order of the alphabet."""
+    return forks.sort(pl.col("probe") != probe, maintain_order=True)
 
 
 def limits_of(
