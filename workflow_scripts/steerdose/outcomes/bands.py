@@ -31,7 +31,7 @@ def set_bands(*, tokens: str, settings: SetBands, bands: str) -> None:
     for name, options in settings.endpoints.items():
         worst = worst_of(texts, options)
         limits = bands_of(worst, options.size)
-        alarms = {decoding: false_alarms(worst, options.size, decoding) for decoding in HARDEST.values()}
+        alarms = {decoding: false_alarms(worst, options.size, decoding) for decoding in dict.fromkeys(HARDEST.values())}
         log.info("%s: bands %s, false alarms %s", name, limits, alarms)
         found[name] = {"bands": limits, "false_alarms": alarms}
     write_json(found, bands)
