@@ -198,3 +198,15 @@ def test_a_missing_key_names_the_file_of_what_it_lacks_in(lay):
 
 def test_one_file_alone_is_not_named():
     assert refused(changed(device="gpu"), ["config.yaml"])[0].startswith("device: ")
+
+
+def test_an_unknown_kind_is_told_the_kinds_of_its_own_section():
+    assert refused(changed(**{"endpoints.text.kind": "tex"})) == [
+        "endpoints.text.kind: 'tex' is not one of ['text', 'answer', 'first_dip', 'kl']; did you mean text?"
+    ]
+
+
+def test_an_alarm_of_no_size_is_refused():
+    assert refused(changed(**{"endpoints.text.size": 0.0}))[0].startswith(
+        "endpoints.text.size: input should be greater"
+    )

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -59,8 +60,9 @@ def _text(place: Place, found: Any) -> str:
         near = difflib.get_close_matches(str(place[-1]), _known_keys() - {str(place[-1])}, n=1, cutoff=0.7)
         return f"unknown key; {f'did you mean {near[0]}?' if near else 'remove it, or see config.yaml for its name'}"
     if kind == "union_tag_invalid":
-        near = difflib.get_close_matches(found["ctx"]["tag"], KINDS, n=1)
-        return f"'{found['ctx']['tag']}' is not one of {list(KINDS)}{f'; did you mean {near[0]}?' if near else ''}"
+        kinds = re.findall(r"'([^']+)'", found["ctx"]["expected_tags"])
+        near = difflib.get_close_matches(found["ctx"]["tag"], kinds, n=1)
+        return f"'{found['ctx']['tag']}' is not one of {kinds}{f'; did you mean {near[0]}?' if near else ''}"
     if kind == "union_tag_not_found":
         return f"this key is missing; give one of {list(KINDS)}"
     if kind == "missing":
