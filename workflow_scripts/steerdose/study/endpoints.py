@@ -29,9 +29,7 @@ class TextEndpoint(Part):
     """The text leaves what the unsteered model writes, and stays away for a stretch."""
 
     kind: Literal["text"]
-    size: Share = Field(
-        0.05, gt=0, lt=1, description="Share of unsteered texts that may ever ring, at most."
-    )
+    size: Share = Field(0.05, gt=0, lt=1, description="Share of unsteered texts that may ever ring, at most.")
     repetition_tokens: Count = Field(48, description="Trailing tokens over which repeated 4-grams are counted.")
     nll_tokens: Count = Field(24, description="Trailing tokens over which the NLL is averaged.")
     stretch: Count = Field(16, description="Tokens that it must stay broken, and be sound again to have recovered.")
