@@ -26,8 +26,10 @@ import tiny  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
 from conftest import make_workspace  # noqa: E402
+from steerdose.declarations.dose import CALIBRATION, SEARCH  # noqa: E402
+from steerdose.declarations.dose import DOSES as DOSE_TABLE  # noqa: E402
 from steerdose.declarations.index import TABLES  # noqa: E402
-from steerdose.declarations.passed import AUDIT_FORKS, CALIBRATION, REFERENCE_TOKENS, SCORES, SEARCH  # noqa: E402
+from steerdose.declarations.passed import AUDIT_FORKS, REFERENCE_TOKENS, SCORES  # noqa: E402
 from steerdose.dose.kl_statistics import STATISTICS  # noqa: E402
 from steerdose.engine.fork_grid import fork_times  # noqa: E402
 from steerdose.files import write_json, write_table  # noqa: E402
@@ -124,17 +126,29 @@ def write_study(root: Path, methods: Sequence[str], alphas: Sequence[float], n_p
         )
         sides, rows = {}, []
         for sign, factor in (("positive", 40.0), ("negative", -40.0)):
-            found = {"c_star": factor, "c_star_low": factor, "c_star_high": factor, "statistic": 1.0}
+            found = {
+                "c_star": factor,
+                "c_star_low": factor,
+                "c_star_high": factor,
+                "statistic": 1.0,
+                "relative_dose": 0.2,
+            }
             sides[sign] = {**found, "target": 1.0, "converged": True, "reason": "simulated", "evaluations": 3,
                            "bracket": [0.9 * factor, factor], "audit": 1.1}  # fmt: skip
             for step, c in enumerate((0.5, 0.9, 1.0), start=1):
-                for split in ("calibration", "audit")[: 1 + (c == 1)]:
+                for split in ("search", "calibration", "audit")[: 1 + 2 * (c == 1)]:
                     rows.append({"coefficient": c * factor, "sign": sign, "split": split, "step": step, "target": 1.0}
                                 | dict.fromkeys(STATISTICS, c**2) | {"n_tokens": 640})  # fmt: skip
         write_table(pl.DataFrame(rows).with_columns(labels), cell / f"calibration/{method}.parquet", CALIBRATION)
         write_json({"statistic": "p95", "target": 1.0, **sides}, cell / f"calibration/{method}.json")
         write_json({method: sides}, cell / f"calibration/jobs/{method}.search.json")
         write_table(pl.DataFrame(rows).with_columns(labels), cell / f"calibration/jobs/{method}.search.parquet", SEARCH)
+        dose = {"c_star": 40.0, "c_star_low": 38.0, "c_star_high": 42.0, "relative_dose": 0.2}
+        write_table(
+            pl.DataFrame([{"sign": sign, **dose} for sign in sides]).with_columns(labels),
+            cell / f"calibration/jobs/{method}.doses.parquet",
+            DOSE_TABLE,
+        )
         places = {"generate_pairs": "", "capture_activations": ".residual"}
         for rule in (*places, "fit_repe", "calibrate_alpha"):
             path = results / f"benchmarks/{rule}/sim.honesty.seed0{places.get(rule, f'.{method}')}.tsv"

@@ -11,6 +11,7 @@ rule calibrate_alpha:
     output:
         table=f"{CELL}/calibration/jobs/{{job}}.search.parquet",
         summary=f"{CELL}/calibration/jobs/{{job}}.search.json",
+        doses=f"{CELL}/calibration/jobs/{{job}}.doses.parquet",
     log:
         "results/logs/calibrate_alpha/{model}.{behavior}.seed{seed}.{job}.log",
     benchmark:

@@ -29,6 +29,7 @@ def calibrate(folder, model, methods, steering=(), system_prompts=(), references
         settings=settings,
         table=search[0],
         summary=search[1],
+        doses=str(folder / "job.doses.parquet"),
     )
     measure = Measure(**{name: options[name] for name in Measure.model_fields})
     subjects = {name: Subject(style=subject.style) for name, subject in methods.items()}

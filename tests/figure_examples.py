@@ -53,11 +53,14 @@ def tokens(methods, alphas, length=6):
     return pl.DataFrame(rows)
 
 
+STEPS = [(1, 1, "search"), (2, 3, "search"), (3, 2, "search"), (1, 2, "calibration"), (1, 2, "audit")]
+
+
 def calibration(methods):
     rows = []
     for (i, method), (sign, factor) in itertools.product(enumerate(methods), (("positive", 1.0), ("negative", -1.2))):
         names = {"model": "m", "behavior": "b", "seed": 0, "method": method, "sign": sign}
-        for step, c, split in [(1, 1, "calibration"), (2, 3, "calibration"), (3, 2, "calibration"), (3, 2, "audit")]:
+        for step, c, split in STEPS:
             point = {
                 "coefficient": factor * c * 2 ** (i % 12),
                 "split": split,

@@ -1,8 +1,8 @@
 """A study with three probes on two models."""
 
 import polars as pl
-from steerdose.study.config import Forks
 from steerdose.study.published import TabulateProbes
+from steerdose.study.rollout import Forks
 from steerdose.tables.probes import probes_table
 
 CELL = {"model": "m", "behavior": "b", "seed": 0, "method": "lora", "coefficient": None}

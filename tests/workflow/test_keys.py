@@ -41,6 +41,7 @@ DEPENDENT = {
         "calibrate_alpha", "gather_calibration", "measure_prefixes", "kaplan_meier", *SEARCHED
     },
     "calibration.n_audit_prompts": {"audit_dose"},
+    "calibration.n_search_prompts": {"calibrate_alpha"},
     "calibration.max_new_tokens": {"calibrate_alpha", "audit_dose"},
     "rollout.n_questions": {"audit_probe", "rollout_trajectories"},
     "rollout.template": {"audit_probe", "roll_reference", "rollout_trajectories"},

@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 from dose_jobs import calibrate, reports
-from steerdose.declarations.passed import CALIBRATION
+from steerdose.declarations.dose import CALIBRATION, DOSES
 from steerdose.dose.kl_statistics import STATISTICS
 from steerdose.files import read_json, read_table, write_json
 from steerdose.make.captures import capture, modules_of_blocks
@@ -57,7 +57,7 @@ def test_a_direction_of_any_length_gets_the_same_dose(calibrated, fitted, length
     assert report["negative_is_opposite"] is True
     for sign, product in (("positive", 10.7), ("negative", 10.9)):  # c_star at length 1
         assert report[sign]["converged"], report[sign]["reason"]
-        assert report[sign]["evaluations"] == len(table.filter(sign=sign, split="calibration")) <= 6
+        assert report[sign]["evaluations"] == len(table.filter(sign=sign, split="search")) <= 6
         assert report[sign]["c_star"] * length == pytest.approx(product, rel=0.1)
         assert report[sign]["statistic"] == pytest.approx(0.2, rel=0.05)
 
@@ -76,7 +76,7 @@ def test_every_statistic_is_a_target(calibrated, fitted):
 def test_logits_that_overflow_count_as_far_too_strong(calibrated, fitted):
     path, v = fitted
     report, table = calibrated(path, Add(1e20 * v), max_evaluations=14, statistic="mean")
-    overflowed = table.filter(split="calibration", sign="positive", step=1)
+    overflowed = table.filter(split="search", sign="positive", step=1)
     assert overflowed["coefficient"].to_list() == [1.0]
     assert overflowed.select(*STATISTICS, "n_tokens").row(0) == (None,) * 8
     assert report["positive"]["c_star"] * 1e20 == pytest.approx(10.7, rel=0.1)
@@ -125,3 +125,37 @@ def test_a_dose_that_overflows_on_held_out_prompts_has_no_audit(model, fitted, t
     report, table = read_json(job["s"][1]), read_table(job["s"][0], CALIBRATION)
     for sign in ("positive", "negative"):
         assert (report[sign]["audit"] is None) == (table.filter(sign=sign, split="audit")["p95"][0] is None)
+
+
+def test_the_last_step_meets_the_target_on_all_prompts(calibrated, fitted):
+    """Searched on 4 prompts, set on 16: another run evaluates the dose that it found."""
+    path, v = fitted
+    few, table = calibrated(path, Add(v), statistic="mean", n_search_prompts=4, n_prompts=16, tolerance=0.1)
+    found = few["positive"]
+    whole = table.filter(sign="positive", split="calibration").row(0, named=True)
+    assert whole["coefficient"] == found["evaluated"] != found["c_star"]
+    assert whole["n_tokens"] > 3 * table.filter(sign="positive", split="search")["n_tokens"].max()
+    assert found["statistic"] == whole["mean"]
+    before = abs(whole["mean"] / 0.2 - 1)
+    again, _ = calibrated(
+        path, Add(found["c_star"] * v), statistic="mean", n_search_prompts=16, n_prompts=16, max_evaluations=1,
+        tolerance=1.0,
+    )  # fmt: skip
+    assert abs(again["positive"]["statistic"] / 0.2 - 1) < min(0.02, before)
+
+
+def test_a_search_that_did_not_converge_takes_no_step(calibrated, fitted):
+    path, v = fitted
+    report, _ = calibrated(path, Add(v), statistic="mean", max_evaluations=1, n_search_prompts=4)
+    assert not report["positive"]["converged"]
+    assert report["positive"]["c_star"] == report["positive"]["evaluated"] == 1.0
+
+
+def test_doses_are_tabled_by_method_and_sign(model, fitted, tmp_path):
+    path, v = fitted
+    Steering("s", ((path, Add(v)),), {}).save(tmp_path / "s.safetensors")
+    found = reports(calibrate(tmp_path, model, {"s": Subject(target=0.2)}, [tmp_path / "s.safetensors"]))["s"]
+    table = read_table(tmp_path / "job.doses.parquet", DOSES)
+    assert table["sign"].to_list() == ["positive", "negative"]
+    for name in ("c_star", "c_star_low", "c_star_high", "relative_dose"):
+        assert table[name].to_list() == [found[sign][name] for sign in table["sign"]]

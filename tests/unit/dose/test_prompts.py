@@ -3,7 +3,7 @@
 import pytest
 from dose_jobs import calibrate
 from prompt_examples import TEXTS, by_hand, save_model, save_texts
-from steerdose.declarations.passed import CALIBRATION
+from steerdose.declarations.dose import CALIBRATION
 from steerdose.dose.calibrate import target_in_nats
 from steerdose.dose.kl_statistics import kl_statistics
 from steerdose.errors import SteerdoseError

@@ -7,7 +7,7 @@ from scipy.stats import chisquare
 from steerdose.engine.decoding import draw
 from steerdose.engine.generate import generate
 from steerdose.engine.requests import Request
-from steerdose.study.config import Decoding
+from steerdose.study.rollout import Decoding
 
 LOGITS = torch.tensor([0.5, 2.0, -1.0, 1.0, 0.0])
 PROMPTS = [(5, 9, 17), (30, 31, 32, 33, 34), (8,)]

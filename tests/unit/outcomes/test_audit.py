@@ -12,7 +12,8 @@ from steerdose.engine.fork_grid import fork_times
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
 from steerdose.outcomes.audit import audit_probe, audit_rows
-from steerdose.study.config import Forks, Probe, Trajectories
+from steerdose.study.config import Probe
+from steerdose.study.rollout import Forks, Trajectories
 from steerdose.study.settings import AuditProbe, Run
 
 

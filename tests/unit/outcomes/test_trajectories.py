@@ -13,7 +13,7 @@ from steerdose.model import chat
 from steerdose.model.loading import load_model
 from steerdose.outcomes import trajectories as module
 from steerdose.outcomes.trajectories import rollout_trajectories
-from steerdose.study.config import Forks, Trajectories
+from steerdose.study.rollout import Forks, Trajectories
 from steerdose.study.settings import RolloutTrajectories, Subject
 from steerdose.study.texts import load_questions
 

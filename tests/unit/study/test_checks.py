@@ -30,7 +30,7 @@ def refused(**values):
         ("rollout.probes", ["json"], "rollout.probes: 'json' is not defined under probes (defined: ['json_interrupt'"),
         ("rollout.n_questions", 10**4, "rollout.n_questions: 10000 wanted, data.questions has 80"),
         ("pairs.n_prompts", 10**4, "pairs.n_prompts: 10000 prompts wanted, data.prompts has 100 in split 'pairs'"),
-        ("calibration.n_prompts", 10**4, "calibration.n_prompts: 10000 prompts wanted, data.prompts has 50 in split"),
+        ("calibration.n_prompts", 10**4, "calibration.n_prompts: 10000 prompts wanted, data.prompts has 70 in split"),
         ("calibration.n_audit_prompts", 10**4, "calibration.n_audit_prompts: 10000 prompts wanted, data.prompts has"),
         (
             "calibration.target",

@@ -22,7 +22,7 @@ def forks(seed=0, shift=0.2):
 
 
 def side(c_star, converged=True):
-    bounds = {"c_star_low": c_star / 2, "c_star_high": 2 * c_star}
+    bounds = {"c_star_low": c_star / 2, "c_star_high": 2 * c_star, "relative_dose": 0.1}
     return {**bounds, "c_star": c_star, "statistic": 0.98, "target": 1.0, "converged": converged, "evaluations": 3,
             "reason": "within tolerance", "bracket": None, "audit": 1.1}  # fmt: skip
 

@@ -21,10 +21,11 @@ METHODS = Table(
         c_star | number | | coefficient of dose 1, at which the statistic of the KL meets the target
         c_star_low | number | | lower 95 % bound, over resampled calibration prompts
         c_star_high | number | | upper bound
+        relative_dose | number | ratio | of c star: norm of the change over norm of the stream, behind the last edit
         evaluations | integer | | of the search for it
         statistic | text | | of the KL against the unsteered model, which sets the dose
         target | number | nats | that the statistic is to meet
-        achieved | number | nats | its value at c star
+        achieved | number | nats | its value on the calibration prompts, one small step before c star
         audit | number | nats | its value there on prompts that did not set the dose; empty: too strong to measure
         converged | boolean | | whether achieved is within the tolerance of the target; empty for a prompt
         reason | text | | why the search stopped

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from steerdose.declarations.base import Table, columns
+from steerdose.declarations.dose import AUDIT_TOKENS, CALIBRATION, DOSES, SEARCH
 from steerdose.declarations.made import PAIRS, STUDY, TRAINING
 from steerdose.declarations.shared import (
-    COEFFICIENT,
     COHORT,
     ENDPOINT,
     FORK,
@@ -14,7 +14,6 @@ from steerdose.declarations.shared import (
     MODEL,
     PROMPT,
     SHARES,
-    STATISTICS,
     SUMMARY,
     SWEEP,
     TEXT_MEASURES,
@@ -22,49 +21,6 @@ from steerdose.declarations.shared import (
 
 KEY = columns("key | text | | a digest of all that the row depends on")
 
-CALIBRATION = Table(
-    "calibration",
-    rule="gather_calibration",
-    path=f"{STUDY}/calibration/{{method}}.parquet",
-    row="an evaluation: one sign at one coefficient, on all prompts of a split",
-    columns=(
-        *METHOD,
-        *COEFFICIENT,
-        *columns("""
-        sign | text | | positive or negative, the dose's
-        split | text | | calibration: prompts that set the dose; audit: others
-        step | integer | | of the search, from 1
-        """),
-        *STATISTICS,
-        *columns("""
-        n_tokens | integer | tokens | over which the statistics are
-        target | number | nats | of the configured statistic; null for a prompt, which has no dose
-        """),
-    ),
-)
-SEARCH = replace(
-    CALIBRATION,
-    name="search",
-    rule="calibrate_alpha",
-    path=f"{STUDY}/calibration/jobs/{{job}}.search.parquet",
-    row="an evaluation of a dose of one of a job's methods: one sign at one coefficient, on all calibration prompts",
-)
-AUDIT_TOKENS = Table(
-    "audit_tokens",
-    rule="audit_dose",
-    path=f"{STUDY}/calibration/jobs/{{job}}.audit{{part}}.parquet",
-    row="a token of a rollout at dose 1 on a held-out prompt; one row without token where the dose was too strong",
-    columns=(
-        *METHOD,
-        *COEFFICIENT,
-        *PROMPT,
-        *columns("""
-        sign | text | | positive or negative, the dose's
-        t | integer | tokens | place in the text, from 1
-        kl | number | nats | as of tokens
-        """),
-    ),
-)
 AUDIT_FORKS = Table(
     "audit_forks",
     rule="audit_probe",
@@ -289,7 +245,7 @@ THRESHOLD_SHARES = Table(
     columns=(*SWEEP, *SHARES),
 )
 PASSED = (
-    PAIRS, TRAINING, SEARCH, AUDIT_TOKENS, CALIBRATION, AUDIT_FORKS, REFERENCE_TOKENS, TOKENS, KEYED_TRAJECTORIES,
-    TRAJECTORIES, FORKS, KEYED_SCORES, SCORES, LIFETIMES, PREVALENCE, CURVE, SUMMARIES, PREFIXES, TEXTS_OF_METHOD,
-    DEATH_HISTORIES, DOSE_SHARES, THRESHOLD_SHARES,
+    PAIRS, TRAINING, SEARCH, DOSES, AUDIT_TOKENS, CALIBRATION, AUDIT_FORKS, REFERENCE_TOKENS, TOKENS,
+    KEYED_TRAJECTORIES, TRAJECTORIES, FORKS, KEYED_SCORES, SCORES, LIFETIMES, PREVALENCE, CURVE, SUMMARIES, PREFIXES,
+    TEXTS_OF_METHOD, DEATH_HISTORIES, DOSE_SHARES, THRESHOLD_SHARES,
 )  # fmt: skip

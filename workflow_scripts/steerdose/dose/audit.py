@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from steerdose.columns import SIGNS, Cell
-from steerdose.declarations.passed import AUDIT_TOKENS
-from steerdose.dose.calibrate import measured_kl
+from steerdose.declarations.dose import AUDIT_TOKENS
+from steerdose.dose.meter import measured_kl
 from steerdose.dose.subjects import system_texts
 from steerdose.errors import NonFiniteLogitsError
 from steerdose.files import read_json, write_table

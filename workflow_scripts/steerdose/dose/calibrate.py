@@ -5,8 +5,7 @@ system text the KL against the same model that reads the same tokens without tha
 """
 
 import logging
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,92 +13,27 @@ from typing import Any
 import polars as pl
 
 from steerdose.columns import SIGNS, Cell
-from steerdose.declarations.passed import SEARCH
+from steerdose.declarations.dose import DOSES, SEARCH
 from steerdose.dose.error import dose_interval, log_slope
-from steerdose.dose.kl_statistics import STATISTICS, evaluations, kl_statistics
-from steerdose.dose.search import find_dose
+from steerdose.dose.kl_statistics import evaluations
+from steerdose.dose.meter import Meter
+from steerdose.dose.relative import last_edited, relative_dose
+from steerdose.dose.search import NOISE, Calibration, find_dose
 from steerdose.dose.subjects import system_texts
-from steerdose.engine.generate import generate
-from steerdose.engine.requests import ask
-from steerdose.errors import NonFiniteLogitsError, NoTokensError, SteerdoseError
+from steerdose.errors import NonFiniteLogitsError, SteerdoseError
 from steerdose.files import read_json, write_json, write_table
 from steerdose.model import chat
-from steerdose.model.loading import LoadedModel, load_model
+from steerdose.model.loading import load_model
 from steerdose.steering.intervention import Intervention, prompted_at
 from steerdose.steering.self_test import check_steering
 from steerdose.steering.steering import Steering
-from steerdose.study.config import Calibration, Measure
+from steerdose.study.config import Calibration as Options
 from steerdose.study.kind import PromptTarget, Target
 from steerdose.study.settings import CalibrateAlpha
-from steerdose.study.texts import Prompt, load_prompts, take
+from steerdose.study.texts import load_prompts, take
 
 log = logging.getLogger(__name__)
-
-
-def measured_kl(
-    loaded: LoadedModel, prompts: Sequence[Prompt], intervention: Intervention, measure: Measure, description: str
-) -> list[list[float]]:
-    """Return the KL (nats) of every token of greedy rollouts, (prompts, tokens).
-
-    Raises NonFiniteLogitsError where the intervention is too strong for the model's arithmetic.
-    """
-    trajectories = generate(
-        loaded,
-        [ask(loaded.tokenizer, prompt.id, prompt.prompt, intervention) for prompt in prompts],
-        window=measure.max_new_tokens,
-        batch_size=measure.batch_size,
-        description=description,
-    )
-    return [trajectory.kl for trajectory in trajectories]
-
-
-class Meter:
-    """Measures the statistics of interventions on the calibration prompts, and keeps a row for every evaluation."""
-
-    def __init__(self, loaded: LoadedModel, prompts: Sequence[Prompt], measure: Measure) -> None:
-        self.loaded, self.prompts, self.options = loaded, prompts, measure
-        self.rows: list[dict[str, Any]] = []
-        self.kl: dict[tuple[str, float], list[list[float]]] = {}  # of the tokens, by sign and coefficient
-
-    def measure(self, sign: str, intervention: Intervention) -> float:
-        kl = measured_kl(
-            self.loaded, self.prompts, intervention, self.options, f"{sign} {intervention.coefficient:.4g}"
-        )
-        statistics = kl_statistics([value for values in kl for value in values])
-        self.kl[sign, intervention.coefficient] = kl
-        row = self._row(sign, intervention, statistics)
-        value = float(statistics[self.options.statistic])
-        what = "the prompt" if intervention.system else f"coefficient {intervention.coefficient:.5g}"
-        log.info("%s step %d: %s gives %.4g", sign, row["step"], what, value)
-        return value
-
-    def measure_or_inf(self, sign: str, intervention: Intervention) -> float:
-        """Measure; where logits overflow or all rollouts are empty return infinity, with a row without statistics."""
-        try:
-            return self.measure(sign, intervention)
-        except (NonFiniteLogitsError, NoTokensError) as error:
-            log.warning("coefficient %.5g is far too strong: %s", intervention.coefficient, error)
-            self._row(sign, intervention, dict.fromkeys((*STATISTICS, "n_tokens")))
-            return math.inf
-
-    def interval(self, sign: str, coefficient: float, target: float) -> tuple[float | None, float | None]:
-        """Return the bounds of a sign's c_star, from the tokens at the coefficient that came closest to the target."""
-        if (sign, coefficient) not in self.kl:
-            return None, None
-        options = self.options.statistic
-        known = {
-            abs(row["coefficient"]): row[options] if row[options] is not None else math.inf
-            for row in self.rows
-            if row["sign"] == sign
-        }
-        slope = log_slope(known, abs(coefficient))
-        return dose_interval(self.kl[sign, coefficient], options, target, abs(coefficient), slope)
-
-    def _row(self, sign: str, intervention: Intervention, statistics: dict[str, Any]) -> dict[str, Any]:
-        step = 1 + sum(row["sign"] == sign for row in self.rows)
-        place = {"coefficient": intervention.tabled_coefficient, "sign": sign, "split": "calibration", "step": step}
-        self.rows.append({**place, **statistics})
-        return self.rows[-1]
+NO_DOSE = ("c_star", "c_star_low", "c_star_high", "evaluated", "target", "converged", "bracket", "relative_dose")
 
 
 def target_in_nats(target: Target | None, references: Sequence[str]) -> dict[str, float]:
@@ -118,14 +52,14 @@ def target_in_nats(target: Target | None, references: Sequence[str]) -> dict[str
 
 
 def search_doses(
-    meter: Meter, steering: Steering, target: Target | None, nats: dict[str, float], options: Calibration
+    meter: Meter, steering: Steering, target: Target | None, nats: dict[str, float], options: Options
 ) -> dict[str, Any]:
     """Self-test a steering and return the calibration of both signs, without its audit.
 
     `negative_is_opposite` is false where an edit at -c is not the opposite of c (see `Edit.opposite`): the negative
     sign then has a dose of its own, but not the reverse meaning.
     """
-    first = chat.prompt_ids(meter.loaded.tokenizer, chat.conversation(meter.prompts[0].prompt))
+    first = chat.prompt_ids(meter.loaded.tokenizer, chat.conversation(meter.few[0].prompt))
     check_steering(meter.loaded.model, steering, first)
     shown = target.model_dump() if isinstance(target, PromptTarget) else target
     report: dict[str, Any] = {"statistic": options.statistic, "target": shown, "tolerance": options.tolerance}
@@ -133,13 +67,35 @@ def search_doses(
     for sign, direction in SIGNS.items():
 
         def statistic(dose: float, sign: str = sign, direction: float = direction) -> float:
-            return meter.measure_or_inf(sign, Intervention(steering, direction * dose))
+            return meter.search(sign, Intervention(steering, direction * dose))
 
         found = find_dose(statistic, nats[sign], tolerance=options.tolerance, max_evaluations=options.max_evaluations)
-        low, high = meter.interval(sign, direction * found.c_star, nats[sign])
-        log.info("%s: c_star %.5g [%s, %s], %s", sign, found.c_star, low, high, found.reason)
-        report[sign] = {**asdict(found), "c_star_low": low, "c_star_high": high}
+        report[sign] = last_step(meter, sign, Intervention(steering, direction * found.c_star), found)
+        along = relative_dose(meter.loaded, meter.few, steering, direction * report[sign]["c_star"])
+        report[sign] |= {"relative_dose": along and along[last_edited(meter.loaded.model, steering)]}
+        report[sign] |= {"relative_dose_by_block": along}
     return report
+
+
+def last_step(meter: Meter, sign: str, searched: Intervention, found: Calibration) -> dict[str, Any]:
+    """Measure what a search found on all prompts, and go the last step to the target from there.
+
+    The step follows the slope of the search's curve; it is small, since the search ends within its tolerance on the
+    first prompts, and is left out where that did not. `statistic`: of all prompts, at `evaluated`, |coefficient| before
+    the step.
+    """
+    report = {**asdict(found), "evaluated": found.c_star, "c_star_low": None, "c_star_high": None}
+    try:
+        value, kl = meter.whole(sign, searched)
+    except NonFiniteLogitsError as error:
+        log.warning("coefficient %.5g is too strong on some of the prompts: %s", searched.coefficient, error)
+        return report | {"converged": False, "reason": "too strong on prompts that the search did not see"}
+    slope = log_slope(meter.values(sign), found.c_star)
+    stepped = found.c_star * (found.target / max(value, NOISE)) ** (1 / slope)
+    low, high = dose_interval(kl, meter.options.statistic, found.target, found.c_star, slope)
+    c_star = stepped if found.converged else found.c_star
+    log.info("%s: c_star %.5g [%.5g, %.5g], %s", sign, c_star, low, high, found.reason)
+    return report | {"c_star": c_star, "statistic": value, "c_star_low": low, "c_star_high": high}
 
 
 def measure_prompts(meter: Meter, texts: dict[str, str], statistic: str) -> dict[str, Any]:
@@ -148,15 +104,10 @@ def measure_prompts(meter: Meter, texts: dict[str, str], statistic: str) -> dict
     report |= dict.fromkeys(("target", "tolerance", "negative_is_opposite"))
     for sign, intervention in zip(SIGNS, prompted_at(list(SIGNS.values()), texts), strict=True):
         report[sign] = {
-            "c_star": None,
-            "c_star_low": None,
-            "c_star_high": None,
-            "statistic": meter.measure(sign, intervention),
-            "target": None,
-            "converged": None,
+            **dict.fromkeys(NO_DOSE),
+            "statistic": meter.whole(sign, intervention)[0],
             "reason": "a prompt has no dose",
             "evaluations": 1,
-            "bracket": None,
         }
     return report
 
@@ -172,11 +123,13 @@ def calibrate_alpha(
     settings: CalibrateAlpha,
     table: str,
     summary: str,
+    doses: str,
 ) -> None:
     """Find c_star of both signs for every method of a job, with one loaded model.
 
     Writes {job}.search.parquet, one row an evaluation (null statistics: steered logits overflow, or every rollout is
-    empty), and {job}.search.json, by method what `search_doses` or `measure_prompts` returns.
+    empty), {job}.search.json, by method what `search_doses` or `measure_prompts` returns, and {job}.doses.parquet, the
+    doses in it.
     """
     loaded, options = load_model(model, dtype=settings.run.dtype, device=settings.run.device), settings.calibration
     chosen = take(load_prompts(prompts), "calibration", options.n_prompts)
@@ -194,3 +147,17 @@ def calibrate_alpha(
         frames.append(evaluations(meter.rows, nats, cell.of(name)))
     write_table(pl.concat(frames), table, SEARCH)
     write_json(reports, summary)
+    write_table(doses_table(reports, cell), doses, DOSES)
+
+
+def doses_table(reports: Mapping[str, Mapping[str, Any]], cell: Cell) -> pl.DataFrame:
+    """Return a row a method and sign of the reports of a job; none of a prompt, which has no dose."""
+    names = ("c_star", "c_star_low", "c_star_high", "relative_dose")
+    rows = [
+        {"method": method, "sign": sign, **{name: report[sign][name] for name in names}}
+        for method, report in reports.items()
+        for sign in SIGNS
+        if report[sign]["c_star"] is not None
+    ]
+    types = {"method": pl.String, "sign": pl.String, **dict.fromkeys(names, pl.Float64)}
+    return pl.DataFrame(rows, schema=types).with_columns(cell.columns())

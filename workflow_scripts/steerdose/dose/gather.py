@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from steerdose.columns import SIGNS, Cell
-from steerdose.declarations.passed import AUDIT_TOKENS, CALIBRATION, SEARCH
+from steerdose.declarations.dose import AUDIT_TOKENS, CALIBRATION, SEARCH
 from steerdose.dose.kl_statistics import STATISTICS, evaluations, kl_statistics
 from steerdose.files import read_json, read_table, read_tables, write_json, write_table
 from steerdose.study.settings import GatherCalibration

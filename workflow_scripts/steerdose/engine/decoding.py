@@ -8,7 +8,7 @@ from torch import Tensor
 
 from steerdose.engine.requests import Request
 from steerdose.seeds import seed_from
-from steerdose.study.config import Decoding
+from steerdose.study.rollout import Decoding
 
 
 class Chooser:

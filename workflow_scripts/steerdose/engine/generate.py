@@ -23,7 +23,7 @@ from steerdose.model.architecture import is_cacheable, layer_types
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.intervention import activate, steerings_of
 from steerdose.study.blocks import blocks
-from steerdose.study.config import Decoding
+from steerdose.study.rollout import Decoding
 
 log = logging.getLogger(__name__)
 

@@ -56,6 +56,12 @@ def _interval(sign: dict[str, Any]) -> str:
     return "unknown" if low is None else f"{low:.4g} to {high:.4g}"
 
 
+def _relative(sign: dict[str, Any]) -> str:
+    if sign["relative_dose"] is None:
+        return "unknown"
+    return f"{sign['relative_dose']:.3g}: norm of the change over that of the residual stream, behind the last edit"
+
+
 def survived(summary: pl.DataFrame, curve: pl.DataFrame, alpha: float) -> pl.DataFrame:
     """Return counts, S at the window and restricted mean with intervals, of the unsteered model and of this alpha.
 
@@ -162,9 +168,11 @@ Coefficient {dose.coefficient:.6g}, which is {dose.alpha:g} times {sign["c_star"
 | model | `{dose.source["source"]}`{revision} |
 | sha256 of the model's weights | `{dose.source["sha256"]}` |
 | statistic | {found["statistic"]} of the KL over prompts x tokens, nats |
-| target, achieved at alpha {dose.calibrated} | {target}, {sign["statistic"]:.4g} ({met}) |
+| target | {target} |
+| measured ({met}) | {sign["statistic"]:.4g} at {sign["evaluated"]:.6g}, a step before alpha {dose.calibrated} |
 | 95 % interval of that coefficient | {_interval(sign)}, over resampled prompts |
 | audit on held-out prompts | {audit} |
+| relative dose of alpha {dose.calibrated} | {_relative(sign)} |
 """
 
 

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from steerdose.columns import CELL, METHOD, has_dose
-from steerdose.declarations.passed import CALIBRATION
+from steerdose.declarations.dose import CALIBRATION
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import (
     SIGNS,
@@ -41,25 +41,28 @@ def plot_calibration(*, tables: list[str], settings: PlotCalibration, png: str, 
 
 
 def chosen_doses(calibration: pl.DataFrame, tolerance: float, statistic: str) -> pl.DataFrame:
-    """Return the evaluations of the chosen coefficients on the prompts of the search, with a column `missed`.
+    """Return the evaluations on all calibration prompts, with a column `missed`.
 
-    The chosen coefficient is the one that was audited. It missed where its statistic is further from the target than
-    `tolerance` (relative): that search did not converge.
+    Each is of the coefficient that a search found. It missed where the statistic of that search is further from the
+    target than `tolerance` (relative): the search did not converge.
     """
-    audits = calibration.filter(split="audit")
-    searched = calibration.filter(split="calibration")
-    chosen = searched.join(audits, on=[*METHOD, "sign", "coefficient"], how="semi", maintain_order="left")
-    return chosen.with_columns(missed=(pl.col(statistic) / pl.col("target") - 1).abs() > tolerance)
+    where = [*METHOD, "sign", "coefficient"]
+    searched = calibration.filter(split="search").select(*where, pl.col(statistic).alias("found"))
+    whole = calibration.filter(has_dose(), pl.col("split") == "calibration")
+    chosen = whole.join(searched, on=where, how="left", maintain_order="left")
+    missed = (pl.col("found") / pl.col("target") - 1).abs() > tolerance
+    return chosen.with_columns(missed=missed.fill_null(value=False)).drop("found")
 
 
 @drawing()
 def calibration_figure(calibration: pl.DataFrame, tolerance: float, statistic: str, panels: Panels = EVERY) -> Figure:
     """Draw two panels a cell: the evaluations of `statistic` (nats), and the chosen coefficients against their targets.
 
-    Left: against |coefficient|, a line a method and sign, in the order of the coefficient; prompts are horizontal lines
-    at their statistic. Right: statistic / target of the coefficient that was chosen, on the prompts of the search
-    (filled) and on held-out ones (hollow), a row a method. A band is a target * (1 +- tolerance); a search that ended
-    outside is crossed. Coefficient 0 has no place on a logarithmic axis, nor has a null, where logits were not finite.
+    Left: against |coefficient|, a line a method and sign through the evaluations of its search, in the order of the
+    coefficient; prompts are horizontal lines at their statistic. Right, a row a method: statistic / target of the
+    coefficient that the search found, on all calibration prompts (filled), and of c_star, the step from there to the
+    target, on held-out ones (hollow). A band is a target * (1 +- tolerance); a search that ended outside is crossed.
+    Coefficient 0 has no place on a logarithmic axis, nor has a null, where logits were not finite.
     """
     calibration = evenly(calibration, panels)
     chosen = chosen_doses(calibration, tolerance, statistic).with_columns(pl.col("coefficient").abs())
@@ -89,7 +92,7 @@ def calibration_figure(calibration: pl.DataFrame, tolerance: float, statistic: s
         _draw_paths(path, panel, ends.filter("missed"), statistic, looks)
         _draw_results(result, panel.filter(split="audit"), ends, statistic, tolerance, looks)
     axes[-1, 0].set_xlabel("|coefficient|")
-    axes[-1, 1].set_xlabel(f"{statistic} over target, at the chosen coefficient")
+    axes[-1, 1].set_xlabel(f"{statistic} over target, all prompts and held out")
     figure.legend(handles=handles, loc="outside right center")
     return figure
 
@@ -116,7 +119,7 @@ def _draw_targets(axes: Axes, panel: pl.DataFrame, prompts: pl.DataFrame, statis
 
 
 def _draw_paths(axes: Axes, panel: pl.DataFrame, missed: pl.DataFrame, statistic: str, looks: Looks) -> None:
-    searched = panel.filter(split="calibration").sort("coefficient")
+    searched = panel.filter(split="search").sort("coefficient")
     for (method, sign), line in searched.group_by("method", "sign", maintain_order=True):
         look = looks[str(method)] | {"marker": SIGNS[str(sign)][1], "markersize": 3, "markeredgewidth": 0}
         axes.plot(line["coefficient"], line[statistic], **look)
@@ -127,7 +130,7 @@ def _draw_paths(axes: Axes, panel: pl.DataFrame, missed: pl.DataFrame, statistic
 def _draw_results(
     axes: Axes, audits: pl.DataFrame, chosen: pl.DataFrame, statistic: str, tolerance: float, looks: Looks
 ) -> None:
-    """Draw a row a method and half a row a sign; the chosen coefficient is the one that was audited."""
+    """Draw a row a method and half a row a sign."""
     rows = {method: row for row, method in enumerate(looks)}
     axes.axvspan(1 - tolerance, 1 + tolerance, color="0.85", linewidth=0)
     axes.axvline(1, color="0.4", linewidth=0.8)

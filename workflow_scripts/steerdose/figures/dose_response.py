@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from steerdose.columns import CELL, METHOD, has_dose
-from steerdose.declarations.passed import CALIBRATION, DOSE_SHARES
+from steerdose.declarations.dose import CALIBRATION
+from steerdose.declarations.passed import DOSE_SHARES
 from steerdose.declarations.survival import DOSE_RESPONSE
 from steerdose.figures.calibration import MISSED, NOT_CONVERGED, chosen_doses
 from steerdose.figures.choice import EVERY, extremes, note

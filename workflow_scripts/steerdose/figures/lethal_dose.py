@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from steerdose.columns import CELL
-from steerdose.declarations.passed import CALIBRATION, DOSE_SHARES
+from steerdose.declarations.dose import CALIBRATION
+from steerdose.declarations.passed import DOSE_SHARES
 from steerdose.declarations.survival import DOSE_RESPONSE
 from steerdose.figures.choice import EVERY, extremes, note, places
 from steerdose.figures.dose_response import by_robustness, dose_axis, draw_interval, with_missed

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from steerdose.columns import CELL, sign_of_alpha
-from steerdose.declarations.passed import CALIBRATION
+from steerdose.declarations.dose import CALIBRATION
 from steerdose.figures.choice import EVERY, evenly, note, spread
 from steerdose.figures.kl_quantiles import read_lines
 from steerdose.figures.style import (

@@ -9,7 +9,7 @@ from steerdose.files import write_table
 from steerdose.model.loading import load_model
 from steerdose.outcomes.trajectories import requests_of
 from steerdose.steering.intervention import UNSTEERED
-from steerdose.study.config import Decoding
+from steerdose.study.rollout import Decoding
 from steerdose.study.settings import RollReference
 from steerdose.study.texts import load_questions
 

@@ -24,7 +24,8 @@ from steerdose.files import read_json, read_table, write_table
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.steering.intervention import Intervention
 from steerdose.study.blocks import blocks
-from steerdose.study.config import Decoding, Probe, Trajectories
+from steerdose.study.config import Probe
+from steerdose.study.rollout import Decoding, Trajectories
 from steerdose.study.settings import RolloutTrajectories
 from steerdose.study.texts import Question, load_questions
 

@@ -6,8 +6,9 @@ A class is named after its rule.
 from typing import Any
 
 from steerdose.study.base import Name, Part
-from steerdose.study.config import Confidence, Forks, Reading, Statistic, Threshold
+from steerdose.study.config import Confidence, Reading, Statistic, Threshold
 from steerdose.study.endpoints import Endpoint
+from steerdose.study.rollout import Forks
 from steerdose.study.settings import ForkGrid
 
 

@@ -4,10 +4,11 @@ from typing import Any
 
 from steerdose.study import published as shown
 from steerdose.study import settings as of
-from steerdose.study.config import Study, Trajectories
+from steerdose.study.config import Study
 from steerdose.study.endpoints import TextEndpoint
 from steerdose.study.methods import Adapter, Parts
 from steerdose.study.plan import Plan
+from steerdose.study.rollout import Trajectories
 
 
 class Slices:
@@ -89,7 +90,7 @@ class Slices:
         """The search, without what it does not depend on: prompts have no dose, and each method has its target."""
         unused: dict[str, Any] = {"n_audit_prompts": 1, "target": 1.0}
         if not any(self.plan.method(name).has_dose for name in self.plan.jobs[w.job]):
-            unused |= {"tolerance": 1.0, "max_evaluations": 1}
+            unused |= {"tolerance": 1.0, "max_evaluations": 1, "n_search_prompts": 1}
         return self.study.calibration.model_copy(update=unused)
 
     def audit_dose(self, w: Any) -> str:

@@ -75,7 +75,7 @@ def method_rows(method: MethodFiles) -> list[dict[str, Any]]:
         {
             **{name: getattr(method, name) for name in (*METHOD, "group")},
             "sign": sign,
-            **{name: calibration[sign][name] for name in ("c_star", "c_star_low", "c_star_high")},
+            **{name: calibration[sign][name] for name in ("c_star", "c_star_low", "c_star_high", "relative_dose")},
             "evaluations": calibration[sign]["evaluations"],
             "statistic": calibration["statistic"],
             "target": calibration[sign]["target"],

@@ -1,0 +1,79 @@
+"""How trajectories are rolled out and read: a part of the study."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from steerdose.study.base import Count, Name, Part, Positive, unique
+
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+READINGS = (("steered",), ("steered", "unsteered"))
+
+
+class Forks(Part):
+    """Where probes are read: `count` log-spaced forks from 0 to the window, or one every n tokens."""
+
+    count: Annotated[int, Field(ge=2)] | None = None
+    every: Count | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.count is None) == (self.every is None):
+            raise ValueError("give either `count` or `every`, for example {count: 10}")
+        return self
+
+
+class Decoding(Part):
+    """Tokens are drawn, not chosen."""
+
+    temperature: Positive
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    n_samples: Count = Field(description="Texts of each prompt and dose; estimates are clustered by prompt.")
+
+
+class Trajectories(Part):
+    """What a trajectory depends on besides its dose and its probes."""
+
+    decoding: Literal["greedy"] | Decoding = Field("greedy", description="greedy; or {temperature, top_p, n_samples}.")
+    n_questions: Count
+    template: Annotated[str, Field(pattern="[{]question[}]")]
+    window: Count = Field(description="The number of tokens to roll out, for example 128.")
+    batch_size: Count
+    forks: Forks
+
+    @property
+    def drawn(self) -> Decoding | None:
+        """How tokens are drawn; None: they are not."""
+        return None if self.decoding == "greedy" else self.decoding
+
+    @property
+    def n_samples(self) -> int:
+        return self.drawn.n_samples if self.drawn else 1
+
+
+class Rollout(Trajectories):
+    """How trajectories are rolled out and read."""
+
+    alphas: Annotated[tuple[float, ...], Field(min_length=1)]
+    probes: Names = Field(description="Keys of `probes`, each read at every fork; the first decides death.")
+    readings: tuple[str, ...] = Field(
+        json_schema_extra={"enum": [list(readings) for readings in READINGS]},
+        description="Who reads the probe behind the steered text: the steered model, and the unsteered one. What only "
+        "the first fails to answer is damage of the readout; what both fail is damage of the text.",
+    )
+
+    _unique = field_validator("alphas", "probes")(unique)
+
+    @field_validator("readings")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value not in READINGS:
+            raise ValueError(f"{list(value)} is neither [steered] nor [steered, unsteered]")
+        return value
+
+    @field_validator("alphas")
+    @classmethod
+    def _with_zero(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if 0 not in value:
+            raise ValueError("must contain 0, the unsteered model that every dose is compared with; add 0 to the list")
+        return value
