@@ -5,6 +5,7 @@ from steerdose.dose.subjects import interventions
 from steerdose.files import write_json
 from steerdose.steering.edits import Add
 from steerdose.steering.steering import MEMBERS, Steering
+from steerdose.study.settings import Subject
 
 
 def test_every_method_of_a_file_has_its_own_dose(tmp_path):
@@ -15,5 +16,5 @@ def test_every_method_of_a_file_has_its_own_dose(tmp_path):
     write_json(search, tmp_path / "parts.search.json")
     files = [str(tmp_path / "parts.safetensors")], [str(tmp_path / "parts.search.json")]
     for (name, dose), path in zip(c_stars.items(), ("layers.1", "layers.0")[::-1], strict=True):
-        (found,) = interventions(name, [1], *files, {})
+        (found,) = interventions(name, Subject(), [1], *files, {})
         assert (found.coefficient, found.steering.edits[0][0]) == (dose, path)

@@ -64,7 +64,7 @@ def test_each_row_has_its_own_steering_and_the_others_do_not_touch_it():
             ablated = model(IDS).logits
         with activate(model, steerings_of(rows)) as dials:
             assert torch.equal(model(IDS).logits, plain), "at 0 until turned"
-            dials.turn(dials.coefficients(rows))
+            dials.turn(dials.coefficients(rows, "prompt"))
             mixed = model(IDS).logits
     assert torch.equal(mixed[[0, 1, 3]], added[[0, 1, 3]])
     assert torch.equal(mixed[2], ablated[2])
@@ -74,5 +74,5 @@ def test_each_row_has_its_own_steering_and_the_others_do_not_touch_it():
 
 def test_without_a_steering_there_is_nothing_to_turn():
     with activate(tiny.model(), []) as dials:
-        assert dials.coefficients([UNSTEERED] * 3).shape == (0, 3)
-        dials.turn(dials.coefficients([UNSTEERED] * 3))
+        assert dials.coefficients([UNSTEERED] * 3, "prompt").shape == (0, 3)
+        dials.turn(dials.coefficients([UNSTEERED] * 3, "prompt"))

@@ -13,6 +13,7 @@ VALIDATOR = Draft202012Validator(config_schema())
 ALTERNATIVES = {
     "rollout.forks.count",  # to rollout.forks.every
     "methods.*.target",  # to calibration.target
+    "methods.*.positions",  # to positions
     "comparisons.*",  # the default is said in the schema
     *(f"methods.*.{key}" for key in ("format", "positive", "negative", "ignore")),  # kind import is shown in a comment
     *(f"methods.*.{key}" for key in ("by", "names")),  # kind parts is in the documentation

@@ -33,7 +33,8 @@ def audited(
     if subject.style:
         return dict(zip(SIGNS, prompted_at(list(SIGNS.values()), texts), strict=True))
     vector = Steering.load(steering[0]).member(name)
-    return {sign: Intervention(vector, direction * found[sign]["c_star"]) for sign, direction in SIGNS.items()}
+    doses = {sign: direction * found[sign]["c_star"] for sign, direction in SIGNS.items()}
+    return {sign: Intervention(vector, dose, positions=subject.positions) for sign, dose in doses.items()}
 
 
 def audit_rows(

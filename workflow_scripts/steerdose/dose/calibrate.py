@@ -29,7 +29,7 @@ from steerdose.steering.self_test import check_steering
 from steerdose.steering.steering import Steering
 from steerdose.study.config import Calibration as Options
 from steerdose.study.kind import PromptTarget, Target
-from steerdose.study.settings import CalibrateAlpha
+from steerdose.study.settings import CalibrateAlpha, Subject
 from steerdose.study.texts import load_prompts, take
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def target_in_nats(target: Target | None, references: Sequence[str]) -> dict[str
 
 
 def search_doses(
-    meter: Meter, steering: Steering, target: Target | None, nats: dict[str, float], options: Options
+    meter: Meter, steering: Steering, subject: Subject, nats: dict[str, float], options: Options
 ) -> dict[str, Any]:
     """Self-test a steering and return the calibration of both signs, without its audit.
 
@@ -61,16 +61,19 @@ def search_doses(
     """
     first = chat.prompt_ids(meter.loaded.tokenizer, chat.conversation(meter.few[0].prompt))
     check_steering(meter.loaded.model, steering, first)
+    target = subject.target
     shown = target.model_dump() if isinstance(target, PromptTarget) else target
     report: dict[str, Any] = {"statistic": options.statistic, "target": shown, "tolerance": options.tolerance}
+    report["positions"] = subject.positions
     report["negative_is_opposite"] = all(edit.opposite for _, edit in steering.edits)
     for sign, direction in SIGNS.items():
 
         def statistic(dose: float, sign: str = sign, direction: float = direction) -> float:
-            return meter.search(sign, Intervention(steering, direction * dose))
+            return meter.search(sign, Intervention(steering, direction * dose, positions=subject.positions))
 
         found = find_dose(statistic, nats[sign], tolerance=options.tolerance, max_evaluations=options.max_evaluations)
-        report[sign] = last_step(meter, sign, Intervention(steering, direction * found.c_star), found)
+        searched = Intervention(steering, direction * found.c_star, positions=subject.positions)
+        report[sign] = last_step(meter, sign, searched, found)
         along = relative_dose(meter.loaded, meter.few, steering, direction * report[sign]["c_star"])
         report[sign] |= {"relative_dose": along and along[last_edited(meter.loaded.model, steering)]}
         report[sign] |= {"relative_dose_by_block": along}
@@ -101,7 +104,7 @@ def last_step(meter: Meter, sign: str, searched: Intervention, found: Calibratio
 def measure_prompts(meter: Meter, texts: dict[str, str], statistic: str) -> dict[str, Any]:
     """Return the same of a prompt's texts, by sign; what only a dose has is null."""
     report: dict[str, Any] = {"statistic": statistic}
-    report |= dict.fromkeys(("target", "tolerance", "negative_is_opposite"))
+    report |= dict.fromkeys(("target", "tolerance", "positions", "negative_is_opposite"))
     for sign, intervention in zip(SIGNS, prompted_at(list(SIGNS.values()), texts), strict=True):
         report[sign] = {
             **dict.fromkeys(NO_DOSE),
@@ -142,7 +145,7 @@ def calibrate_alpha(
         else:
             targets = target_in_nats(subject.target, references)
             vector = Steering.load(steering[0]).member(name)
-            reports[name] = search_doses(meter, vector, subject.target, targets, options)
+            reports[name] = search_doses(meter, vector, subject, targets, options)
         nats = {sign: reports[name][sign]["target"] for sign in SIGNS}
         frames.append(evaluations(meter.rows, nats, cell.of(name)))
     write_table(pl.concat(frames), table, SEARCH)

@@ -15,7 +15,12 @@ def system_texts(subject: Subject, system_prompts: Sequence[str], behavior: str 
 
 
 def interventions(
-    name: str, alphas: Sequence[float], steering: Sequence[str], doses: Sequence[str], texts: Mapping[str, str]
+    name: str,
+    subject: Subject,
+    alphas: Sequence[float],
+    steering: Sequence[str],
+    doses: Sequence[str],
+    texts: Mapping[str, str],
 ) -> list[Intervention]:
     """Return what a method does to the model at each alpha; a prompt has only the signs of the alphas.
 
@@ -24,4 +29,5 @@ def interventions(
     """
     if texts:
         return prompted_at(sorted({(alpha > 0) - (alpha < 0) for alpha in alphas}), texts)
-    return steered_at(alphas, Steering.load(steering[0]).member(name), read_json(doses[0])[name])
+    vector, found = Steering.load(steering[0]).member(name), read_json(doses[0])[name]
+    return steered_at(alphas, vector, found, subject.positions)

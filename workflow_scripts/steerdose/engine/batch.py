@@ -20,7 +20,7 @@ from steerdose.engine.requests import Request, Trajectory
 from steerdose.engine.rows import RowSplit
 from steerdose.errors import NonFiniteLogitsError, SteerdoseError
 from steerdose.model.architecture import layer_types
-from steerdose.steering.intervention import Dials
+from steerdose.steering.intervention import Dials, Read
 
 PACKED_TOKENS = 2048  # of suffixes in one forward
 
@@ -45,7 +45,8 @@ class Batch:
         self.requests = [request for request, _ in batch]
         self.trajectories = [trajectory for _, trajectory in batch]
         self.device = next(model.parameters()).device
-        self.coefficients = dials.coefficients([request.intervention for request in self.requests])
+        given = [request.intervention for request in self.requests]
+        self.coefficients = {part: dials.coefficients(given, part) for part in ("prompt", "generated")}
         twins = torch.tensor([i for i, request in enumerate(self.requests) if request.has_twin], dtype=torch.long)
         self.owner = torch.cat([torch.arange(len(batch)), twins])
         self.twin = torch.cat([torch.zeros(len(batch), dtype=torch.bool), torch.ones(len(twins), dtype=torch.bool)])
@@ -57,9 +58,9 @@ class Batch:
         place[self.fed] = torch.arange(len(self.fed))
         return place[self.owner] if self.n_shared else torch.arange(len(self.owner))
 
-    def row_coefficients(self) -> Tensor:
-        """Return the coefficients of all steerings in all rows, (steerings, rows)."""
-        return torch.where(self.twin, 0.0, self.coefficients[:, self.owner])
+    def row_coefficients(self, part: Read) -> Tensor:
+        """Return the coefficients of all steerings in all rows, (steerings, rows), at tokens of a part of the text."""
+        return torch.where(self.twin, 0.0, self.coefficients[part][:, self.owner])
 
     def run(
         self,
@@ -100,7 +101,8 @@ class Batch:
         ids = torch.tensor([[0] * int(pad) + list(p) for p, pad in zip(below, padding, strict=True)])
         mask = torch.arange(self.prompt_width) >= padding[:, None]
         cache = RowCache(len(layer_types(self.model)), self.prompt_width, self.n_shared)
-        self.dials.turn(torch.cat([self.coefficients, torch.zeros(len(self.coefficients), len(unsteered))], 1))
+        steered = self.coefficients["prompt"]
+        self.dials.turn(torch.cat([steered, torch.zeros(len(steered), len(unsteered))], 1))
         place_below = {prompt: i for i, prompt in enumerate(below)}
         if self.n_shared:
             self.split.set(torch.tensor([place_below[prompt] for prompt in above]), len(below))
@@ -126,7 +128,7 @@ class Batch:
         """Append what is kept of token t to every trajectory and return the chosen token of each request."""
         finite = torch.isfinite(logits.amax(-1)).cpu()
         if not finite.all():
-            unsteered = ~self.row_coefficients().any(0)
+            unsteered = ~(self.row_coefficients("prompt").any(0) | self.row_coefficients("generated").any(0))
             wrong = ~finite & unsteered if (~finite & unsteered).any() else ~finite  # a broken model before a dose
             row = int(wrong.nonzero()[0])
             request = self.requests[int(self.owner[row])]
@@ -152,7 +154,7 @@ class Batch:
 
     def feed(self, token: Tensor) -> Tensor:
         """Give every row its request's token and return the next logits, (rows, vocabulary)."""
-        self.dials.turn(self.row_coefficients())
+        self.dials.turn(self.row_coefficients("generated"))
         if self.n_shared:
             self.split.set(self.fed_row(), len(self.fed))
         length = self.cache.get_seq_length()
@@ -195,7 +197,7 @@ class Batch:
             is_twin = not self.n_shared and bool(self.twin[row])
             ids = self.requests[owner].twin_ids if is_twin else self.requests[owner].ids
             texts.append([*ids, *self.trajectories[owner].token_ids])
-        self.dials.turn(self.row_coefficients()[:, rows])
+        self.dials.turn(self.row_coefficients("prompt")[:, rows])  # what is asked is no text of the model's own
         readings = [READINGS[int(twin)] for twin in self.twin[rows]]
         prefix, padding = self.cache.prefix(fed, rows), self.padding[fed].to(self.device)
         found = read_packed(self.model, plan, texts, prefix, padding, self.prompt_width, readings)

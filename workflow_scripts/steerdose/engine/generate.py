@@ -17,6 +17,7 @@ from steerdose.engine.plain import Chosen, generate_plainly
 from steerdose.engine.probe import ForkPlan
 from steerdose.engine.requests import Request, Trajectory
 from steerdose.engine.rows import count_shared, split_rows
+from steerdose.errors import SteerdoseError
 from steerdose.flow.progress import bar
 from steerdose.model import chat
 from steerdose.model.architecture import is_cacheable, layer_types
@@ -54,6 +55,7 @@ def generate(
     same_prompts = all(request.base_ids is None for request in requests)  # else twins differ in the first block
     together, n_shared = is_cacheable(model), count_shared(model, steerings) if same_prompts else 0
     if not together:
+        _refuse_positions(requests)
         kinds = sorted(set(layer_types(model)))
         log.warning("layers %s cannot share a cache between rows: rolling prompts out one by one, slowly", kinds)
     batches = list(_batches(requests, batch_size))
@@ -90,3 +92,12 @@ def _batches(requests: Sequence[Request], batch_size: int) -> Iterator[list[int]
             (i for prompt in block for i in rows[prompt]), key=lambda i: (len(requests[i].ids), requests[i].prompt_id)
         )
         yield from (chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size))
+
+
+def _refuse_positions(requests: Sequence[Request]) -> None:
+    """Raise SteerdoseError where a model that rolls prompts out one by one is to be steered at some tokens alone."""
+    if any(request.intervention.positions != "all" for request in requests):
+        raise SteerdoseError(
+            "positions: rows of this model cannot share a cache, and so its prompts and generated tokens cannot be "
+            "steered apart; set positions: all"
+        )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from steerdose.engine.cache import RowCache
 from steerdose.engine.rows import RowSplit, count_shared, split_rows
@@ -29,7 +30,8 @@ class Item:
 
     ids: its token ids, a rendered prompt and whatever stands behind it, by the system text in front (see `render`).
     answers: sets of tokens; of each the log-probability is asked that one of them comes next. n_scored: of so many of
-    the last tokens the own log-probability is asked. Raises ValueError where these are not all of the tokens but one.
+    the last tokens the own log-probability is asked; they count as generated, all before them as prompt. Raises
+    ValueError where these are not all of the tokens but one.
     """
 
     id: str
@@ -53,7 +55,8 @@ class Score:
     tokens: tuple[float, ...]
 
 
-Row = tuple[tuple[int, ...], Intervention]  # the ids, and what is done to the model beyond them
+# The ids, what is done to the model beyond them, and how many of the last ids count as generated where that matters.
+Row = tuple[tuple[int, ...], Intervention, int]
 
 
 def render(
@@ -89,8 +92,7 @@ def score(
             wanted: dict[Row, list[tuple[int, int]]] = {}
             for j in part:
                 for i, each in enumerate(interventions):
-                    kind = Intervention(each.steering, each.coefficient) if each.coefficient else UNSTEERED
-                    wanted.setdefault((items[j].ids[each.system], kind), []).append((i, j))
+                    wanted.setdefault(_row(items[j], each), []).append((i, j))
             kept = {row: 1 + max(items[j].n_scored for _, j in askers) for row, askers in wanted.items()}
             for rows in _batches(model, kept, batch_rows, together):
                 read = _Forward(model, dials, split, n_shared, rows, max(kept[row] for row in rows))
@@ -100,6 +102,15 @@ def score(
                         table[i][j] = read.score(place, items[j])
             progress.update()
     return table
+
+
+def _row(item: Item, given: Intervention) -> Row:
+    """Return what is read of an item under an intervention; rows that are the same are read once."""
+    ids = item.ids[given.system]
+    if not given.coefficient:
+        return ids, UNSTEERED, 0
+    kind = Intervention(given.steering, given.coefficient, positions=given.positions)
+    return ids, kind, 0 if given.positions == "all" else item.n_scored
 
 
 def _batches(model: Any, kept: Mapping[Row, int], batch_rows: int, together: bool) -> Iterator[list[Row]]:
@@ -130,16 +141,16 @@ class _Forward:
     ) -> None:
         self.model, self.dials, self.split, self.n_shared = model, dials, split, n_shared
         self.rows, self.n_kept = rows, n_kept
-        self.width = max(len(ids) for ids, _ in rows)
+        self.width = max(len(ids) for ids, _, _ in rows)
 
     def run(self, padded: bool) -> None:
         device = next(self.model.parameters()).device
-        texts = [ids for ids, _ in self.rows]
+        texts = [ids for ids, _, _ in self.rows]
         below = list(dict.fromkeys(texts)) if self.n_shared else texts
         if self.n_shared:
             place = {ids: i for i, ids in enumerate(below)}
             self.split.set(torch.tensor([place[ids] for ids in texts]), len(below))
-        self.dials.turn(self.dials.coefficients([what for _, what in self.rows]))
+        coefficients = self._coefficients()
         padding = torch.tensor([self.width - len(ids) for ids in below])
         fed = torch.tensor([[0] * int(pad) + list(ids) for ids, pad in zip(below, padding, strict=True)]).to(device)
         mask = (torch.arange(self.width) >= padding[:, None]).to(device)
@@ -150,6 +161,7 @@ class _Forward:
         total, own = [], []
         for start, stop in pieces:
             count = min(stop, self.width) - max(start, self.width - self.n_kept)
+            self.dials.turn(coefficients if coefficients.ndim == 2 else coefficients[..., start:stop])
             placing = {"attention_mask": mask[:, :stop], "position_ids": positions[:, start:stop]} if padded else {}
             logits = self.model(
                 input_ids=fed[:, start:stop],
@@ -162,6 +174,16 @@ class _Forward:
             own.append(logits.gather(-1, following[:, stop - count : stop, None])[..., 0].cpu())
             self.last = logits[:, -1].cpu()
         self.total, self.own = torch.cat(total, 1), torch.cat(own, 1)[:, :-1]
+
+    def _coefficients(self) -> Tensor:
+        """Return the coefficients of all steerings, (steerings, rows), or (.., tokens) where they differ in a row."""
+        given = [what for _, what, _ in self.rows]
+        prompt, generated = self.dials.coefficients(given, "prompt"), self.dials.coefficients(given, "generated")
+        if torch.equal(prompt, generated):
+            return prompt
+        n_generated = torch.tensor([n for _, _, n in self.rows])
+        behind = torch.arange(self.width) >= self.width - n_generated[:, None]
+        return torch.where(behind, generated[..., None], prompt[..., None])
 
     def _pieces(self) -> list[tuple[int, int]]:
         """Return from where to where the texts are read at a time, so that the logits of a piece fit."""

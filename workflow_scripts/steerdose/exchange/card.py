@@ -113,6 +113,11 @@ def caveats(alpha: float, found: dict[str, Any], sign: dict[str, Any]) -> list[s
             f"On held-out prompts alpha {SIGNS[sign_of(alpha)]:g} gives {sign['audit']:.4g}, outside the tolerance "
             f"of {found['tolerance']:.0%}: the dose depends on the prompts."
         )
+    if found["positions"] != "all":
+        notes.append(
+            f"Measured with the steering on {found['positions']} tokens alone; an export that is loaded as usual acts "
+            "on all, which is another dose."
+        )
     if abs(alpha) != 1:
         notes.append(f"Only alpha 1 and -1 are calibrated; the KL at alpha {alpha:g} follows no rule.")
     return [
@@ -167,6 +172,7 @@ Coefficient {dose.coefficient:.6g}, which is {dose.alpha:g} times {sign["c_star"
 | method | {cell.method}: {origin} ({kinds}; modules: {len(dose.vector.edits)}), seed {cell.seed} |
 | model | `{dose.source["source"]}`{revision} |
 | sha256 of the model's weights | `{dose.source["sha256"]}` |
+| steered tokens | {found["positions"]} |
 | statistic | {found["statistic"]} of the KL over prompts x tokens, nats |
 | target | {target} |
 | measured ({met}) | {sign["statistic"]:.4g} at {sign["evaluated"]:.6g}, a step before alpha {dose.calibrated} |

@@ -54,8 +54,8 @@ def row_key(shared: str, intervention: Intervention, claim: Claim, batch: Sequen
     batch: the items that are read together, and pad each other.
     """
     steering = intervention.steering
-    dose = (steering.digest if steering else "", repr(intervention.coefficient), intervention.system)
-    parts = (shared, *dose, claim, *batch)
+    dose = (steering.digest if steering else "", repr(intervention.coefficient), intervention.positions)
+    parts = (shared, *dose, intervention.system, claim, *batch)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -84,7 +84,7 @@ def score_task(
     given: dict[str, list[Intervention]] = {}
     for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
-        given[name] = interventions(name, settings.alphas, steering, doses, texts)
+        given[name] = interventions(name, subject, settings.alphas, steering, doses, texts)
     shared = settings.model_copy(update={"alphas": (), "methods": {}, "first": 0, "last": 0}).text()
     shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {task} {shared}"
     batches = [chosen[part.start : part.stop] for part in blocks(len(chosen), 1, settings.task.batch_size)]

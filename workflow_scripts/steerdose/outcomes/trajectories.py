@@ -135,7 +135,7 @@ def row_key(shared: str, request: Request, batch: Sequence[Question]) -> str:
     another question is rolled out with those of its batch. Doses do not show: one more is rolled out alone.
     """
     steering, own = request.intervention.steering, request.intervention
-    given = (repr(own.coefficient), own.system, request.ids, request.sample)
+    given = (repr(own.coefficient), own.positions, own.system, request.ids, request.sample)
     parts = (shared, steering.digest if steering else "", *given, *batch)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
@@ -170,7 +170,7 @@ def rollout_trajectories(
     batches, planned = [], []
     for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
-        given = interventions(name, settings.alphas, steering, doses, texts)
+        given = interventions(name, subject, settings.alphas, steering, doses, texts)
         for block in blocks(len(chosen), len(settings.alphas) * options.n_samples, options.batch_size):
             asked = chosen[block.start : block.stop]
             requests = requests_of(loaded.tokenizer, asked, given, options.template, options.n_samples)

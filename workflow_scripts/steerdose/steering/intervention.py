@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from steerdose.columns import sign_of
 from steerdose.steering.steering import Dial, Steering, steer
+from steerdose.study.base import Positions
+
+Read = Literal["prompt", "generated"]
 
 
 def coefficient_of(alpha: float, calibration: Mapping[str, Any]) -> float:
@@ -22,6 +25,7 @@ class Intervention:
     """A steering at a coefficient, behind a system text; a prompt baseline has only the text.
 
     alpha: the dose in units of c_star, where it is known; of a prompt 1 is the positive text and -1 the negative one.
+    positions: which tokens the steering acts on: all, those of the prompt, or the generated ones.
     Raises ValueError for a coefficient without a steering.
     """
 
@@ -29,10 +33,15 @@ class Intervention:
     coefficient: float = 0.0
     system: str | None = None
     alpha: float | None = None
+    positions: Positions = "all"
 
     def __post_init__(self) -> None:
         if self.steering is None and self.coefficient:
             raise ValueError("a coefficient needs a steering")
+
+    def at(self, part: Read) -> float:
+        """Return the coefficient at tokens of the prompt, or at generated ones."""
+        return self.coefficient if self.positions in ("all", part) else 0.0
 
     @property
     def is_plain(self) -> bool:
@@ -53,9 +62,14 @@ class Intervention:
 UNSTEERED = Intervention(alpha=0.0)
 
 
-def steered_at(alphas: Sequence[float], steering: Steering, calibration: Mapping[str, Any]) -> list[Intervention]:
+def steered_at(
+    alphas: Sequence[float], steering: Steering, calibration: Mapping[str, Any], positions: Positions
+) -> list[Intervention]:
     """Return the interventions of a steering at several doses. calibration: as in `coefficient_of`."""
-    return [Intervention(steering, coefficient_of(alpha, calibration), alpha=float(alpha)) for alpha in alphas]
+    return [
+        Intervention(steering, coefficient_of(alpha, calibration), alpha=float(alpha), positions=positions)
+        for alpha in alphas
+    ]
 
 
 def prompted_at(alphas: Sequence[float], texts: Mapping[str, str]) -> list[Intervention]:
@@ -74,13 +88,16 @@ class Dials:
     def __init__(self, dials: Mapping[Steering, Dial]) -> None:
         self._dials = dials
 
-    def coefficients(self, interventions: Sequence[Intervention]) -> Tensor:
-        """Return the coefficient of every active steering in every row, (steerings, rows), 0 in the rows of others."""
-        rows = [[each.coefficient if each.steering is s else 0.0 for each in interventions] for s in self._dials]
+    def coefficients(self, interventions: Sequence[Intervention], part: Read) -> Tensor:
+        """Return the coefficient of every active steering in every row, (steerings, rows), 0 in the rows of others.
+
+        part: where it acts, on tokens of the prompt or on generated ones.
+        """
+        rows = [[each.at(part) if each.steering is s else 0.0 for each in interventions] for s in self._dials]
         return torch.tensor(rows).reshape(len(self._dials), len(interventions))
 
     def turn(self, coefficients: Tensor) -> None:
-        """coefficients: (steerings, rows), or (steerings,) for all rows alike."""
+        """coefficients: (steerings, rows), (steerings,) for all rows alike, or (steerings, rows, tokens)."""
         for dial, coefficient in zip(self._dials.values(), coefficients, strict=True):
             dial.coefficient = coefficient
 

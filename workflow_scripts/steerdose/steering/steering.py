@@ -137,7 +137,7 @@ class Dial:
 
     @property
     def coefficient(self) -> Tensor:
-        """Scalar, or (rows,): one value a batch row."""
+        """Scalar; (rows,): one value a batch row; or (rows, tokens)."""
         return self._coefficient
 
     @coefficient.setter
@@ -155,7 +155,7 @@ class Dial:
                 f"{path} put out {len(y)} rows for {len(c)} coefficients: the module flattens its batch, "
                 "so it cannot be steered row by row; choose another module"
             )
-        return c.reshape(-1, *[1] * (y.ndim - 1)) if c.ndim else c
+        return c.reshape(*c.shape, *[1] * (y.ndim - c.ndim)) if c.ndim else c
 
 
 @contextmanager

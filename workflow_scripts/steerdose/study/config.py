@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from steerdose.study.base import Count, Name, Part, Positive, Share, Text, unique
+from steerdose.study.base import Count, Name, Part, Positions, Positive, Share, Text, unique
 from steerdose.study.endpoints import Deaths, Endpoint, Reference
 from steerdose.study.kind import Method, PromptTarget, Target
 from steerdose.study.methods import Entry
@@ -176,6 +176,10 @@ class Study(Part):
 
     study: Selection
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")]
+    positions: Positions = Field(
+        description="Which tokens a steering acts on: all; the prompt's alone; or the generated ones alone, as servers "
+        "do that steer while they decode: the first token is never steered. What a probe asks counts as prompt."
+    )
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     data: Data
     pairs: Pairs
@@ -217,6 +221,10 @@ class Study(Part):
     def entries(self) -> dict[str, str]:
         """The config entry of every method."""
         return {name: entry for entry, kind in self.methods.items() for name in kind.members(entry)}
+
+    def positions_of(self, method: str) -> Positions:
+        """Return which tokens a method steers."""
+        return self.all_methods[method].positions or self.positions
 
     def target_of(self, method: str) -> float | PromptTarget:
         """Return what a method is calibrated to."""

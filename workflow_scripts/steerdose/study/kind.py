@@ -1,11 +1,11 @@
 """What every kind of method says of itself: its rule, whether it has a dose, its group, what it is made of."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field
 
-from steerdose.study.base import Name, Part, Positive
+from steerdose.study.base import Name, Part, Positions, Positive
 
 
 class PromptTarget(Part):
@@ -28,6 +28,7 @@ class Method(Part):
     jobs: ClassVar[tuple[str, ...]] = ()
     has_dose: ClassVar[bool] = True
     target: Target | None = Field(None, description="Of its calibration; absent: calibration.target.")
+    positions: Positions | None = Field(None, description="Which tokens it steers; absent: positions.")
 
     @property
     def group(self) -> str:
@@ -62,6 +63,6 @@ class Method(Part):
         """Return the methods that the entry `name` stands for: itself, or many."""
         return {name: self}
 
-    def own(self) -> "Method":
-        """Return what its steering depends on: all but the target."""
-        return self.model_copy(update={"target": None})
+    def own(self) -> Self:
+        """Return what its steering depends on: all but the target and the positions."""
+        return self.model_copy(update={"target": None, "positions": None})

@@ -87,9 +87,9 @@ class Adapter(Method):
     def origin(self) -> str:
         return f"{self.peft_type} adapters trained here, {self.delta}"
 
-    def trained(self) -> "Adapter":
-        """Return what a training depends on: all but the target and the delta."""
-        return self.model_copy(update={"target": None, "delta": "difference"})
+    def trained(self) -> Self:
+        """Return what a training depends on: all but the delta, and what `own` leaves out."""
+        return self.own().model_copy(update={"delta": "difference"})
 
 
 class Activation(Method):

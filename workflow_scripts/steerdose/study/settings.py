@@ -5,7 +5,7 @@ A class is named after its rule. `slices` makes each of them from a study.
 
 from typing import Literal
 
-from steerdose.study.base import Name, Part
+from steerdose.study.base import Name, Part, Positions
 from steerdose.study.config import Calibration, Confidence, Measure, Pairs, Probe, Statistic, Task, Threshold
 from steerdose.study.endpoints import Endpoint, Reference, TextEndpoint
 from steerdose.study.kind import Target
@@ -76,6 +76,7 @@ class Subject(Part):
 
     target: Target | None = None
     style: str | None = None
+    positions: Positions = "all"
 
 
 class CalibrateAlpha(Part):

@@ -2,20 +2,15 @@
 
 from typing import Any
 
-from steerdose.study import published as shown
 from steerdose.study import settings as of
-from steerdose.study.config import Study
 from steerdose.study.endpoints import TextEndpoint
 from steerdose.study.methods import Adapter, Parts
-from steerdose.study.plan import Plan
+from steerdose.study.published_slices import PublishedSlices
 from steerdose.study.rollout import Trajectories
 
 
-class Slices:
+class Slices(PublishedSlices):
     """The slices of one study. Functions take a job's wildcards and return text for `params`; constants are text."""
-
-    def __init__(self, study: Study, plan: Plan) -> None:
-        self.study, self.plan = study, plan
 
     def _run(self, w: Any) -> of.Run:
         return of.Run(dtype=self.study.models[w.model].dtype, device=self.study.device)
@@ -25,22 +20,16 @@ class Slices:
 
     def _subjects(self, w: Any) -> dict[str, of.Subject]:
         """The methods of a job, for what depends on their steering but not on their target."""
-        return {name: of.Subject(style=self.plan.method(name).system_style) for name in self.plan.jobs[w.job]}
+        return {name: self._subject(name) for name in self.plan.jobs[w.job]}
+
+    def _subject(self, name: str) -> of.Subject:
+        style = self.plan.method(name).system_style
+        return of.Subject(style=style, positions="all" if style else self.study.positions_of(name))
 
     @property
     def _trajectories(self) -> Trajectories:
         shared = {name: getattr(self.study.rollout, name) for name in Trajectories.model_fields}
         return Trajectories(**shared)
-
-    @property
-    def _grid(self) -> dict[str, Any]:
-        rollout = self.study.rollout
-        return {"probe": rollout.probes[0], "window": rollout.window, "forks": rollout.forks}
-
-    @property
-    def _panels(self) -> dict[str, Any]:
-        members = {entry: tuple(self.study.methods[entry].members(entry)) for entry in self.study.study.methods}
-        return {"members": members, "most": self.study.figures.most}
 
     # Steerings
 
@@ -181,119 +170,6 @@ class Slices:
     @property
     def measure_prefixes(self) -> str:
         return of.MeasurePrefixes(statistic=self.study.calibration.statistic, head=self.study.deaths.head).text()
-
-    # Tables
-
-    @property
-    def tabulate_aggregation(self) -> str:
-        return shown.TabulateAggregation(confidence=self.study.survival.confidence).text()
-
-    @property
-    def tabulate_knowledge(self) -> str:
-        return shown.TabulateKnowledge(confidence=self.study.survival.confidence).text()
-
-    @property
-    def tabulate_hazards(self) -> str:
-        rollout, survival = self.study.rollout, self.study.survival
-        return shown.TabulateHazards(
-            endpoint=self.study.endpoints[survival.endpoints[0]],
-            window=rollout.window,
-            forks=rollout.forks,
-            confidence=survival.confidence,
-        ).text()
-
-    @property
-    def tabulate_logrank(self) -> str:
-        alone = [name for name, each in self.study.chosen.items() if self.study.entries[name] == name]
-        default = {"methods": tuple(alone)} if len(alone) > 1 else {}
-        return shown.TabulateLogrank(comparisons=self.study.comparisons or default).text()
-
-    @property
-    def tabulate_dose_response(self) -> str:
-        survival = self.study.survival
-        return shown.TabulateDoseResponse(confidence=survival.confidence, safe_level=survival.safe_level).text()
-
-    @property
-    def tabulate_threshold_sweep(self) -> str:
-        survival = self.study.survival
-        return shown.TabulateThresholdSweep(
-            **self._grid,
-            models=self.study.study.models,
-            threshold=survival.threshold,
-            values=survival.threshold_sweep,
-            confidence=survival.confidence,
-            safe_level=survival.safe_level,
-        ).text()
-
-    @property
-    def tabulate_probes(self) -> str:
-        rollout = self.study.rollout
-        return shown.TabulateProbes(
-            models=self.study.study.models,
-            probes=rollout.probes,
-            window=rollout.window,
-            forks=rollout.forks,
-            minimum_base_pmass=self.study.survival.minimum_base_pmass,
-        ).text()
-
-    @property
-    def tabulate_deaths(self) -> str:
-        return shown.TabulateDeaths(significance=self.study.deaths.significance).text()
-
-    @property
-    def tabulate_methods(self) -> str:
-        return shown.TabulateMethods(methods=self.plan.method_files(), probe=self.study.rollout.probes[0]).text()
-
-    @property
-    def tabulate_geometry(self) -> str:
-        return shown.TabulateGeometry(methods=self.plan.method_files(dosed=True)).text()
-
-    # Figures and pages
-
-    @property
-    def panels(self) -> str:
-        return shown.Panels(**self._panels).text()
-
-    @property
-    def plot_calibration(self) -> str:
-        calibration = self.study.calibration
-        return shown.PlotCalibration(
-            **self._panels, tolerance=calibration.tolerance, statistic=calibration.statistic
-        ).text()
-
-    @property
-    def plot_spaghetti(self) -> str:
-        return shown.PlotSpaghetti(**self._panels, **self._lines).text()
-
-    @property
-    def plot_spaghetti_normalised(self) -> str:
-        return shown.PlotSpaghettiNormalised(**self._panels, **self._lines, head=self.study.deaths.head).text()
-
-    @property
-    def _lines(self) -> dict[str, Any]:
-        return {"smoothing": self.study.figures.smoothing, "fewest": self.study.figures.fewest}
-
-    @property
-    def plot_kl_fan(self) -> str:
-        fewest = self.study.figures.fewest
-        return shown.PlotKlFan(**self._panels, window=self.study.rollout.window, fewest=fewest).text()
-
-    @property
-    def plot_aggregate(self) -> str:
-        return shown.PlotAggregate(
-            **self._panels,
-            grid=of.ForkGrid(**self._grid),
-            models=self.study.study.models,
-            fewest=self.study.figures.fewest,
-        ).text()
-
-    @property
-    def plot_probes(self) -> str:
-        return shown.PlotProbes(minimum=self.study.survival.minimum_base_pmass).text()
-
-    @property
-    def write_reading(self) -> str:
-        return shown.WriteReading(probe=self.study.rollout.probes[0], reading=self.study.reading).text()
 
     def write_card(self, w: Any) -> str:
         confidence = self.study.survival.confidence
