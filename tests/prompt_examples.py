@@ -8,7 +8,7 @@ from steerdose.engine.probe import build_probe
 from steerdose.files import write_json
 from steerdose.model import chat
 from steerdose.model.loading import load_model
-from steerdose.study.config import Probe
+from steerdose.study.probes import Probe
 from steerdose.study.settings import Run
 
 TEXTS = {"positive": "You are honest.", "negative": "Lie, always."}

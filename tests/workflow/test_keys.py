@@ -149,7 +149,9 @@ def leaves(part, *place):
 
 
 # The kind of a method or a probe says which other keys there are, and one that splices has no question.
-FIXED = re.compile(r"models\.other\..*|(methods|probes|endpoints)\.\w+\.kind|probes\.json_splice\.question")
+FIXED = re.compile(
+    r"models\.other\..*|(methods|probes|endpoints)\.\w+\.kind|probes\.(json_splice\.question|recall\.answers)"
+)
 KEYS = [key for key in leaves(config()) if not FIXED.fullmatch(key)]
 
 

@@ -1,12 +1,17 @@
 """The probe: which tokens count, how it is read"""
 
 import json
+from dataclasses import replace
 
 import pytest
 import tiny
 import torch
-from steerdose.engine.probe import Probe, answer_tokens, build_probe
+from engine_examples import END, PROBES, PROMPTS, direction
+from steerdose.engine.generate import generate
+from steerdose.engine.probe import ForkPlan, Probe, answer_tokens, build_probe, build_recall
+from steerdose.engine.requests import Request
 from steerdose.errors import SteerdoseError
+from steerdose.steering.intervention import Intervention
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -119,3 +124,33 @@ def test_read_on_logits_by_hand():
     torch.testing.assert_close(p_first, torch.tensor([[0.35 / 0.65, 0.0, 0.75]]))
     assert argmax.tolist()[0][::2] == [2, 1]
     assert is_answer.tolist()[0] == [True, False, True]
+
+
+@pytest.mark.parametrize("kind", ["llama", "mamba"])
+def test_what_is_asked_behind_one_prompt_is_read_behind_that_one(kind):
+    """Suffixes of other lengths and other answers in one batch, against a plan for each prompt alone."""
+    loaded = tiny.loaded(kind)
+    own = {"p0": PROBES["short"], "p1": PROBES["long"], "p2": Probe(suffix=(3,), first=(11,), second=(12, 13))}
+    steering = direction(loaded.model)
+    wanted = [
+        Request(name, ids, Intervention(steering, c))
+        for name, ids in zip(own, PROMPTS, strict=True)
+        for c in (0.0, 2.0)
+    ]
+    work = {"window": 8, "end_ids": END, "batch_size": 6}
+    mixed = ForkPlan({"recall": replace(own["p0"], by_prompt=own)}, [0, 3, 8])
+    for request, found in zip(wanted, generate(loaded, wanted, plan=mixed, **work), strict=True):
+        alone = ForkPlan({"recall": own[request.prompt_id]}, [0, 3, 8])
+        (expected,) = generate(loaded, [request], plan=alone, **work)
+        assert [fork.pmass for fork in found.forks] == pytest.approx([f.pmass for f in expected.forks], abs=1e-5)
+        assert [fork.argmax for fork in found.forks] == [f.argmax for f in expected.forks]
+
+
+def test_a_recall_probe_asks_each_prompt_for_its_topics():
+    tokenizer = tiny.tokenizer()
+    topics = {"a": ("physics", "history"), "b": ("music", "physics")}
+    probe = build_recall(tokenizer, "About", topics, "About {first} or {second}?")
+    for name, (first, second) in topics.items():
+        assert f"About {first} or {second}?" in tokenizer.decode(probe.of(name).suffix)
+        assert probe.of(name).answers == (first, second)
+    assert probe.of("a").first == probe.of("b").second != ()

@@ -12,7 +12,7 @@ from steerdose.engine.fork_grid import fork_times
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
 from steerdose.outcomes.audit import audit_probe, audit_rows
-from steerdose.study.config import Probe
+from steerdose.study.probes import Probe
 from steerdose.study.rollout import Forks, Trajectories
 from steerdose.study.settings import AuditProbe, Run
 
@@ -73,7 +73,8 @@ def test_the_rows_of_an_audit_by_hand():
     rows = [("a", "yes", 0, 0.9, 0.8, True), ("a", "no", 0, 0.7, 0.6, False), ("a", "no", 4, 0.2, 0.1, True)]
     rows += [("b", "yes", 0, 0.5, 0.5, False)]
     columns = ["probe", "prompt_id", "t", "pmass", "p_first", "is_answer"]
-    first, second = audit_rows(pl.DataFrame(rows, columns, orient="row"), {"no": False, "yes": True}).to_dicts()
+    truths = {probe: {"no": False, "yes": True} for probe in "ab"}
+    first, second = audit_rows(pl.DataFrame(rows, columns, orient="row"), truths).to_dicts()
     assert [first[name] for name in ("probe", "n_questions", "n_forks")] == ["a", 2, 3]
     assert [first["median_pmass"], first["min_pmass"], first["pmass_at_0"]] == pytest.approx([0.7, 0.2, 0.8])
     assert [first["argmax_share"], first["accuracy"]] == pytest.approx([2 / 3, 2 / 3])

@@ -192,14 +192,16 @@ class Batch:
         if self.n_shared:
             fed, place = self.fed_row()[rows].unique(return_inverse=True)
             self.split.set(place, len(fed))
-        texts = []
+        texts, prompts = [], []
         for row, owner in zip(fed.tolist(), self.fed[fed].tolist(), strict=True):
             is_twin = not self.n_shared and bool(self.twin[row])
             ids = self.requests[owner].twin_ids if is_twin else self.requests[owner].ids
             texts.append([*ids, *self.trajectories[owner].token_ids])
+            prompts.append(self.requests[owner].prompt_id)
         self.dials.turn(self.row_coefficients("prompt")[:, rows])  # what is asked is no text of the model's own
-        readings = [READINGS[int(twin)] for twin in self.twin[rows]]
+        told = zip(self.owner[rows].tolist(), self.twin[rows].tolist(), strict=True)
+        out = [(self.requests[owner].prompt_id, READINGS[int(twin)]) for owner, twin in told]
         prefix, padding = self.cache.prefix(fed, rows), self.padding[fed].to(self.device)
-        found = read_packed(self.model, plan, texts, prefix, padding, self.prompt_width, readings)
+        found = read_packed(self.model, plan, texts, prefix, padding, self.prompt_width, prompts, out)
         for owner, forks in zip(self.owner[rows].tolist(), found, strict=True):
             self.trajectories[owner].forks += forks

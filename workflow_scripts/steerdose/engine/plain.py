@@ -76,7 +76,8 @@ def _fork_plainly(model: Any, dials: Dials, request: Request, trajectory: Trajec
     for reading in plan.readings[: 1 + request.has_twin]:
         ids, coefficients = readers[reading]
         dials.turn(coefficients)
-        for name, probe in plan.probes.items():
+        for name, asked in plan.probes.items():
+            probe = asked.of(request.prompt_id)
             for t in plan.until(len(trajectory.token_ids)).times:
                 text = [*ids, *trajectory.token_ids[:t]]
                 context = torch.tensor([[*text, *probe.suffix_behind(text)]], device=device)

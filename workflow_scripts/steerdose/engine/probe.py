@@ -25,14 +25,25 @@ class Probe:
     """What is appended at a fork, and which next tokens count as which answer. All are token ids.
 
     in_thought: what is appended instead where `is_thinking` says that the text ends inside a think block; it closes the
-    block first.
+    block first. answers: as texts. by_prompt: what is asked behind one prompt, where each is asked another thing.
     """
+
+    def of(self, prompt_id: str) -> "Probe":
+        """Return what is asked behind a prompt."""
+        return self.by_prompt.get(prompt_id, self)
+
+    @property
+    def longest(self) -> int:
+        """How many tokens are appended to a text at most."""
+        return max(len(ids) for each in (self, *self.by_prompt.values()) for ids in (each.suffix, each.in_thought))
 
     suffix: tuple[int, ...]
     first: tuple[int, ...]
     second: tuple[int, ...]
     in_thought: tuple[int, ...] = ()
-    is_thinking: Callable[[Sequence[int]], bool] | None = field(default=None, compare=False)
+    is_thinking: Callable[[Sequence[int]], bool] | None = field(default=None, compare=False, repr=False)
+    answers: tuple[str, ...] = ()
+    by_prompt: Mapping[str, "Probe"] = field(default_factory=dict, compare=False, repr=False)
 
     def suffix_behind(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Return what is appended to a text."""
@@ -113,8 +124,19 @@ def build_probe(
         for closing in ("", tags.closing if tags else "")
     )
     first, second = answer_sets(tokenizer, prefill, answers, f"probes.{name}.answers")
-    probe = Probe(tuple(suffix), first, second, tuple(in_thought))
+    probe = Probe(tuple(suffix), first, second, tuple(in_thought), answers=tuple(answers))
     return replace(probe, is_thinking=lambda ids: tags.are_open(tokenizer.decode(ids))) if tags else probe
+
+
+def build_recall(
+    tokenizer: Any, prefill: str, topics: Mapping[str, tuple[str, str]], question: str, name: str = "<name>"
+) -> Probe:
+    """Build a probe that asks behind each prompt which of two topics it was about. topics: by prompt."""
+    probes = {
+        prompt: build_probe(tokenizer, "interrupt", prefill, both, question.format(first=both[0], second=both[1]), name)
+        for prompt, both in topics.items()
+    }
+    return replace(next(iter(probes.values())), by_prompt=probes)
 
 
 @dataclass(frozen=True)
@@ -132,9 +154,7 @@ class ForkPlan:
     @property
     def n_queries(self) -> int:
         """How many tokens are appended to a text at most."""
-        return len(self.times) * sum(
-            len(max(probe.suffix, probe.in_thought, key=len)) for probe in self.probes.values()
-        )
+        return len(self.times) * sum(probe.longest for probe in self.probes.values())
 
 
 def read_packed(
@@ -144,26 +164,27 @@ def read_packed(
     prefix: Any,
     padding: Tensor,
     prompt_width: int,
-    readings: Sequence[str],
+    prompts: Sequence[str],
+    rows: Sequence[tuple[str, str]],
 ) -> list[list[Fork]]:
     """Read all probes of a plan at all its times, on many rows in one forward.
 
     texts: the prompt and the generated tokens of every row that is fed. prefix: a cache that holds them, prompts padded
     on the left to `prompt_width` slots, padding: (rows fed,), how many of these slots are empty.
-    readings: of each row that comes out of the model, which may be others than are fed (see row_split); returns their
-    forks.
+    prompts: the prompt_id of every row that is fed. rows: prompt_id and reading of each row that comes out of the
+    model, which may be others than are fed (see row_split); returns their forks.
     """
     forks = [(name, t) for name in plan.probes for t in plan.times]
     n_prompts = [prompt_width - pad for pad in padding.tolist()]
     suffixes = [
-        [plan.probes[name].suffix_behind(text[: n + t]) for name, t in forks]
-        for text, n in zip(texts, n_prompts, strict=True)
+        [plan.probes[name].of(prompt).suffix_behind(text[: n + t]) for name, t in forks]
+        for text, n, prompt in zip(texts, n_prompts, prompts, strict=True)
     ]
     logits = _packed_logits(model, suffixes, [t for _, t in forks], prefix, padding, prompt_width)
-    found: list[list[Fork]] = [[] for _ in readings]
-    for name, part in zip(plan.probes, logits.split(len(plan.times), dim=1), strict=True):
-        values = [value.tolist() for value in plan.probes[name].read(part)]
-        for row, reading, numbers in zip(found, readings, zip(*values, strict=True), strict=True):
+    found: list[list[Fork]] = [[] for _ in rows]
+    for (name, probe), part in zip(plan.probes.items(), logits.split(len(plan.times), dim=1), strict=True):
+        for row, (prompt, reading), own in zip(found, rows, part, strict=True):
+            numbers = [value.tolist() for value in probe.of(prompt).read(own)]
             row += [Fork(name, reading, t, *each) for t, *each in zip(plan.times, *numbers, strict=True)]
     return found
 

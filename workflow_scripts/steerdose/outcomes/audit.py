@@ -1,7 +1,7 @@
 """The audit of the probes: an instrument that the unsteered model cannot answer measures nothing."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from steerdose.outcomes.shares import share_interval
 from steerdose.outcomes.text import text_measures
 from steerdose.outcomes.trajectories import fork_plan, requests_of, roll_out, to_tables
 from steerdose.steering.intervention import UNSTEERED
+from steerdose.study.probes import truths_of
 from steerdose.study.settings import AuditProbe
 from steerdose.study.texts import load_questions
 
@@ -48,8 +49,9 @@ def audit_probe(
     """
     options = settings.trajectories
     loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
-    chosen = load_questions(questions)[: options.n_questions]
-    plan = fork_plan(loaded.tokenizer, settings.probes, options, READINGS[:1])
+    every = load_questions(questions)
+    chosen = every[: options.n_questions]
+    plan = fork_plan(loaded.tokenizer, settings.probes, every, options, READINGS[:1])
     requests = requests_of(loaded.tokenizer, chosen if settings.probes else [], [UNSTEERED], options.template)
     trajectories = roll_out(loaded, requests, options, plan)
     pairs = list(zip(requests, trajectories, strict=True))
@@ -60,13 +62,13 @@ def audit_probe(
             "rollout.template, and models.<name>.chat_template against the model's own documentation"
         )
     frame = to_tables(loaded.tokenizer, requests, trajectories, cell)["forks"]
-    rows = audit_rows(frame, {question.id: question.answer for question in chosen})
+    rows = audit_rows(frame, {name: truths_of(probe.kind, every) for name, probe in settings.probes.items()})
     found = {row.pop("probe"): row for row in rows.iter_rows(named=True)}
     written = [trajectory.token_ids[: options.window // 2] for trajectory in trajectories]
     for name, row in found.items():
         probe = plan.probes[name]
         row |= validity(garbage_readings(loaded, probe, requests[:AUDITED], written[:AUDITED]))
-        row |= {"continues": continuations(loaded, probe, settings.probes[name].answers, requests, written)}
+        row |= {"continues": continuations(loaded, probe, requests, written)}
         tokens = frame.filter(probe=name).group_by("argmax", maintain_order=True).len()
         row["likely"] = [list(each) for each in tokens.sort("len", descending=True, maintain_order=True).head(5).rows()]
         log.info("median pmass of the unsteered model on %s: %.4f", name, row["median_pmass"])
@@ -76,11 +78,7 @@ def audit_probe(
 
 
 def continuations(
-    loaded: LoadedModel,
-    probe: Probe,
-    answers: Sequence[str],
-    requests: Sequence[Request],
-    texts: Sequence[Sequence[int]],
+    loaded: LoadedModel, probe: Probe, requests: Sequence[Request], texts: Sequence[Sequence[int]]
 ) -> float:
     """Return the share of prompts behind which the greedy continuation of the probe is one answer, and not both.
 
@@ -89,10 +87,12 @@ def continuations(
     asked = []
     for request, text in zip(requests, texts, strict=True):
         before = (*request.ids, *text)
-        asked.append(replace(request, ids=(*before, *probe.suffix_behind(before))))
+        asked.append(replace(request, ids=(*before, *probe.of(request.prompt_id).suffix_behind(before))))
     found = generate(loaded, asked, window=CONTINUED, batch_size=len(asked), description="continuations")
     said = [loaded.tokenizer.decode(each.token_ids).casefold() for each in found]
-    return sum(sum(answer.casefold() in text for answer in answers) == 1 for text in said) / len(said)
+    answers = [probe.of(request.prompt_id).answers for request in requests]
+    one = [sum(each.casefold() in text for each in both) == 1 for both, text in zip(answers, said, strict=True)]
+    return sum(one) / len(one)
 
 
 def text_health(loaded: LoadedModel, texts: Sequence[np.ndarray]) -> dict[str, float | None]:
@@ -116,19 +116,20 @@ def text_health(loaded: LoadedModel, texts: Sequence[np.ndarray]) -> dict[str, f
     }
 
 
-def audit_rows(forks: pl.DataFrame, truths: dict[str, bool]) -> pl.DataFrame:
+def audit_rows(forks: pl.DataFrame, truths: Mapping[str, Mapping[str, bool]]) -> pl.DataFrame:
     """Return a row a probe, over all prompts and forks of the unsteered model, in the order of the forks.
 
     forks: probe, prompt_id, t, pmass, p_first, is_answer (whether the most likely next token is an answer). truths: by
-    prompt. Columns: probe, n_questions, n_forks, median_pmass, min_pmass, q05_pmass, q25_pmass, q75_pmass, pmass_at_0
-    (median at t = 0), argmax_share (of forks whose most likely next token is an answer), accuracy (share of forks
-    where p_first is on the true answer's side of 1/2), accuracy_low, accuracy_high (95 %, by prompt; chance is 1/2),
-    lean (share of forks where p_first is above 1/2), truths (share of questions whose answer is the first one).
+    probe and prompt. Columns: probe, n_questions, n_forks, median_pmass, min_pmass, q05_pmass, q25_pmass, q75_pmass,
+    pmass_at_0 (median at t = 0), argmax_share (of forks whose most likely next token is an answer), accuracy (share of
+    forks where p_first is on the right answer's side of 1/2), accuracy_low, accuracy_high (95 %, by prompt), lean (share of forks where p_first is above 1/2), truths (share of questions whose answer is the first one).
     """
-    pmass, truth = pl.col("pmass"), pl.DataFrame({"prompt_id": list(truths), "truth": list(truths.values())})
+    pmass = pl.col("pmass")
+    known = [(probe, prompt, truth) for probe, own in truths.items() for prompt, truth in own.items()]
+    truth = pl.DataFrame(known, {"probe": pl.String, "prompt_id": pl.String, "truth": pl.Boolean}, orient="row")
     right = (pl.col("p_first") > 0.5) == pl.col("truth")
     table = (
-        forks.join(truth, on="prompt_id", maintain_order="left")
+        forks.join(truth, on=["probe", "prompt_id"], maintain_order="left")
         .with_columns(right.alias("right"))
         .group_by("probe", maintain_order=True)
         .agg(

@@ -67,8 +67,9 @@ def garbage_readings(
         kinds = {"natural": list(text)} | {name: make(text, generator, vocabulary) for name, make in GARBAGE.items()}
         for kind, ids in kinds.items():
             before = [*request.ids, *ids]
-            behind = (*before, *probe.suffix_behind(before))
-            items.append(Item(f"{request.prompt_id} {kind}", {None: behind}, (probe.first, probe.second)))
+            asked = probe.of(request.prompt_id)
+            behind = (*before, *asked.suffix_behind(before))
+            items.append(Item(f"{request.prompt_id} {kind}", {None: behind}, (asked.first, asked.second)))
             places.append((request.prompt_id, kind))
     (found,) = score(loaded, [UNSTEERED], items, batch_rows=ROWS) if items else ([],)
     pmass = [float(np.exp(each.answers).sum()) if each else float("nan") for each in found]

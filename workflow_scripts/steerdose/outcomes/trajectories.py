@@ -18,13 +18,13 @@ from steerdose.declarations.passed import FORKS, KEYED_TRAJECTORIES, TOKENS
 from steerdose.dose.subjects import interventions, system_texts
 from steerdose.engine.fork_grid import fork_times
 from steerdose.engine.generate import generate
-from steerdose.engine.probe import ForkPlan, build_probe
+from steerdose.engine.probe import ForkPlan, build_probe, build_recall
 from steerdose.engine.requests import Request, Trajectory, ask
 from steerdose.files import read_json, read_table, write_table
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.steering.intervention import Intervention
 from steerdose.study.blocks import blocks
-from steerdose.study.config import Probe
+from steerdose.study.probes import Probe, recalled_topics
 from steerdose.study.rollout import Decoding, Trajectories
 from steerdose.study.settings import RolloutTrajectories
 from steerdose.study.texts import Question, load_questions
@@ -44,9 +44,21 @@ TYPES: dict[str, dict[str, type[pl.DataType]]] = {
 KEY_TYPES = {"alpha": pl.Float64, "coefficient": pl.Float64, "prompt_id": pl.String, "sample": pl.Int32}
 
 
-def fork_plan(tokenizer: Any, probes: Mapping[str, Probe], options: Trajectories, readings: Sequence[str]) -> ForkPlan:
-    """Build the probes of a study, to be read at its forks."""
-    built = {name: build_probe(tokenizer, name=name, **probe.model_dump()) for name, probe in probes.items()}
+def fork_plan(
+    tokenizer: Any,
+    probes: Mapping[str, Probe],
+    questions: Sequence[Question],
+    options: Trajectories,
+    readings: Sequence[str],
+) -> ForkPlan:
+    """Build the probes of a study, to be read at its forks. questions: all of the file, whichever are rolled out."""
+    built = {}
+    for name, probe in probes.items():
+        if probe.answers is None:
+            topics = recalled_topics(questions)
+            built[name] = build_recall(tokenizer, probe.prefill, topics, probe.question or "", name)
+        else:
+            built[name] = build_probe(tokenizer, probe.kind, probe.prefill, probe.answers, probe.question, name)
     return ForkPlan(built, fork_times(options.window, **options.forks.model_dump()), readings)
 
 
@@ -128,15 +140,17 @@ class Kept:
         return placed.sort("place", maintain_order=True).drop("place")
 
 
-def row_key(shared: str, request: Request, batch: Sequence[Question]) -> str:
+def row_key(shared: str, request: Request, plan: ForkPlan, batch: Sequence[Question]) -> str:
     """Return a digest of what a trajectory depends on. shared: as text, what it has in common with all of its job.
 
-    batch: the questions that are rolled out together. They pad each other, which shows in the last digits of the KL, so
-    another question is rolled out with those of its batch. Doses do not show: one more is rolled out alone.
+    plan: of which what is asked behind its prompt counts; a recall probe takes topics of other questions. batch: the
+    questions that are rolled out together. They pad each other, which shows in the last digits of the KL, so another
+    question is rolled out with those of its batch. Doses do not show: one more is rolled out alone.
     """
     steering, own = request.intervention.steering, request.intervention
     given = (repr(own.coefficient), own.positions, own.system, request.ids, request.sample)
-    parts = (shared, steering.digest if steering else "", *given, *batch)
+    asked = [probe.of(request.prompt_id) for probe in plan.probes.values()]
+    parts = (shared, steering.digest if steering else "", *given, *asked, *batch)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -161,8 +175,9 @@ def rollout_trajectories(
     """
     loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
     options = settings.trajectories
-    chosen = load_questions(questions)[settings.first : settings.last]
-    plan = fork_plan(loaded.tokenizer, settings.probes, options, settings.readings)
+    every = load_questions(questions)
+    chosen = every[settings.first : settings.last]
+    plan = fork_plan(loaded.tokenizer, settings.probes, every, options, settings.readings)
     unshared = {"alphas": (), "methods": {}, "first": 0, "last": 0}
     unshared |= {"trajectories": options.model_copy(update={"n_questions": 1})}
     shared = settings.model_copy(update=unshared).text()
@@ -175,7 +190,7 @@ def rollout_trajectories(
             asked = chosen[block.start : block.stop]
             requests = requests_of(loaded.tokenizer, asked, given, options.template, options.n_samples)
             batches.append((name, requests))
-            planned += [(*place_of(name, r), row_key(shared, r, asked)) for r in requests]
+            planned += [(*place_of(name, r), row_key(shared, r, plan, asked)) for r in requests]
     files = {"tokens": tokens, "trajectories": trajectories, "forks": forks}
     kept = Kept(files, pl.DataFrame(planned, schema=[*ROW, "key"], orient="row"))
     new: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}

@@ -1,14 +1,15 @@
 """The study: config.yaml, parsed once into frozen parts."""
 
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from steerdose.study.base import Count, Name, Part, Positions, Positive, Share, Text, unique
 from steerdose.study.endpoints import Deaths, Endpoint, Reference
 from steerdose.study.kind import Method, PromptTarget, Target
 from steerdose.study.methods import Entry
+from steerdose.study.probes import Probe
 from steerdose.study.rollout import Names, Rollout
 
 Statistic = Literal["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
@@ -88,23 +89,6 @@ class Calibration(Measure):
     n_search_prompts: Count = Field(20, description="Of n_prompts, the first ones: on these the dose is searched for.")
     tolerance: Annotated[float, Field(gt=0, le=1)]
     max_evaluations: Count
-
-
-class Probe(Part):
-    """A question with two answers that is put behind the text; the first answer says that the question is true."""
-
-    kind: Literal["interrupt", "splice"]
-    question: str | None = Field(description="Of kind interrupt; null for splice.")
-    prefill: Annotated[str, Field(pattern=r"\S")]
-    answers: tuple[Annotated[str, Field(pattern=r"\S")], Annotated[str, Field(pattern=r"\S")]]
-
-    _unique = field_validator("answers")(unique)
-
-    @model_validator(mode="after")
-    def _asked(self) -> Self:
-        if (self.kind == "interrupt") != bool((self.question or "").strip()):
-            raise ValueError("question: kind interrupt needs a question, kind splice has none (question: null)")
-        return self
 
 
 class Jobs(Part):

@@ -97,6 +97,7 @@ class TabulateMethods(Part):
 
     methods: tuple[MethodFiles, ...]
     probe: Name
+    kind: str
 
 
 class TabulateGeometry(Part):

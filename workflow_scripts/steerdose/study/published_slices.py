@@ -84,7 +84,9 @@ class PublishedSlices:
 
     @property
     def tabulate_methods(self) -> str:
-        return shown.TabulateMethods(methods=self.plan.method_files(), probe=self.study.rollout.probes[0]).text()
+        name = self.study.rollout.probes[0]
+        kind = self.study.probes[name].kind
+        return shown.TabulateMethods(methods=self.plan.method_files(), probe=name, kind=kind).text()
 
     @property
     def tabulate_geometry(self) -> str:

@@ -6,10 +6,11 @@ A class is named after its rule. `slices` makes each of them from a study.
 from typing import Literal
 
 from steerdose.study.base import Name, Part, Positions
-from steerdose.study.config import Calibration, Confidence, Measure, Pairs, Probe, Statistic, Task, Threshold
+from steerdose.study.config import Calibration, Confidence, Measure, Pairs, Statistic, Task, Threshold
 from steerdose.study.endpoints import Endpoint, Reference, TextEndpoint
 from steerdose.study.kind import Target
 from steerdose.study.methods import Activation, Adapter, Import, Parts, Random
+from steerdose.study.probes import Probe
 from steerdose.study.rollout import Forks, Trajectories
 
 

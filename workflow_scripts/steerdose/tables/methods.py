@@ -10,6 +10,7 @@ from steerdose.columns import METHOD, SIGNS, deciding
 from steerdose.declarations.methods import METHODS, SEEDS
 from steerdose.declarations.passed import FORKS, SUMMARIES
 from steerdose.files import read_json, read_tables, write_csv
+from steerdose.study.probes import truths_of
 from steerdose.study.published import MethodFiles, TabulateMethods
 from steerdose.study.texts import load_questions
 from steerdose.tables.publish import write_html
@@ -31,7 +32,7 @@ def tabulate_methods(
     seeds_html: str,
 ) -> None:
     """Write the table of methods, and its spread over seeds."""
-    truths = {question.id: question.answer for question in load_questions(questions)}
+    truths = truths_of(settings.kind, load_questions(questions))
     methods = methods_table(
         settings.methods,
         read_tables(forks, FORKS).filter(probe=settings.probe, reading="steered"),
