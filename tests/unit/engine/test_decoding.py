@@ -34,8 +34,9 @@ def test_top_p_keeps_the_likeliest_that_reach_it_and_no_more():
 
 
 def texts(batch_size, given, prompts=PROMPTS, samples=(0, 1)):
-    wanted = [Request(f"p{i}", ids, sample=sample) for i, ids in enumerate(prompts) for sample in samples]
-    found = generate(tiny.loaded(), wanted, window=12, batch_size=batch_size, decoding=given, end_ids=frozenset([0]))
+    shared = {"decoding": given}
+    wanted = [Request(f"p{i}", ids, sample=sample, **shared) for i, ids in enumerate(prompts) for sample in samples]
+    found = generate(tiny.loaded(), wanted, window=12, batch_size=batch_size, end_ids=frozenset([0]))
     return {(r.prompt_id, r.sample): t.token_ids for r, t in zip(wanted, found, strict=True)}
 
 
@@ -45,6 +46,14 @@ def test_neither_batch_nor_company_changes_a_sample_and_samples_differ():
     assert texts(6, decoding(), samples=(1, 0)) == whole
     assert texts(6, decoding(), prompts=PROMPTS[:1]).items() <= whole.items()
     assert all(whole[f"p{i}", 0] != whole[f"p{i}", 1] for i in range(3))
+
+
+def test_requests_of_several_decodings_share_a_batch():
+    ways = (None, decoding(), decoding(temperature=2.0, top_p=0.8))
+    wanted = [Request(f"p{i}", ids, decoding=way) for i, ids in enumerate(PROMPTS) for way in ways]
+    found = generate(tiny.loaded(), wanted, window=12, batch_size=9, end_ids=frozenset([0]))
+    for request, text in zip(wanted, found, strict=True):
+        assert text.token_ids == texts(1, request.decoding)[request.prompt_id, 0]
 
 
 def test_the_coldest_sample_is_the_greedy_text():

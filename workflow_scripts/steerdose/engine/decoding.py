@@ -12,27 +12,30 @@ from steerdose.study.rollout import Decoding
 
 
 class Chooser:
-    """Chooses the tokens of requests, greedily (decoding None) or by sampling.
+    """Chooses the tokens of requests, greedily or by sampling as each one says.
 
-    Each token is drawn with one uniform number, which depends on nothing but the prompt's id, the sample and the place
-    in the text. So neither batch nor job changes a sample, and one sample of a prompt has the same numbers at every
-    dose (common random numbers), which makes doses easier to compare than independent draws would.
+    A token is drawn with one uniform number, which depends on nothing but the prompt's id, the sample and the place in
+    the text. So neither batch nor job changes a sample, and one sample of a prompt has the same numbers at every dose
+    (common random numbers), which makes doses easier to compare than independent draws would.
     """
 
-    def __init__(self, decoding: Decoding | None, requests: Sequence[Request], window: int) -> None:
-        self.decoding = decoding
-        draws = [
-            np.random.default_rng(seed_from("decoding", request.prompt_id, request.sample)).random(window)
-            for request in requests
-            if decoding
-        ]
-        self.uniform = torch.tensor(np.array(draws))
+    def __init__(self, requests: Sequence[Request], window: int) -> None:
+        self.requests = requests
+        self.uniform = torch.zeros(len(requests), window, dtype=torch.double)
+        for row, request in enumerate(requests):
+            if request.decoding:
+                seed = seed_from("decoding", request.prompt_id, request.sample)
+                self.uniform[row] = torch.from_numpy(np.random.default_rng(seed).random(window))
 
     def choose(self, logits: Tensor, owners: Tensor, t: int) -> Tensor:
         """Return token t (from 1) of requests `owners` (rows,) from their logits (rows, vocabulary), on the CPU."""
-        if self.decoding is None:
-            return logits.argmax(-1).cpu()
-        return draw(logits, self.uniform[owners, t - 1].to(logits.device), self.decoding).cpu()
+        token = logits.argmax(-1)
+        given = [self.requests[owner].decoding for owner in owners.tolist()]
+        for decoding in dict.fromkeys(each for each in given if each):
+            rows = torch.tensor([i for i, each in enumerate(given) if each == decoding])
+            uniform = self.uniform[owners[rows], t - 1].to(logits.device)
+            token[rows.to(token.device)] = draw(logits[rows.to(logits.device)], uniform, decoding)
+        return token.cpu()
 
 
 def draw(logits: Tensor, uniform: Tensor, decoding: Decoding) -> Tensor:

@@ -24,7 +24,6 @@ from steerdose.model.architecture import is_cacheable, layer_types
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.intervention import activate, steerings_of
 from steerdose.study.blocks import blocks
-from steerdose.study.rollout import Decoding
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,6 @@ def generate(
     window: int,
     batch_size: int,
     plan: ForkPlan | None = None,
-    decoding: Decoding | None = None,
     end_ids: frozenset[int] | None = None,
     description: str = "rollouts",
 ) -> list[Trajectory]:
@@ -44,7 +42,7 @@ def generate(
 
     batch_size: steered rows at a time; each brings a twin. Requests are cut by `blocks` into whole prompts, told by
     prompt_id, of which all are to have equally many. plan: the forks, of which a trajectory has those no later than its
-    length; where there is no twin its reading is the steered one. decoding: None: greedy.
+    length; where there is no twin its reading is the steered one.
     end_ids: None: those of the tokenizer and the model.
     Raises NonFiniteLogitsError on a steered logit that is not finite, and SteerdoseError on an unsteered one; they name
     the prompt, the dose and the token.
@@ -67,7 +65,7 @@ def generate(
     ):
         for done, part in enumerate(batches, start=1):
             batch = [(requests[i], trajectories[i]) for i in part]
-            chooser = Chooser(decoding, [request for request, _ in batch], window)
+            chooser = Chooser([request for request, _ in batch], window)
             if together:
                 Batch(model, dials, split, n_shared, batch, chooser).run(window, ends, plan, progress.update)
             else:

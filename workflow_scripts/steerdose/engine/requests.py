@@ -6,6 +6,7 @@ from typing import Any
 from steerdose.engine.probe import Fork
 from steerdose.model import chat
 from steerdose.steering.intervention import UNSTEERED, Intervention
+from steerdose.study.rollout import Decoding
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class Request:
     """One trajectory to generate: a prompt, its rendered token ids, and what is done to the model.
 
     base_ids: the prompt that the unsteered model reads in front of the same tokens, where it is another one, such as
-    the prompt without its system text; None: `ids`. sample: which of the prompt's samples it is.
+    the prompt without its system text; None: `ids`. sample: which of the prompt's samples it is. decoding: how its
+    tokens are drawn; None: they are the likeliest.
     """
 
     prompt_id: str
@@ -21,6 +23,7 @@ class Request:
     intervention: Intervention = UNSTEERED
     base_ids: tuple[int, ...] | None = None
     sample: int = 0
+    decoding: Decoding | None = None
 
     @property
     def has_twin(self) -> bool:
@@ -58,10 +61,17 @@ class Trajectory:
             values.pop()
 
 
-def ask(tokenizer: Any, prompt_id: str, user: str, intervention: Intervention, sample: int = 0) -> Request:
+def ask(
+    tokenizer: Any,
+    prompt_id: str,
+    user: str,
+    intervention: Intervention,
+    sample: int = 0,
+    decoding: Decoding | None = None,
+) -> Request:
     """Return the request of a user message under an intervention; its twin reads the message without system text."""
     plain = tuple(chat.prompt_ids(tokenizer, chat.conversation(user)))
     if intervention.system is None:
-        return Request(prompt_id, plain, intervention, sample=sample)
+        return Request(prompt_id, plain, intervention, None, sample, decoding)
     behind = tuple(chat.prompt_ids(tokenizer, chat.conversation(user, intervention.system)))
-    return Request(prompt_id, behind, intervention, plain, sample)
+    return Request(prompt_id, behind, intervention, plain, sample, decoding)

@@ -122,7 +122,8 @@ def audit_rows(forks: pl.DataFrame, truths: Mapping[str, Mapping[str, bool]]) ->
     forks: probe, prompt_id, t, pmass, p_first, is_answer (whether the most likely next token is an answer). truths: by
     probe and prompt. Columns: probe, n_questions, n_forks, median_pmass, min_pmass, q05_pmass, q25_pmass, q75_pmass,
     pmass_at_0 (median at t = 0), argmax_share (of forks whose most likely next token is an answer), accuracy (share of
-    forks where p_first is on the right answer's side of 1/2), accuracy_low, accuracy_high (95 %, by prompt), lean (share of forks where p_first is above 1/2), truths (share of questions whose answer is the first one).
+    forks where p_first is on the right answer's side of 1/2), accuracy_low, accuracy_high (95 %, by prompt), lean
+    (share of forks where p_first is above 1/2), truths (share of questions whose answer is the first one).
     """
     pmass = pl.col("pmass")
     known = [(probe, prompt, truth) for probe, own in truths.items() for prompt, truth in own.items()]

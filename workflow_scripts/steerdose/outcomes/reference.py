@@ -24,19 +24,16 @@ def roll_reference(*, model: str, questions: str, cell: Cell, settings: RollRefe
     loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
     asked = load_questions(questions)[: settings.reference.n_questions]
     own = Decoding(temperature=1.0, top_p=1.0, n_samples=settings.reference.n_samples)  # the model's distribution
+    requests = [
+        request
+        for question in asked  # the texts of a question side by side, so that a batch holds whole questions
+        for decoding in (None, own)
+        for request in requests_of(loaded.tokenizer, [question], [UNSTEERED], settings.template, decoding)
+    ]
+    batch_size = settings.reference.batch_size
+    found = generate(loaded, requests, window=settings.window, batch_size=batch_size, description="reference")
     rows: list[tuple[object, ...]] = []
-    for name, decoding in (("greedy", None), ("sampled", own)):
-        n_samples = decoding.n_samples if decoding else 1
-        requests = requests_of(loaded.tokenizer, asked, [UNSTEERED], settings.template, n_samples)
-        found = generate(
-            loaded,
-            requests,
-            window=settings.window,
-            batch_size=settings.reference.batch_size,
-            decoding=decoding,
-            description=f"reference {name}",
-        )
-        for request, text in zip(requests, found, strict=True):
-            place = (name, request.prompt_id, request.sample)
-            rows += [(*place, t, *each) for t, each in enumerate(zip(text.token_ids, text.nll, strict=True), start=1)]
+    for request, text in zip(requests, found, strict=True):
+        place = ("sampled" if request.decoding else "greedy", request.prompt_id, request.sample)
+        rows += [(*place, t, *each) for t, each in enumerate(zip(text.token_ids, text.nll, strict=True), start=1)]
     write_table(pl.DataFrame(rows, schema=TYPES, orient="row").with_columns(cell.columns()), tokens, REFERENCE_TOKENS)

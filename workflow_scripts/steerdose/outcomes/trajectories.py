@@ -63,13 +63,17 @@ def fork_plan(
 
 
 def requests_of(
-    tokenizer: Any, questions: Sequence[Question], chosen: Sequence[Intervention], template: str, n_samples: int = 1
+    tokenizer: Any,
+    questions: Sequence[Question],
+    chosen: Sequence[Intervention],
+    template: str,
+    decoding: Decoding | None = None,
 ) -> list[Request]:
     """Return every sample of every question under every intervention. The template holds {question}."""
     return [
-        ask(tokenizer, question.id, template.replace("{question}", question.question), intervention, sample)
+        ask(tokenizer, question.id, template.replace("{question}", question.question), intervention, sample, decoding)
         for question in questions
-        for sample in range(n_samples)
+        for sample in range(decoding.n_samples if decoding else 1)
         for intervention in chosen
     ]
 
@@ -79,12 +83,9 @@ def roll_out(
     requests: Sequence[Request],
     options: Trajectories,
     plan: ForkPlan,
-    decoding: Decoding | None = None,
 ) -> list[Trajectory]:
-    """Generate with the window and batch size of a study, and with its forks. decoding: None: greedily."""
-    return generate(
-        loaded, requests, window=options.window, batch_size=options.batch_size, plan=plan, decoding=decoding
-    )
+    """Generate with the window and batch size of a study, and with its forks."""
+    return generate(loaded, requests, window=options.window, batch_size=options.batch_size, plan=plan)
 
 
 def to_tables(
@@ -188,7 +189,7 @@ def rollout_trajectories(
         given = interventions(name, subject, settings.alphas, steering, doses, texts)
         for block in blocks(len(chosen), len(settings.alphas) * options.n_samples, options.batch_size):
             asked = chosen[block.start : block.stop]
-            requests = requests_of(loaded.tokenizer, asked, given, options.template, options.n_samples)
+            requests = requests_of(loaded.tokenizer, asked, given, options.template, options.drawn)
             batches.append((name, requests))
             planned += [(*place_of(name, r), row_key(shared, r, plan, asked)) for r in requests]
     files = {"tokens": tokens, "trajectories": trajectories, "forks": forks}
@@ -197,9 +198,7 @@ def rollout_trajectories(
     for name, requests in batches:
         missing = [request for request in requests if not kept.has(name, request)]
         log.info("%s: %d trajectories kept, %d to roll out", name, len(requests) - len(missing), len(missing))
-        found = to_tables(
-            loaded.tokenizer, missing, roll_out(loaded, missing, options, plan, options.drawn), cell.of(name)
-        )
+        found = to_tables(loaded.tokenizer, missing, roll_out(loaded, missing, options, plan), cell.of(name))
         for table, frame in found.items():
             new[table].append(frame)
     for table, path in files.items():
