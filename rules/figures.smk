@@ -97,6 +97,31 @@ rule plot_prevalence:
         "../workflow_scripts/plot_prevalence.py"
 
 
+rule plot_relevance:
+    input:
+        shares="results/tables/dose_shares.parquet",
+        relevance="results/tables/relevance.parquet",
+    output:
+        png=report(
+            "results/figs/relevance.png",
+            caption="../report/relevance.rst",
+            category="Survival",
+            labels={"figure": "relevance"},
+        ),
+        svg="results/figs/relevance.svg",
+    log:
+        "results/logs/plot_relevance.log",
+    conda:
+        ENV
+    params:
+        settings=slices.panels,
+        code=code("plot_relevance"),
+    message:
+        "Draw how many texts break, and how many are not about their question"
+    script:
+        "../workflow_scripts/plot_relevance.py"
+
+
 rule plot_dose_response:
     input:
         shares="results/tables/dose_shares.parquet",

@@ -104,3 +104,55 @@ rule gather_rollouts:
         "Gather the rollouts of {wildcards.method}"
     script:
         "../workflow_scripts/gather_rollouts.py"
+
+
+rule score_relevance:
+    input:
+        model=MODEL,
+        questions=study.data.questions,
+        tokens=f"{CELL}/rollouts/{{method}}.tokens.parquet",
+    output:
+        relevance=f"{CELL}/relevance/{{method}}.parquet",
+    log:
+        "results/logs/score_relevance/{model}.{behavior}.seed{seed}.{method}.log",
+    benchmark:
+        "results/benchmarks/score_relevance/{model}.{behavior}.seed{seed}.{method}.tsv"
+    conda:
+        ENV
+    threads: model_threads
+    resources:
+        **MODEL_JOB,
+    params:
+        settings=slices.score_relevance,
+        data=content([study.data.questions]),
+        code=code("score_relevance"),
+    message:
+        "Read the texts under {wildcards.method} behind other questions"
+    script:
+        "../workflow_scripts/score_relevance.py"
+
+
+rule score_reference:
+    input:
+        model=MODEL,
+        questions=study.data.questions,
+        tokens="results/{model}/reference/tokens.parquet",
+    output:
+        relevance="results/{model}/reference/relevance.parquet",
+    log:
+        "results/logs/score_reference/{model}.log",
+    benchmark:
+        "results/benchmarks/score_reference/{model}.tsv"
+    conda:
+        ENV
+    threads: model_threads
+    resources:
+        **MODEL_JOB,
+    params:
+        settings=slices.score_reference,
+        data=content([study.data.questions]),
+        code=code("score_reference"),
+    message:
+        "Read the reference texts of {wildcards.model} behind other questions"
+    script:
+        "../workflow_scripts/score_reference.py"

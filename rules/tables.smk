@@ -387,3 +387,56 @@ rule tabulate_knowledge:
         "Tabulate the knowledge that is left"
     script:
         "../workflow_scripts/tabulate_knowledge.py"
+
+
+rule tabulate_relevance:
+    input:
+        relevance=plan.each(f"{CELL}/relevance/{{method}}.parquet"),
+        references=plan.each_model("results/{model}/reference/relevance.parquet"),
+    output:
+        table="results/tables/relevance.parquet",
+        csv="results/tables/relevance.csv",
+        html=report(
+            "results/tables/relevance.html",
+            caption="../report/relevance_table.rst",
+            category="Tables",
+            labels={"table": "relevance"},
+        ),
+    log:
+        "results/logs/tabulate_relevance.log",
+    conda:
+        ENV
+    params:
+        settings=slices.tabulate_relevance,
+        caption=caption("relevance"),
+        code=code("tabulate_relevance"),
+    message:
+        "Tabulate how many texts are not about their question"
+    script:
+        "../workflow_scripts/tabulate_relevance.py"
+
+
+rule tabulate_answers:
+    input:
+        forks=plan.each(f"{CELL}/rollouts/{{method}}.forks.parquet"),
+        questions=study.data.questions,
+    output:
+        csv="results/tables/answers.csv",
+        html=report(
+            "results/tables/answers.html",
+            caption="../report/answers_table.rst",
+            category="Tables",
+            labels={"table": "answers"},
+        ),
+    log:
+        "results/logs/tabulate_answers.log",
+    conda:
+        ENV
+    params:
+        settings=slices.tabulate_answers,
+        caption=caption("answers"),
+        code=code("tabulate_answers"),
+    message:
+        "Tabulate what is answered at every dose"
+    script:
+        "../workflow_scripts/tabulate_answers.py"

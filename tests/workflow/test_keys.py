@@ -17,12 +17,12 @@ RULES = {name: body for path in (ROOT / "rules").glob("*.smk") for name, body in
 WITHOUT_RESULT = {"jobs.threads", "jobs.gpus"}  # how fast jobs run, and where
 MODEL_JOBS = {
     "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose", "audit_probe",
-    "roll_reference", "rollout_trajectories", "score_task",
+    "roll_reference", "rollout_trajectories", "score_task", "score_relevance", "score_reference",
 }  # fmt: skip
 PANELS = {
     "plot_survival", "plot_survival_by_dose", "plot_dose_response", "plot_lethal_dose", "plot_calibration",
     "plot_threshold_sweep", "plot_spaghetti", "plot_spaghetti_normalised", "plot_kl_fan", "plot_aggregate",
-    "plot_death_anatomy", "plot_incidence", "plot_prevalence",
+    "plot_death_anatomy", "plot_incidence", "plot_prevalence", "plot_relevance",
 }  # fmt: skip
 SEARCHED = {"plot_calibration", "plot_dose_response", "plot_lethal_dose"}
 DEPENDENT = {
@@ -44,8 +44,10 @@ DEPENDENT = {
     "calibration.n_audit_prompts": {"audit_dose"},
     "calibration.n_search_prompts": {"calibrate_alpha"},
     "calibration.max_new_tokens": {"calibrate_alpha", "audit_dose"},
-    "rollout.n_questions": {"audit_probe", "rollout_trajectories"},
-    "rollout.template": {"audit_probe", "roll_reference", "rollout_trajectories"},
+    "rollout.n_questions": {"audit_probe", "rollout_trajectories", "score_relevance"},
+    "rollout.template": {
+        "audit_probe", "roll_reference", "rollout_trajectories", "score_relevance", "score_reference",
+    },
     "rollout.batch_size": {"audit_probe", "rollout_trajectories"},
     "rollout.forks.every": {
         "audit_probe", "rollout_trajectories", "kaplan_meier", "tabulate_hazards", "tabulate_threshold_sweep",
@@ -67,7 +69,9 @@ DEPENDENT = {
     "deaths.head": {"measure_prefixes", "plot_spaghetti_normalised"},
     "deaths.significance": {"tabulate_deaths"},
     "rollout.decoding": {"rollout_trajectories"},
-    "reference.n_questions": {"roll_reference"},
+    "reference.n_questions": {"roll_reference", "score_reference"},
+    "relevance.tokens": {"score_relevance", "score_reference"},
+    "relevance.size": {"tabulate_relevance"},
     "endpoints.text.size": {"set_bands", "kaplan_meier", "tabulate_hazards"},
     "endpoints.kl.multiple": {"kaplan_meier"},
     "survival.endpoints": {"kaplan_meier"},  # without another first one

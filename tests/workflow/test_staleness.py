@@ -13,15 +13,16 @@ RULES = sorted(path.stem for path in (ROOT / "workflow_scripts").glob("*.py"))
 TRAINING = {"train_adapter", "merge_diff"}
 MAKING = {"generate_pairs", "capture_activations", "fit_repe", *TRAINING}
 DOSING = {"calibrate_alpha", "audit_dose", "gather_calibration"}
+RELEVANCE = {"score_relevance", "tabulate_relevance", "plot_relevance"}
 SCORING = {"score_task", "gather_scores", "tabulate_knowledge"}
 ROLLING = {"rollout_trajectories", "gather_rollouts"}
 PROBING = {"audit_probe", "set_threshold"}
 BANDS = {"roll_reference", "set_bands"}
 MODEL = {"resolve_model", "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose"}
-MODEL |= {"audit_probe", "roll_reference", "rollout_trajectories", "score_task"}
+MODEL |= {"audit_probe", "roll_reference", "rollout_trajectories", "score_task", "score_relevance", "score_reference"}
 FIGURES = {rule for rule in RULES if rule.startswith("plot_")}
 CURVES = {"plot_survival", "plot_survival_by_dose", "plot_incidence", "plot_prevalence", "tabulate_endpoints"}
-DOSES = {"tabulate_dose_response", "plot_dose_response", "plot_lethal_dose"}
+DOSES = {"tabulate_dose_response", "plot_dose_response", "plot_lethal_dose", "plot_relevance"}
 SWEEP = {"tabulate_threshold_sweep", "plot_threshold_sweep"}
 PROBES = {"tabulate_probes", "plot_probes"}
 DEATHS = {"tabulate_deaths", "plot_death_anatomy"}
@@ -31,6 +32,7 @@ OF_DEATHS = {*CURVES, *DOSES, *SWEEP, *PROBES, *DEATHS, *KL, *AGGREGATION, "writ
 OF_DEATHS |= {"tabulate_survival", "tabulate_logrank", "tabulate_hazards", "tabulate_methods", "write_provenance"}
 OF_LIVES = OF_DEATHS - {*SWEEP, *PROBES}  # those are made of forks alone
 OF_ROLLOUTS = {"kaplan_meier", "measure_prefixes", "tabulate_delivered_kl", "tabulate_texts", *OF_DEATHS}
+OF_ROLLOUTS |= {*RELEVANCE, "tabulate_answers"}
 OF_DOSES = {*DOSING, *ROLLING, *OF_ROLLOUTS, *SCORING, "plot_calibration"}
 OF_STEERINGS = {*OF_DOSES, "tabulate_geometry"}
 
@@ -72,10 +74,11 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
         ("dose/search", {"calibrate_alpha"}),
         ("dose/meter", {"calibrate_alpha", "audit_dose"}),
         ("engine/generate", {"calibrate_alpha", "audit_dose", "audit_probe", "roll_reference", "rollout_trajectories"}),
-        ("engine/score", {"audit_probe", "score_task"}),
+        ("engine/score", {"audit_probe", "score_task", "score_relevance", "score_reference"}),
         ("outcomes/text", {"audit_probe", "measure_prefixes", "tabulate_texts"}),
         ("outcomes/bands", {"set_bands"}),
         ("outcomes/reference", {"roll_reference"}),
+        ("outcomes/relevance", {"score_relevance", "score_reference"}),
         ("survival/thresholds", {"set_threshold"}),
         ("survival/logrank", {"tabulate_logrank"}),
         ("tables/geometry", {"tabulate_geometry"}),
@@ -119,7 +122,10 @@ class TestFinished:
             ({"survival": {"threshold": {"value": 0.5}}}, {"set_threshold", "kaplan_meier", *OF_DEATHS}),
             ({"survival": {"safe_level": 0.4}}, {*DOSES, *SWEEP, "tabulate_endpoints", "write_provenance"}),
             ({"endpoints": {"text": {"stretch": 4}}}, {"kaplan_meier", *OF_LIVES}),
-            ({"reference": {"n_questions": 41}}, {*BANDS, "kaplan_meier", *OF_LIVES}),
+            (
+                {"reference": {"n_questions": 41}},
+                {*BANDS, "kaplan_meier", *OF_LIVES, "score_reference", "tabulate_relevance"},
+            ),
             ({"figures": {"smoothing": 3}}, {"plot_spaghetti", "plot_spaghetti_normalised", "write_provenance"}),
             (
                 {"probes": {"new": {"kind": "splice", "question": None, "prefill": "So:", "answers": ["yes", "no"]}}},

@@ -15,6 +15,7 @@ STEERED = {"calibrate_alpha", "audit_dose", "rollout_trajectories", "score_task"
 MADE = {
     "merge_diff", "fit_repe", "draw_control", "import_steering", "make_parts",
 }  # write steerings  # fmt: skip
+UNSTEERED = {"audit_probe", "roll_reference", "score_relevance", "score_reference"}  # run the engine without one
 LOADED = {"generate_pairs", "train_adapter", "capture_activations", "audit_probe"}  # run the model as it is
 
 
@@ -140,7 +141,7 @@ def test_how_tables_are_published_makes_tables_anew_and_what_is_drawn_with_them(
         ("exchange/read.py", {"import_steering"}),
         ("exchange/write.py", EXPORTED),
         ("exchange/card.py", {"write_card"}),
-        ("steering/steering.py", {*MADE, *STEERED, *EXPORTED, "audit_probe", "roll_reference", "tabulate_geometry"}),
+        ("steering/steering.py", {*MADE, *STEERED, *EXPORTED, *UNSTEERED, "tabulate_geometry"}),
         ("model/sources.py", {"resolve_model", "import_steering"}),
     ],
 )

@@ -88,7 +88,10 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_in_the_config_do_not_reac
         ({"methods.mean_diff.depths": [0.1]}, {"fit_repe"}),
         ({"repe.batch_size": 3}, {"capture_activations"}),
         ({"pairs.temperature": 0.5}, {"generate_pairs"}),
-        ({"rollout.template": "{question}!"}, {"rollout_trajectories", "audit_probe", "roll_reference"}),
+        (
+            {"rollout.template": "{question}!"},
+            {"rollout_trajectories", "audit_probe", "roll_reference", "score_relevance", "score_reference"},
+        ),
         ({"calibration.tolerance": 0.5}, {"calibrate_alpha", "plot_calibration"}),
         ({"calibration.n_audit_prompts": 3}, {"audit_dose"}),
         ({"survival.safe_level": 0.25}, {"tabulate_dose_response", "tabulate_threshold_sweep"}),

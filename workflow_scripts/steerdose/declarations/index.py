@@ -5,13 +5,13 @@ when a wording changes. `passed` holds the tables that pass between rules, the o
 as csv and html (and parquet, where a figure reads them).
 """
 
-from steerdose.declarations import deaths, endpoints, methods, passed, scores, survival
+from steerdose.declarations import deaths, endpoints, methods, passed, relevance, scores, survival
 from steerdose.declarations.base import Table
 
 PUBLISHED = tuple(
     each
-    for module in (survival, endpoints, deaths, scores, methods)
+    for module in (survival, endpoints, relevance, deaths, scores, methods)
     for each in vars(module).values()
-    if isinstance(each, Table)
+    if isinstance(each, Table) and each.title
 )
 TABLES: dict[str, Table] = {table.name: table for table in (*passed.PASSED, *PUBLISHED)}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from steerdose.study.base import Count, Name, Part, Positions, Positive, Share, Text, unique
-from steerdose.study.endpoints import Deaths, Endpoint, Reference
+from steerdose.study.endpoints import Deaths, Endpoint, Reference, Relevance
 from steerdose.study.kind import Method, PromptTarget, Target
 from steerdose.study.methods import Entry
 from steerdose.study.probes import Probe
@@ -179,6 +179,7 @@ class Study(Part):
     probes: Annotated[dict[Name, Probe], Field(min_length=1)]
     tasks: dict[Name, Task] = Field({}, description="Scored at every alpha of the rollouts, in one forward a dose.")
     reference: Reference
+    relevance: Relevance
     endpoints: Annotated[dict[Name, Endpoint], Field(min_length=1)]
     survival: Survival
     reading: Reading

@@ -25,6 +25,16 @@ class Deaths(Part):
     )
 
 
+class Relevance(Part):
+    """When a text counts as not about its question: a verdict on the whole text, without a time."""
+
+    tokens: Count = Field(description="Of its beginning, that are read behind other questions.")
+    fewest: Count = Field(description="Shorter texts have no verdict.")
+    others: Count = Field(description="Other questions, each of which serves equally often.")
+    size: Share = Field(gt=0, lt=1, description="Share of unsteered texts that may count as irrelevant, at most.")
+    batch_size: Count = Field(description="Texts read at a time.")
+
+
 class TextEndpoint(Part):
     """The text leaves what the unsteered model writes, and stays away for a stretch."""
 

@@ -9,13 +9,14 @@ from steerdose.errors import SteerdoseError
 from steerdose.study.base import Part, unique
 from steerdose.study.texts import Question
 
+ProbeKind = Literal["interrupt", "splice", "recall"]
 Shown = Annotated[str, Field(pattern=r"\S")]
 
 
 class Probe(Part):
     """A question with two answers that is put behind the text."""
 
-    kind: Literal["interrupt", "splice", "recall"]
+    kind: ProbeKind
     question: str | None = Field(
         description="Of kind interrupt, and of kind recall, with {first} and {second}; null for splice."
     )
@@ -62,7 +63,7 @@ def recalled_topics(questions: Sequence[Question]) -> dict[str, tuple[str, str]]
     return found
 
 
-def truths_of(kind: str, questions: Sequence[Question]) -> dict[str, bool]:
+def truths_of(kind: ProbeKind, questions: Sequence[Question]) -> dict[str, bool]:
     """Return by question whether the first answer of a probe of this kind is the right one."""
     if kind != "recall":
         return {question.id: question.answer for question in questions}

@@ -7,7 +7,8 @@ from typing import Any
 
 from steerdose.study.base import Name, Part
 from steerdose.study.config import Confidence, Reading, Statistic, Threshold
-from steerdose.study.endpoints import Endpoint
+from steerdose.study.endpoints import Endpoint, Relevance
+from steerdose.study.probes import ProbeKind
 from steerdose.study.rollout import Forks
 from steerdose.study.settings import ForkGrid
 
@@ -66,6 +67,20 @@ class TabulateKnowledge(Part):
     confidence: Confidence
 
 
+class TabulateRelevance(Part):
+    """Of tables.relevance."""
+
+    relevance: Relevance
+    confidence: Confidence
+
+
+class TabulateAnswers(Part):
+    """Of tables.answers: the kinds of the probes that are rolled out."""
+
+    kinds: dict[Name, ProbeKind]
+    confidence: Confidence
+
+
 class TabulateDeaths(Part):
     """Of tables.deaths."""
 
@@ -97,7 +112,7 @@ class TabulateMethods(Part):
 
     methods: tuple[MethodFiles, ...]
     probe: Name
-    kind: str
+    kind: ProbeKind
 
 
 class TabulateGeometry(Part):

@@ -79,6 +79,16 @@ class PublishedSlices:
         ).text()
 
     @property
+    def tabulate_relevance(self) -> str:
+        judged = self.study.relevance.model_copy(update={"batch_size": 1, "tokens": 1, "others": 1})  # of the scores
+        return shown.TabulateRelevance(relevance=judged, confidence=self.study.survival.confidence).text()
+
+    @property
+    def tabulate_answers(self) -> str:
+        kinds = {name: self.study.probes[name].kind for name in self.study.rollout.probes}
+        return shown.TabulateAnswers(kinds=kinds, confidence=self.study.survival.confidence).text()
+
+    @property
     def tabulate_deaths(self) -> str:
         return shown.TabulateDeaths(significance=self.study.deaths.significance).text()
 

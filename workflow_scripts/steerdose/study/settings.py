@@ -7,7 +7,7 @@ from typing import Literal
 
 from steerdose.study.base import Name, Part, Positions
 from steerdose.study.config import Calibration, Confidence, Measure, Pairs, Statistic, Task, Threshold
-from steerdose.study.endpoints import Endpoint, Reference, TextEndpoint
+from steerdose.study.endpoints import Endpoint, Reference, Relevance, TextEndpoint
 from steerdose.study.kind import Target
 from steerdose.study.methods import Activation, Adapter, Import, Parts, Random
 from steerdose.study.probes import Probe
@@ -168,6 +168,19 @@ class RollReference(Part):
     reference: Reference
     template: str
     window: int
+
+
+class ScoreRelevance(Part):
+    """Of outcomes.relevance: texts on the first questions, read behind each other's."""
+
+    run: Run
+    relevance: Relevance
+    template: str
+    n_questions: int
+
+
+class ScoreReference(ScoreRelevance):
+    """Of outcomes.relevance: the same of the reference cohort."""
 
 
 class SetBands(Part):

@@ -122,6 +122,17 @@ class Slices(PublishedSlices):
             run=self._run(w), reference=self.study.reference, template=rollout.template, window=rollout.window
         ).text()
 
+    def score_relevance(self, w: Any) -> str:
+        return of.ScoreRelevance(**self._relevance(w, self.study.rollout.n_questions)).text()
+
+    def score_reference(self, w: Any) -> str:
+        return of.ScoreReference(**self._relevance(w, self.study.reference.n_questions)).text()
+
+    def _relevance(self, w: Any, n_questions: int) -> dict[str, Any]:
+        read = self.study.relevance.model_copy(update={"fewest": 1, "size": 0.5})  # of the verdict alone
+        template = self.study.rollout.template
+        return {"run": self._run(w), "relevance": read, "template": template, "n_questions": n_questions}
+
     @property
     def set_bands(self) -> str:
         texts = {name: each for name, each in self.study.chosen_endpoints.items() if isinstance(each, TextEndpoint)}
