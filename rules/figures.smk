@@ -148,6 +148,31 @@ rule plot_dose_response:
         "../workflow_scripts/plot_dose_response.py"
 
 
+rule plot_equal_kl:
+    input:
+        shares="results/tables/dose_shares.parquet",
+        delivered="results/tables/delivered_kl.parquet",
+    output:
+        png=report(
+            "results/figs/equal_kl.png",
+            caption="../report/equal_kl.rst",
+            category="Dose",
+            labels={"figure": "equal KL"},
+        ),
+        svg="results/figs/equal_kl.svg",
+    log:
+        "results/logs/plot_equal_kl.log",
+    conda:
+        ENV
+    params:
+        settings=slices.panels,
+        code=code("plot_equal_kl"),
+    message:
+        "Draw who is dead at which delivered KL"
+    script:
+        "../workflow_scripts/plot_equal_kl.py"
+
+
 rule plot_lethal_dose:
     input:
         shares="results/tables/dose_shares.parquet",

@@ -79,6 +79,7 @@ rule tabulate_dose_response:
     input:
         curves=plan.each(f"{CELL}/survival/{{method}}.curve.parquet"),
         lifetimes=plan.each(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+        doses=plan.calibrated(),
     output:
         shares="results/tables/dose_shares.parquet",
         table="results/tables/dose_response.parquet",
@@ -101,6 +102,33 @@ rule tabulate_dose_response:
         "Tabulate lethal and safe doses"
     script:
         "../workflow_scripts/tabulate_dose_response.py"
+
+
+rule tabulate_ranking:
+    input:
+        lifetimes=plan.each(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
+        tokens=plan.each(f"{CELL}/rollouts/{{method}}.tokens.parquet"),
+        doses=plan.calibrated(),
+    output:
+        csv="results/tables/ranking.csv",
+        html=report(
+            "results/tables/ranking.html",
+            caption="../report/ranking_table.rst",
+            category="Tables",
+            labels={"table": "ranking"},
+        ),
+    log:
+        "results/logs/tabulate_ranking.log",
+    conda:
+        ENV
+    params:
+        settings=slices.tabulate_ranking,
+        caption=caption("ranking"),
+        code=code("tabulate_ranking"),
+    message:
+        "Tabulate which methods bear more, as far as that holds"
+    script:
+        "../workflow_scripts/tabulate_ranking.py"
 
 
 rule tabulate_threshold_sweep:
@@ -193,6 +221,7 @@ rule tabulate_endpoints:
     input:
         lifetimes=plan.each(f"{CELL}/survival/{{method}}.lifetimes.parquet"),
         curves=plan.each(f"{CELL}/survival/{{method}}.curve.parquet"),
+        doses=plan.calibrated(),
     output:
         csv="results/tables/endpoints.csv",
         html=report(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import polars as pl
-from dose_examples import GRID, cohort
+from dose_examples import GRID, cohort, exact
 from figure_examples import ALONE, MEMBERS
 from steerdose.survival.dose_response import dose_response
 from steerdose.survival.kaplan_meier import estimate_survival
@@ -14,7 +14,8 @@ PROMPTS = [cohort([3, 5], alphas=(-1.0, 1.0), method=name, c_star=None) for name
 def response(*lives):
     """`dose_response` of cohorts in the order given."""
     curve = pl.concat([estimate_survival(each, GRID)[0] for each in lives])
-    return dose_response(curve, pl.concat(lives), confidence=0.95, safe_level=0.5)
+    lives = pl.concat(lives)
+    return dose_response(curve, lives, exact(lives), confidence=0.95, safe_level=0.5)
 
 
 def methods(count, alphas):

@@ -23,6 +23,7 @@ PANELS = {
     "plot_survival", "plot_survival_by_dose", "plot_dose_response", "plot_lethal_dose", "plot_calibration",
     "plot_threshold_sweep", "plot_spaghetti", "plot_spaghetti_normalised", "plot_kl_fan", "plot_aggregate",
     "plot_death_anatomy", "plot_incidence", "plot_prevalence", "plot_relevance",
+    "plot_equal_kl",
 }  # fmt: skip
 SEARCHED = {"plot_calibration", "plot_dose_response", "plot_lethal_dose"}
 DEPENDENT = {

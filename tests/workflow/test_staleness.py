@@ -22,14 +22,21 @@ MODEL = {"resolve_model", "generate_pairs", "train_adapter", "capture_activation
 MODEL |= {"audit_probe", "roll_reference", "rollout_trajectories", "score_task", "score_relevance", "score_reference"}
 FIGURES = {rule for rule in RULES if rule.startswith("plot_")}
 CURVES = {"plot_survival", "plot_survival_by_dose", "plot_incidence", "plot_prevalence", "tabulate_endpoints"}
-DOSES = {"tabulate_dose_response", "plot_dose_response", "plot_lethal_dose", "plot_relevance"}
+DOSES = {"tabulate_dose_response", "plot_dose_response", "plot_lethal_dose", "plot_relevance", "plot_equal_kl"}
 SWEEP = {"tabulate_threshold_sweep", "plot_threshold_sweep"}
 PROBES = {"tabulate_probes", "plot_probes"}
 DEATHS = {"tabulate_deaths", "plot_death_anatomy"}
 KL = {"plot_spaghetti", "plot_spaghetti_normalised", "plot_kl_fan", "plot_aggregate"}
 AGGREGATION = {"tabulate_aggregation", "plot_aggregation"}
 OF_DEATHS = {*CURVES, *DOSES, *SWEEP, *PROBES, *DEATHS, *KL, *AGGREGATION, "write_reading"}
-OF_DEATHS |= {"tabulate_survival", "tabulate_logrank", "tabulate_hazards", "tabulate_methods", "write_provenance"}
+OF_DEATHS |= {
+    "tabulate_ranking",
+    "tabulate_survival",
+    "tabulate_logrank",
+    "tabulate_hazards",
+    "tabulate_methods",
+    "write_provenance",
+}
 OF_LIVES = OF_DEATHS - {*SWEEP, *PROBES}  # those are made of forks alone
 OF_ROLLOUTS = {"kaplan_meier", "measure_prefixes", "tabulate_delivered_kl", "tabulate_texts", *OF_DEATHS}
 OF_ROLLOUTS |= {*RELEVANCE, "tabulate_answers"}

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from dose_examples import DOSES, GRID, cohort, respond
+from dose_examples import DOSES, GRID, cohort, exact, respond
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import dose_response as twin
@@ -89,7 +89,7 @@ def test_prompts_have_shares_and_no_lethal_dose():
 def test_methods_keep_their_order_and_their_own_curves():
     lives = [cohort([0, 0, 3, 9, 12], method="z"), cohort([0, 0, 0, 3, 9], method="a")]
     curve = pl.concat([estimate_survival(each, GRID)[0] for each in lives])
-    shares, table = dose_response(curve, pl.concat(lives), confidence=0.95, safe_level=0.5)
+    shares, table = dose_response(curve, pl.concat(lives), exact(pl.concat(lives)), confidence=0.95, safe_level=0.5)
     assert table.select("method", "ld50").rows() == [("z", pytest.approx(2**0.5)), ("a", pytest.approx(2**1.5))]
     assert shares["method"].unique(maintain_order=True).to_list() == ["z", "a"]
     assert shares["alpha"].to_list() == [0, *DOSES] * 2
@@ -259,7 +259,7 @@ def test_the_lethal_dose_is_unbiased_and_its_interval_covers(n, spread, shared, 
     generator = np.random.default_rng(n)
     lethal = np.exp(generator.uniform(np.log(0.6), np.log(1.7), size=200))  # anywhere between doses
     lives, curve = simulated(generator, lethal, n, spread, shared, alphas)
-    table = dose_response(curve, lives, confidence=0.95, safe_level=0.5)[1]
+    table = dose_response(curve, lives, exact(lives), confidence=0.95, safe_level=0.5)[1]
     found = table["ld50"].to_numpy()
     assert np.isfinite(found).all()
     error = np.log(found / lethal)
@@ -273,5 +273,5 @@ def test_twelve_methods_and_doses_of_a_thousand_prompts_fit_in_one_call():
     generator = np.random.default_rng(0)
     alphas = tuple(float(alpha) for alpha in np.geomspace(0.25, 4, 12))
     lives, curve = simulated(generator, np.geomspace(0.5, 2, 12), 1000, 0.5, 0.5, alphas)
-    table = dose_response(curve, lives, confidence=0.95, safe_level=0.5)[1]
+    table = dose_response(curve, lives, exact(lives), confidence=0.95, safe_level=0.5)[1]
     assert (table["ld50"] / pl.Series(np.geomspace(0.5, 2, 12))).to_numpy() == pytest.approx(np.ones(12), rel=0.1)

@@ -13,7 +13,7 @@ def test_readers_see_a_column_a_threshold():
         ("b", "positive"), ("b", "negative"), ("a", "positive"), ("a", "negative"),
         (UNSTEERED, ""), (ORDER, "positive"), (ORDER, "negative"),
     ]  # fmt: skip
-    assert texts["0.5"][0] == "1.74 (1)"
+    assert texts["0.5"][0] == "1.74"
     assert texts["0.75 (set)"][4:].to_list() == ["0.00", "", ""], "both methods are tied"
 
 

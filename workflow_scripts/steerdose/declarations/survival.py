@@ -116,12 +116,14 @@ DOSE_RESPONSE = Table(
         *columns("n_prompts | integer | prompts | at every dose"),
         *LETHAL,
         *columns("""
-        ld50_low | number | dose | lower bound: the lower neighbouring dose and the spread over resampled prompts
+        ld50_low | number | dose | lower bound: the lower neighbouring dose, and the spread over prompts and calibration
         ld50_high | number | dose | upper bound
         status | text | | of the LD50: inside the doses tried, above or below them
         slope | number | | of the log-odds of death on log dose (Hill coefficient, Firth's estimate)
         """),
-        *SAFE,
+        *SAFE[:1],
+        *columns("safe_dose_low | number | dose | the same where the error of c_star is against it"),
+        *SAFE[1:],
         *columns("ld50_coefficient | number | | the LD50 as a raw coefficient"),
         *NOTE,
     ),
@@ -131,7 +133,7 @@ DOSE_RESPONSE = Table(
         *columns("""
         n | integer | prompts | at every dose
         LD50 | text | dose | at which half are dead, from a rising (isotonic) curve, straight in log dose
-        interval | text | dose | of the LD50: the doses that it lies between, and the spread over resampled prompts
+        interval | text | dose | of the LD50: the doses that it lies between, and the spread of prompts and calibration
         slope | text | | of the log-odds of death on log dose (Hill coefficient, Firth's estimate)
         safe dose | text | dose | the largest at which, and below which, survival's lower bound is above the safe level
         dead at 1 | text | share | dead by the window at dose 1
@@ -172,7 +174,7 @@ THRESHOLD_SWEEP = Table(
         *METHOD,
         *SIGN,
         *columns("""
-        {threshold} | text | dose | LD50 at this threshold, counted as survival.threshold is, (set) by default, and rank
+        {threshold} | text | dose | LD50 at this threshold, counted as survival.threshold is, (set) by default
         """),
     ),
 )

@@ -6,11 +6,12 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
+from steerdose.dose.doses import CONFIDENCE
 from steerdose.dose.kl_statistics import STATISTICS, statistics_along
 from steerdose.dose.search import NOISE, SLOPES
 from steerdose.seeds import seed_from
 
-CONFIDENCE, RESAMPLES, SMALL_DOSE = 0.95, 2000, 2.0  # KL grows with the square of a small dose
+RESAMPLES, SMALL_DOSE = 2000, 2.0  # KL grows with the square of a small dose
 
 
 def log_slope(evaluations: Mapping[float, float], dose: float) -> float:

@@ -117,6 +117,12 @@ class Plan:
         job = w.job if "job" in w.keys() else self.job_of[w.method]  # noqa: SIM118
         return [_at(w, f"{CELL}/calibration/jobs/{job}.{file}") for file in ("search.parquet", "search.json")]
 
+    def calibrated(self) -> list[str]:
+        """Return the tables of the doses of the study's methods, a file a job and cell."""
+        jobs = dict.fromkeys(self.job_of[name] for name in self.names(dosed=True))
+        pattern = f"{CELL}/calibration/jobs/{{job}}.doses.parquet"
+        return [pattern.format(**cell, job=job) for cell in self.cells for job in jobs]
+
     def audits(self, w: Any) -> list[str]:
         """Return the parts of the audit of a method's dose."""
         pattern = f"{CELL}/calibration/jobs/{self.job_of[w.method]}.audit{{part}}.parquet"

@@ -41,6 +41,12 @@ class TabulateDoseResponse(Part):
     safe_level: float
 
 
+class TabulateRanking(Part):
+    """Of tables.ranking."""
+
+    confidence: Confidence
+
+
 class TabulateThresholdSweep(ForkGrid):
     """Of tables.threshold_sweep."""
 

@@ -56,6 +56,10 @@ class PublishedSlices:
         return shown.TabulateDoseResponse(confidence=survival.confidence, safe_level=survival.safe_level).text()
 
     @property
+    def tabulate_ranking(self) -> str:
+        return shown.TabulateRanking(confidence=self.study.survival.confidence).text()
+
+    @property
     def tabulate_threshold_sweep(self) -> str:
         survival = self.study.survival
         return shown.TabulateThresholdSweep(

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, log_expit
+from scipy.stats import norm
 
 from steerdose.columns import COHORT, METHOD, SIGNS, has_dose, sign_of_alpha
-from steerdose.survival.lethal_dose import LETHAL, crossing, dose_of, enough_prompts, lethal_interval
+from steerdose.dose.doses import log_errors
+from steerdose.survival.lethal_dose import CURVE, LETHAL, crossing, dose_of, enough_prompts, lethal_interval
 from steerdose.survival.lifetimes import DECIMALS
-
-CURVE = (*METHOD, "sign")
 
 
 def dose_shares(curve: pl.DataFrame) -> pl.DataFrame:
@@ -88,28 +88,31 @@ def lethal_doses(shares: pl.DataFrame, safe_level: float) -> pl.DataFrame:
 
 
 def dose_response(
-    curve: pl.DataFrame, lifetimes: pl.DataFrame, *, confidence: float, safe_level: float
+    curve: pl.DataFrame, lifetimes: pl.DataFrame, doses: pl.DataFrame, *, confidence: float, safe_level: float
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `dose_shares` of the curve, and `lethal_doses` with interval, slope, raw coefficient and a note in words.
 
-    curve, lifetimes: as `estimate_survival` and `lifetimes` give them, of any number of cells and methods.
+    curve, lifetimes: as `estimate_survival` and `lifetimes` give them, of any number of cells and methods. doses:
+    c_star of these with its interval, whose error is drawn with the prompts.
     ld50_low, ld50_high: percentiles of the ld50 in a bootstrap over prompts, each with all its doses, since one prompt
     is one cluster; all methods share the same resamples. Where the doses separate, all resamples agree and their spread
     would be 0, though the truth may lie anywhere in the gap: so the interval is widened to the bracket of the estimate.
     A bound outside the doses tried is null: open. So are both with too few prompts: even 0 dead of 5 has 0.52 as its
     exact 95 % bound, so that no dose can be told from the lethal one.
     slope: of `hill_slope`; null where the ld50 is, since a curve seen on one side of it hardly has one.
-    ld50_coefficient: the raw coefficient at the ld50.
+    ld50_coefficient: the raw coefficient at the ld50. safe_dose_low: the safe dose where c_star's error is against it;
+    as a coefficient the safe dose has no such error.
 
     Raises SteerdoseError where a method's doses have different prompts.
     """
     shares = dose_shares(curve)
-    lethal = lethal_doses(shares, safe_level)
+    lethal, errors = lethal_doses(shares, safe_level), log_errors(doses)
     rows = []
     lives = lifetimes.filter(pl.col("alpha") != 0).with_columns(sign_of_alpha()).partition_by(CURVE, as_dict=True)
     for row, part in zip(lethal.iter_rows(named=True), _curves(shares), strict=True):
         key = tuple(row[name] for name in CURVE)
-        low, high = lethal_interval(lives[key], row, confidence)
+        low, high = lethal_interval(lives[key], row, confidence, errors[key])
+        against = float(np.exp(-norm.ppf((1 + confidence) / 2) * errors[key]))
         dose, dead = part["dose"].to_numpy(), part["dead"].to_numpy()
         unit = part["coefficient"][-1] / dose[-1]
         rows.append(
@@ -118,14 +121,15 @@ def dose_response(
                 "ld50_high": high,
                 "slope": None if row["ld50"] is None else hill_slope(dose, dead, part["n"].to_numpy()),
                 "ld50_coefficient": row["ld50"] and row["ld50"] * unit,
+                "safe_dose_low": row["safe_dose"] and row["safe_dose"] * against,
                 "note": _note(row, dead, lives[key], confidence, safe_level),
             }
         )
-    floats = dict.fromkeys(("ld50_low", "ld50_high", "slope", "ld50_coefficient"), pl.Float64)
+    floats = dict.fromkeys(("ld50_low", "ld50_high", "slope", "ld50_coefficient", "safe_dose_low"), pl.Float64)
     added = pl.DataFrame(rows, schema={**floats, "note": pl.String})
     order = [*lethal.columns[: lethal.columns.index("ld50") + 1], "ld50_low", "ld50_high", "status", "slope"]
     table = pl.concat([lethal, added], how="horizontal")
-    return shares, table.select(*order, "safe_dose", "dead_at_1", "ld50_coefficient", "note")
+    return shares, table.select(*order, "safe_dose", "safe_dose_low", "dead_at_1", "ld50_coefficient", "note")
 
 
 def hill_slope(dose: np.ndarray, dead: np.ndarray, n: np.ndarray) -> float | None:

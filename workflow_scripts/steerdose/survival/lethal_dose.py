@@ -6,10 +6,12 @@ import numpy as np
 import polars as pl
 from scipy.optimize import isotonic_regression
 
+from steerdose.columns import METHOD
 from steerdose.errors import SteerdoseError
 from steerdose.seeds import seed_from
 from steerdose.survival.lifetimes import DECIMALS
 
+CURVE = (*METHOD, "sign")
 LETHAL = 0.5  # the share dead at the LD50
 RESAMPLES = 1000
 
@@ -37,20 +39,30 @@ def dose_of(log_dose: float) -> float | None:
     return float(np.exp(log_dose)) if np.isfinite(log_dose) else None
 
 
-def lethal_interval(lives: pl.DataFrame, row: dict[str, Any], confidence: float) -> tuple[float | None, float | None]:
-    """Return the interval of a row of `lethal_doses`, see `dose_response`; lives: lifetimes of its method and sign."""
+def lethal_interval(
+    lives: pl.DataFrame, row: dict[str, Any], confidence: float, log_error: float
+) -> tuple[float | None, float | None]:
+    """Return the interval of a row of `lethal_doses`, see `dose_response`; lives: lifetimes of its method and sign.
+
+    log_error: standard error of ln c_star. It is drawn with the prompts, since a dose is only known as a multiple of an
+    estimated coefficient.
+    """
     if row["n_prompts"] < enough_prompts(confidence):
         return None, None
     dose, dead = _grid(lives)
     dead = (resampled_prompts(dead.shape[1]) @ dead.T / dead.shape[1]).round(DECIMALS)
     distinct, which = np.unique(dead, axis=0, return_inverse=True)
     fitted = np.stack([isotonic_regression(each).x for each in distinct]).round(DECIMALS)
-    found = np.sort(crossing(np.log(dose), fitted)[1][which])
+    found = crossing(np.log(dose), fitted)[1][which]
+    drawn = log_error * np.random.default_rng(seed_from("calibration", *(row[name] for name in CURVE))).normal(
+        size=RESAMPLES
+    )
+    low = -np.inf if row["bracket_low"] is None else np.log(row["bracket_low"])
+    high = np.inf if row["bracket_high"] is None else np.log(row["bracket_high"])
     tail = (1 - confidence) / 2 * (RESAMPLES - 1)
-    low, high = found[int(np.floor(tail))], found[int(np.ceil(RESAMPLES - 1 - tail))]
     return (
-        dose_of(min(low, -np.inf if row["bracket_low"] is None else np.log(row["bracket_low"]))),
-        dose_of(max(high, np.inf if row["bracket_high"] is None else np.log(row["bracket_high"]))),
+        dose_of(np.sort(np.minimum(found, low) + drawn)[int(np.floor(tail))]),
+        dose_of(np.sort(np.maximum(found, high) + drawn)[int(np.ceil(RESAMPLES - 1 - tail))]),
     )
 
 

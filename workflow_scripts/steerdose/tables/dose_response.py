@@ -3,6 +3,7 @@
 import polars as pl
 
 from steerdose.columns import deciding
+from steerdose.declarations.dose import DOSES
 from steerdose.declarations.passed import CURVE as CURVES
 from steerdose.declarations.passed import DOSE_SHARES, LIFETIMES
 from steerdose.declarations.survival import DOSE_RESPONSE
@@ -16,6 +17,7 @@ def tabulate_dose_response(
     *,
     curves: list[str],
     lifetimes: list[str],
+    doses: list[str],
     settings: TabulateDoseResponse,
     caption: str,
     shares: str,
@@ -24,16 +26,17 @@ def tabulate_dose_response(
     html: str,
 ) -> None:
     """Write who is dead by the window at which dose, and lethal dose, steepness and safe dose."""
-    dead, doses = dose_response(
+    dead, found = dose_response(
         read_tables(curves, CURVES).filter(deciding()),
         read_tables(lifetimes, LIFETIMES).filter(deciding()),
+        read_tables(doses, DOSES),
         confidence=settings.confidence,
         safe_level=settings.safe_level,
     )
     write_table(dead, shares, DOSE_SHARES)
-    write_table(doses, table, DOSE_RESPONSE)
-    write_csv(doses, csv, DOSE_RESPONSE)
-    write_html(dose_texts(doses), html, DOSE_RESPONSE, caption, n_names=5)
+    write_table(found, table, DOSE_RESPONSE)
+    write_csv(found, csv, DOSE_RESPONSE)
+    write_html(dose_texts(found), html, DOSE_RESPONSE, caption, n_names=5)
 
 
 def dose_texts(table: pl.DataFrame) -> pl.DataFrame:

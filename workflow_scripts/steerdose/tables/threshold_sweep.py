@@ -1,4 +1,4 @@
-"""The table of the threshold sweep: lethal doses and ranks at many thresholds of death."""
+"""The table of the threshold sweep: lethal doses at many thresholds of death."""
 
 import polars as pl
 
@@ -52,7 +52,7 @@ def sweep_texts(doses: pl.DataFrame) -> pl.DataFrame:
     Below the methods of a cell stand the share of unsteered trajectories dead and the agreement in order, a sign each.
     """
     names = [*CURVE, "name", "text"]
-    words = [dose_text(row) + f" ({row['rank']})" for row in doses.iter_rows(named=True)]
+    words = [dose_text(row) for row in doses.iter_rows(named=True)]
     mark = pl.when("configured").then(pl.format("{} (set)", "value")).otherwise(pl.col("value").cast(pl.String))
     doses = doses.with_columns(mark.alias("name"), pl.Series("text", words, pl.String))
     rows = []
