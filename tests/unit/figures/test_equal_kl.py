@@ -24,7 +24,7 @@ def test_every_study_is_legible(name):
 def test_without_a_dose_it_says_so():
     shares = response(*SIZES["no_dose"])[0]
     (axes,) = equal_kl_figure(shares, delivered(shares)).axes
-    assert axes.get_title() == "no dose was rolled out"
+    assert axes.get_title(loc="left") == "no dose was rolled out"
 
 
 def test_a_point_a_dose_and_no_prompt():
