@@ -9,19 +9,22 @@ import torch
 import yaml
 from conftest import make_workspace
 from reference.rollout import generate_one, steered_copy
-from steerdose.declarations.passed import SUMMARIES, TOKENS
+from steerdose.declarations.passed import REFERENCE_TOKENS, SUMMARIES, TOKENS
 from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan, build_probe
 from steerdose.engine.requests import Request
+from steerdose.engine.score import Item, score
 from steerdose.files import read_json, read_table
 from steerdose.model import chat
 from steerdose.model.loading import load_model
+from steerdose.outcomes.relevance import gains
 from steerdose.outcomes.scores import readings
 from steerdose.outcomes.tasks import knowledge
 from steerdose.steering.intervention import UNSTEERED, Intervention
 from steerdose.steering.steering import Steering
 from steerdose.study.config import Task
-from steerdose.study.texts import load_claims
+from steerdose.study.endpoints import Relevance
+from steerdose.study.texts import load_claims, load_questions
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +75,30 @@ def test_the_unsteered_model_answers_claims_and_knows_no_more_than_chance(real):
     mean = dict(found.group_by("metric").agg(pl.col("value").mean()).rows())
     assert mean["pmass"] > 0.5
     assert 0.2 < mean["correct"] < 0.8
+
+
+def test_a_text_is_about_its_own_question_and_not_about_another(real):
+    """Its own texts gain by their questions; the same texts handed to other questions are irrelevant, though fluent."""
+    loaded = load_model(real.root / "results/models/smollm2", device="cpu")
+    config = yaml.safe_load(real.read("config.yaml"))
+    options = Relevance(**config["relevance"] | {"tokens": 24})
+    questions = load_questions(real.root / "data/questions.jsonl")[:12]
+    users = {each.id: config["rollout"]["template"].replace("{question}", each.question) for each in questions}
+    prompts = {name: tuple(chat.prompt_ids(loaded.tokenizer, chat.conversation(user))) for name, user in users.items()}
+    tokens = read_table(real.root / "results/smollm2/reference/tokens.parquet", REFERENCE_TOKENS)
+    own = tokens.filter(decoding="greedy").group_by("prompt_id", maintain_order=True).agg("token_id", "nll")
+    assert own["prompt_id"].to_list() == list(prompts)
+    names = list(prompts)
+    items = [
+        Item(name, {None: (*prompts[name], *ids)}, n_scored=len(ids))
+        for name, ids in zip([*names[1:], names[0]], own["token_id"].to_list(), strict=True)
+    ]
+    (found,) = score(loaded, [UNSTEERED], items, batch_rows=12)
+    moved = own.with_columns(
+        prompt_id=pl.Series([item.id for item in items]), nll=pl.Series([[-x for x in each.tokens] for each in found])
+    )
+    right, wrong = (gains(loaded, texts, prompts, options) for texts in (own, moved))
+    assert min(right) > 0.3 > max(wrong), "separated by what the default study calls the limit, about 0.33"
 
 
 def test_the_trained_delta_is_stored_exactly_and_low_rank(real):
