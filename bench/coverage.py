@@ -29,7 +29,8 @@ from steerdose.survival.logrank import compare  # noqa: E402
 from steerdose.survival.ranking import ranking  # noqa: E402
 
 ALPHAS = (1.0, 1.5, 2.0, 2.5, 3.0)
-WINDOW, FORKS = 128, (0, 32, 64, 96, 128)
+WINDOW = 128
+TIMES = tuple(range(WINDOW + 1))
 LD50_NEAR, STEEP, PROMPTS, TEXTS, ENDS = 2.0, 3.0, 0.5, 0.4, (5.5, 0.7)  # of ln T, see `times`
 ERROR = 0.05  # standard error of ln c_star
 SAFE = 0.5
@@ -96,7 +97,7 @@ def of_doses(generator: np.random.Generator, n: int, samples: int, studies: int)
     """Coverage of S(t), cumulative incidence, LD50 and safe dose."""
     true = np.exp(ERROR * generator.normal(size=studies))
     lives = pl.concat(cohort(generator, n, samples, f"{i:04}", 0, factor) for i, factor in enumerate(true))
-    curve = estimate_survival(lives, FORKS)[0]
+    curve = estimate_survival(lives, TIMES)[0]
     factor = curve["method"].cast(pl.Int64).to_numpy()
     dose = curve["alpha"].to_numpy() * true[factor]
     for t in (64, 128):
@@ -146,7 +147,7 @@ def of_tests(generator: np.random.Generator, n: int, studies: int) -> Iterator[t
         p95 = both.select(pl.exclude("died", "duration", "ended")).with_columns(p95=pl.col("alpha") ** 2)
         add("ranking makes an order", ranking(both, p95, doses_of(both, 0.0), 0.95)["group"].max() == 2)
         flat = both.with_columns(alpha=pl.Series(generator.permutation(both["alpha"].to_numpy())))
-        rows = hazard_table(flat.filter(method="a"), FORKS)
+        rows = hazard_table(flat.filter(method="a"), TIMES)
         for fit in rows.filter(pl.col("term").str.contains("dose")).iter_rows(named=True):
             kind = "Cox" if "Cox" in fit["fit"] else "AFT"
             add(f"{kind} p of a dose without effect", fit["p"] is not None and fit["p"] < 0.05)
@@ -160,7 +161,7 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"LD50 {lethal():.3f}, incidence at the doses {[round(incidence_at(a), 2) for a in ALPHAS]}")
-    print(f"{'quantity':<44}{'prompts':>8}{'x texts':>8}{'share':>8}   95 % Monte Carlo interval (clustered: no)")
+    print(f"{'quantity':<44}{'prompts':>8}{'x texts':>8}{'share':>8}   95 % Monte Carlo interval")
     for n in given.prompts:
         for samples in (1, 4):
             for name, held in of_doses(np.random.default_rng(n), n, samples, given.studies):

@@ -390,3 +390,19 @@ def test_cohorts_are_separate_sorted_and_typed_alike():
     alone = estimate_survival(cohort([(128, False)], alpha=-1.0), GRID)
     assert alone[1].schema == summary.schema
     assert alone[0].equals(curve.filter(pl.col("alpha") == -1.0))
+
+
+def test_copies_of_a_trajectory_say_no_more_than_one():
+    """Four equal samples of each prompt: the interval is no narrower than that of one; four other prompts would be."""
+    observations = [(GRID[1], True), (GRID[2], True), (GRID[2], True), (GRID[3], False), *[(GRID[-1], False)] * 8]
+    one = cohort(observations)
+    four = pl.concat([one.with_columns(sample=pl.lit(i, one.schema["sample"])) for i in range(4)])
+    apart = four.with_columns(prompt_id=pl.format("{}-{}", "prompt_id", "sample"))
+    width = {}
+    for name, lives in (("one", one), ("four", four), ("apart", apart)):
+        curve, summary = estimate_survival(lives, GRID)
+        row = at(curve, GRID[-1])
+        assert row["survival"] == pytest.approx(at(estimate_survival(one, GRID)[0], GRID[-1])["survival"])
+        width[name] = row["ci_high"] - row["ci_low"], summary["rmst_high"][0] - summary["rmst_low"][0]
+    assert width["apart"] < tuple(0.7 * each for each in width["four"])
+    assert all(four >= one for four, one in zip(width["four"], width["one"], strict=True))

@@ -11,6 +11,7 @@ from scipy.special import betaincinv, expit, logit
 from scipy.stats import t as student_t
 
 from steerdose.columns import COHORT
+from steerdose.outcomes.shares import effective_size
 from steerdose.survival.incidence import incidence
 from steerdose.survival.lifetimes import DECIMALS, check_grid
 
@@ -42,10 +43,11 @@ def estimate_survival(
         keys = cohort.select(COHORT).head(1)
         duration, died = cohort["duration"].to_numpy(), cohort["died"].to_numpy()
         fit = KaplanMeierFitter(alpha=1 - confidence).fit(duration, died)
-        curve = _curve(fit, duration, died, grid, confidence)
+        design = design_effect(duration, died, cohort["prompt_id"].to_numpy(), confidence)
+        curve = _curve(fit, duration, died, grid, confidence, design)
         curves.append(keys.join(curve, how="cross"))
         rmst = float(restricted_mean_survival_time(fit, t=int(grid[-1])))
-        summaries.append(keys.join(_summary(curve, rmst, confidence), how="cross"))
+        summaries.append(keys.join(_summary(curve, rmst, confidence, design), how="cross"))
     shares = incidence(lives, times, confidence)
     at_window = shares.filter(t=times[-1]).drop("t", "ended")
     joined = {"how": "left", "nulls_equal": True, "maintain_order": "left"}
@@ -54,15 +56,15 @@ def estimate_survival(
 
 
 def _curve(
-    fit: KaplanMeierFitter, duration: np.ndarray, died: np.ndarray, grid: np.ndarray, confidence: float
+    fit: KaplanMeierFitter, duration: np.ndarray, died: np.ndarray, grid: np.ndarray, confidence: float, design: float
 ) -> pl.DataFrame:
-    """Read a fitted estimate at the forks. duration, died: (trajectories,). grid: (times,)."""
+    """Read a fitted estimate at the forks. duration, died: (trajectories,). grid: (times,). design: its effect."""
     row = np.searchsorted(fit.survival_function_.index, grid, side="right") - 1  # S is constant between its steps
     at_risk = (duration[:, None] >= grid).sum(axis=0)
     events = (died[:, None] & (duration[:, None] == grid)).sum(axis=0)
     bin_of_censoring = np.searchsorted(grid, duration[~died], side="right") - 1
     survival = fit.survival_function_.to_numpy()[row, 0].round(DECIMALS)
-    low, high = beta_product(at_risk, events, confidence)
+    low, high = beta_product(at_risk / design, events / design, confidence)
     turnbull_low, turnbull_high = _turnbull(at_risk, survival)
     return pl.DataFrame(
         {
@@ -79,8 +81,20 @@ def _curve(
     )
 
 
+def design_effect(duration: np.ndarray, died: np.ndarray, prompt: np.ndarray, confidence: float) -> float:
+    """Return how many trajectories tell as much as one independent one: 1, or more with several of a prompt.
+
+    It is the largest that `effective_size` gives for the share dead by any time of a death.
+    """
+    if len(np.unique(prompt)) == len(prompt):
+        return 1.0
+    times = np.unique(duration[died]) if died.any() else [0]
+    sizes = [effective_size(died & (duration <= t), prompt, confidence) for t in times]
+    return len(prompt) / min(sizes)
+
+
 def beta_product(at_risk: np.ndarray, events: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return bounds of S at each time, (times,) each; at_risk, events: (times,).
+    """Return bounds of S at each time, (times,) each; at_risk, events: (times,), effective numbers of clustered ones.
 
     The beta product confidence procedure (Fay, Brittain and Proschan, Biostatistics 14, 2013) by the method of moments:
     a death among y at risk multiplies S by a Beta(y, 1) variable, so that S after the deaths so far is at most their
@@ -122,12 +136,13 @@ def _turnbull(at_risk: np.ndarray, survival: np.ndarray) -> tuple[np.ndarray, np
     return np.where(at_risk > 0, survival, 0.0), np.concatenate([[1.0], survival[:-1]])
 
 
-def _restricted_mean(curve: pl.DataFrame, rmst: float, confidence: float) -> dict[str, float | None]:
+def _restricted_mean(curve: pl.DataFrame, rmst: float, confidence: float, design: float) -> dict[str, float | None]:
     """Return rmst, its standard error rmst_se, and the interval rmst_low to rmst_high, in tokens.
 
     The variance is Greenwood's for an area: the sum over forks t of events / (at_risk (at_risk - events)), each times
     the squared area under S from t to the window (Klein and Moeschberger, 2nd ed., 4.5.2). Without censoring it is the
-    variance of the restricted lifetimes (divisor n) over n.
+    variance of the restricted lifetimes (divisor n) over n. Several trajectories of a prompt count as fewer: it is
+    multiplied by the design effect, and the degrees of freedom are divided by it.
 
     The interval is symmetric for logit(rmst / window), with the t quantile of n - 1 degrees of freedom. Lifetimes on
     log-spaced forks are skewed, and rmst +- 1.96 rmst_se of 12 trajectories held the true value in as few as 0.83 of
@@ -142,17 +157,18 @@ def _restricted_mean(curve: pl.DataFrame, rmst: float, confidence: float) -> dic
     area_after = np.concatenate([np.cumsum((survival[:-1] * steps)[::-1])[::-1], [0.0]])
     falls = (events > 0) & (events < at_risk)  # where all at risk die no area is left
     at_risk, events = at_risk[falls], events[falls]
-    se = math.sqrt((area_after[falls] ** 2 * events / (at_risk * (at_risk - events))).sum())
+    se = math.sqrt(design * (area_after[falls] ** 2 * events / (at_risk * (at_risk - events))).sum())
     if se > 0:
         window = float(t[-1])
-        half = student_t.ppf((1 + confidence) / 2, curve["at_risk"][0] - 1) * se * window / (rmst * (window - rmst))
+        freedom = max(curve["at_risk"][0] / design - 1, 1)
+        half = student_t.ppf((1 + confidence) / 2, freedom) * se * window / (rmst * (window - rmst))
         low, high = window * expit(logit(rmst / window) + np.array([-half, half]))
         return {"rmst": rmst, "rmst_se": se, "rmst_low": float(low), "rmst_high": float(high)}
     low, high = (float(t[0] + (curve[bound].to_numpy()[:-1] * steps).sum()) for bound in ("ci_low", "ci_high"))
     return {"rmst": rmst, "rmst_se": None, "rmst_low": low, "rmst_high": high}
 
 
-def _summary(curve: pl.DataFrame, rmst: float, confidence: float) -> pl.DataFrame:
+def _summary(curve: pl.DataFrame, rmst: float, confidence: float, design: float) -> pl.DataFrame:
     """One row: the columns of `estimate_survival`'s summary without keys."""
     window = curve["t"][-1]
     half = pl.col("t") <= window / 2
@@ -167,5 +183,5 @@ def _summary(curve: pl.DataFrame, rmst: float, confidence: float) -> pl.DataFram
         pl.coalesce(pl.col("survival").filter(half).last(), 1.0).alias("s_mid"),
         pl.col("survival").last().alias("s_end"),
         *first_below_half,
-        *[pl.lit(v, pl.Float64).alias(name) for name, v in _restricted_mean(curve, rmst, confidence).items()],
+        *[pl.lit(v, pl.Float64).alias(name) for name, v in _restricted_mean(curve, rmst, confidence, design).items()],
     )
