@@ -19,23 +19,28 @@ STEP = 16  # tokens that are split together, since to decode a whole trajectory 
 LEVELS = (0.5, 1.0, 2.0)  # nats; the KL from which a token's background gets its next shade
 
 
-def first_dying_dose(lifetimes: pl.DataFrame, sign: str) -> tuple[float, str] | None:
-    """Return the weakest alpha of a sign (positive or negative) at which a trajectory died, and that in words.
+def deadly_dose(lifetimes: pl.DataFrame, sign: str) -> tuple[float, str] | None:
+    """Return the weakest alpha of a sign (positive or negative) at which half died, and that in words.
 
-    Where nobody died at any dose it is the strongest; None without any dose of that sign. lifetimes: of one method.
+    Where no dose kills half it is the one that kills most, and where nobody died the strongest; None without any dose
+    of that sign. So half of the texts beside each other show a death. lifetimes: of one method.
     """
     steered = lifetimes.filter(pl.col("alpha") != 0, sign_of_alpha() == sign)
-    doses = steered.group_by("alpha").agg(pl.col("died").any()).sort(pl.col("alpha").abs())
-    deadly = doses.filter("died")
-    if deadly.height:
-        return deadly["alpha"][0], "the weakest dose at which any died"
-    return (doses["alpha"][-1], "the strongest dose; nobody died at any") if doses.height else None
+    doses = steered.group_by("alpha").agg(pl.col("died").mean()).sort(pl.col("alpha").abs())
+    if doses.is_empty():
+        return None
+    half = doses.filter(pl.col("died") >= 0.5)
+    if half.height:
+        return half["alpha"][0], "the weakest dose at which half died"
+    if doses["died"].max():
+        return doses["alpha"][doses["died"].arg_max()], "the dose at which most died"
+    return doses["alpha"][-1], "the strongest dose; nobody died at any"
 
 
 def doses_to_read(lifetimes: pl.DataFrame) -> dict[float, str]:
     """Return the alphas whose texts are shown, 0 first and then from the weakest of each sign, each with the reason.
 
-    They are 0 and, of each sign that was rolled out, the calibrated dose and the first dying one. A prompt has no
+    They are 0 and, of each sign that was rolled out, the calibrated dose and the deadly one. A prompt has no
     coefficient and so no doses: its two texts are shown.
     """
     reasons: dict[float, list[str]] = {0.0: []}
@@ -43,7 +48,7 @@ def doses_to_read(lifetimes: pl.DataFrame) -> dict[float, str]:
     for alpha, sign in ((1.0, "positive"), (-1.0, "negative")):
         if alpha in lifetimes["alpha"]:
             reasons.setdefault(alpha, []).append("the calibrated dose" if dosed else f"the {sign} text")
-        found = first_dying_dose(lifetimes, sign) if dosed else None
+        found = deadly_dose(lifetimes, sign) if dosed else None
         if found:
             reasons.setdefault(found[0], []).append(found[1])
     return {alpha: "; ".join(reasons[alpha]) for alpha in sorted(reasons, key=lambda alpha: (alpha < 0, abs(alpha)))}
@@ -52,10 +57,10 @@ def doses_to_read(lifetimes: pl.DataFrame) -> dict[float, str]:
 def prompts_to_read(lifetimes: pl.DataFrame, count: int) -> list[str]:
     """Return `count` prompts evenly spread from the first to die to the last to live, both included, at one dose.
 
-    The dose is the first dying one of the positive sign, or of the negative one where there is no positive dose. Ties
+    The dose is the deadly one of the positive sign, or of the negative one where there is no positive dose. Ties
     are broken by id, so equal lifetimes give equal prompts.
     """
-    dose = first_dying_dose(lifetimes, "positive") or first_dying_dose(lifetimes, "negative") or (0.0, "")
+    dose = deadly_dose(lifetimes, "positive") or deadly_dose(lifetimes, "negative") or (0.0, "")
     order = lifetimes.filter(alpha=dose[0]).sort(~pl.col("died"), "duration", "prompt_id")["prompt_id"]
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
     return order.gather(places).to_list()
