@@ -15,9 +15,9 @@ from reference import reading as twin
 from steerdose.pages.reading import (
     LEVELS,
     STEP,
+    deadly_dose,
     doses_to_read,
     excerpt,
-    first_dying_dose,
     method_section,
     prompts_to_read,
     shaded,
@@ -55,22 +55,23 @@ ONE, HALF = [3, None, None, None], [3, None, 5, None]
 @pytest.mark.parametrize(
     ("deaths", "sign", "dose", "word"),
     [
-        ({0: ALL, 1: NONE, 2: ONE, 3: ALL}, "positive", 2.0, "weakest"),
-        ({0: NONE, 1: HALF, 2: NONE}, "positive", 1.0, "weakest"),
+        ({0: ALL, 1: NONE, 2: ONE, 3: ALL}, "positive", 3.0, "weakest dose at which half"),
+        ({0: NONE, 1: HALF, 2: NONE}, "positive", 1.0, "weakest dose at which half"),
+        ({0: ALL, 1: NONE, 2: ONE, 3: ONE}, "positive", 2.0, "most died"),
         ({0: ALL, 1: NONE, 2: NONE}, "positive", 2.0, "strongest"),
         ({-3: ALL, -1: HALF, -0.5: NONE, 0: NONE, 1: ALL}, "negative", -1.0, "weakest"),
         ({-2: NONE, -1: NONE, 0: NONE}, "negative", -2.0, "strongest"),
     ],
 )
-def test_the_first_dying_dose_is_the_weakest_at_which_any_died_or_else_the_strongest(deaths, sign, dose, word):
-    found, reason = first_dying_dose(lives(deaths), sign)
+def test_the_deadly_dose_is_the_weakest_at_which_any_died_or_else_the_strongest(deaths, sign, dose, word):
+    found, reason = deadly_dose(lives(deaths), sign)
     assert found == dose
     assert word in reason
-    assert first_dying_dose(lives(deaths).reverse(), sign) == (found, reason)
+    assert deadly_dose(lives(deaths).reverse(), sign) == (found, reason)
 
 
 def test_without_a_dose_of_a_sign_none_is_the_first():
-    assert first_dying_dose(lives({0: ALL, 1: ALL}), "negative") is None
+    assert deadly_dose(lives({0: ALL, 1: ALL}), "negative") is None
 
 
 def test_doses_to_read_are_unsteered_then_each_sign_from_the_weakest():
@@ -79,7 +80,7 @@ def test_doses_to_read_are_unsteered_then_each_sign_from_the_weakest():
     assert found[1] == "the calibrated dose"
     assert list(doses_to_read(lives({0: NONE}))) == [0]
     both = doses_to_read(lives({0: NONE, 1: ALL}))
-    assert both[1] == "the calibrated dose; the weakest dose at which any died"
+    assert both[1] == "the calibrated dose; the weakest dose at which half died"
 
 
 def test_a_prompt_shows_its_texts_and_no_dose():
