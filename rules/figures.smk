@@ -377,6 +377,7 @@ rule plot_probes:
 rule plot_calibration:
     input:
         tables=plan.each(f"{CELL}/calibration/{{method}}.parquet"),
+        doses=plan.calibrated(),
     output:
         png=report(
             "results/figs/calibration.png",

@@ -15,9 +15,21 @@ from figure_examples import (
     targets,
     with_prompts,
 )
-from steerdose.figures.calibration import NOT_CONVERGED, calibration_figure
+from steerdose.columns import METHOD
+from steerdose.figures import calibration as drawn
+from steerdose.figures.calibration import NOT_CONVERGED
 
 pytestmark = pytest.mark.filterwarnings("error")  # constrained layout warns when it gives up
+
+
+def doses(table):
+    """c_star of every method and sign, known to -10 and +20 %."""
+    own = table.drop_nulls("coefficient").select(*METHOD, "sign").unique(maintain_order=True)
+    return own.with_columns(c_star=2.0, c_star_low=1.8, c_star_high=2.4, relative_dose=0.2)
+
+
+def calibration_figure(table, *options):
+    return drawn.calibration_figure(table, doses(table), *options)
 
 
 @pytest.mark.parametrize("methods", [["lora"], METHODS])
@@ -47,6 +59,13 @@ def test_calibration_results_stand_beside_their_target():
     assert hollow == [True] * 4 + [False] * 4
     left, right = result.get_xlim()
     assert left <= 0.7 and right > 2
+
+
+def test_the_interval_of_c_star_stands_in_the_methods_rows():
+    known = calibration_figure(calibration(["lora", "mean"]), 0.05, "p95").axes[2]
+    bars = [container.lines[2][0].get_segments()[0].tolist() for container in known.containers]
+    assert [pytest.approx(row) for row in (-0.2, 0.2, 0.8, 1.2)] == [bar[0][1] for bar in bars]
+    assert all([bar[0][0], bar[1][0]] == pytest.approx([0.9, 1.2]) for bar in bars)
 
 
 def test_calibration_points_without_statistics_are_left_out():
@@ -87,7 +106,7 @@ def test_a_search_that_missed_its_target_is_crossed():
     missed = (pl.col("method") == "mean") & (pl.col("sign") == "negative") & (pl.col("split") != "audit")
     table = calibration(["lora", "mean"]).with_columns(p95=pl.when(missed).then(0.6 * pl.col("p95")).otherwise("p95"))
     figure = calibration_figure(table, 0.05, "p95")
-    path, result = figure.axes
+    path, result, _ = figure.axes
     assert marks(path, "X") == [(pytest.approx(4.8), pytest.approx(0.6))]
     assert marks(result, "X") == [(pytest.approx(0.6), pytest.approx(1.2))]
     assert NOT_CONVERGED in legend_texts(figure)

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from steerdose.columns import CELL, METHOD, has_dose
-from steerdose.declarations.dose import CALIBRATION
+from steerdose.declarations.dose import CALIBRATION, DOSES
 from steerdose.figures.choice import EVERY, evenly, note
 from steerdose.figures.style import (
     SIGNS,
@@ -30,13 +30,15 @@ HOLLOW: Style = {"linestyle": "", "markersize": 7, "markerfacecolor": "none", "m
 FULL: Style = {"linestyle": "", "markersize": 5}
 MISSED: Style = {"linestyle": "", "marker": "X", "markersize": 9, "markerfacecolor": "white", "markeredgewidth": 1.2}
 NOT_CONVERGED = "dose not converged"
+SHOWN_DOSE = ("sign", "c_star", "c_star_low", "c_star_high")
 NEAR = (0.5, 0.8, 1, 1.25, 2, 4)  # ratios to the target
 Looks = dict[str, Style]
 
 
-def plot_calibration(*, tables: list[str], settings: PlotCalibration, png: str, svg: str) -> None:
+def plot_calibration(*, tables: list[str], doses: list[str], settings: PlotCalibration, png: str, svg: str) -> None:
     """Draw `calibration_figure` of the calibrations of all methods."""
-    figure = calibration_figure(read_tables(tables, CALIBRATION), settings.tolerance, settings.statistic, settings)
+    rows, known = read_tables(tables, CALIBRATION), read_tables(doses, DOSES)
+    figure = calibration_figure(rows, known, settings.tolerance, settings.statistic, settings)
     save(figure, png, svg)
 
 
@@ -55,13 +57,16 @@ def chosen_doses(calibration: pl.DataFrame, tolerance: float, statistic: str) ->
 
 
 @drawing()
-def calibration_figure(calibration: pl.DataFrame, tolerance: float, statistic: str, panels: Panels = EVERY) -> Figure:
-    """Draw two panels a cell: the evaluations of `statistic` (nats), and the chosen coefficients against their targets.
+def calibration_figure(
+    calibration: pl.DataFrame, doses: pl.DataFrame, tolerance: float, statistic: str, panels: Panels = EVERY
+) -> Figure:
+    """Draw three panels a cell: the evaluations of `statistic` (nats), how near they came to the targets, and c_star.
 
     Left: against |coefficient|, a line a method and sign through the evaluations of its search, in the order of the
-    coefficient; prompts are horizontal lines at their statistic. Right, a row a method: statistic / target of the
+    coefficient; prompts are horizontal lines at their statistic. Middle, a row a method: statistic / target of the
     coefficient that the search found, on all calibration prompts (filled), and of c_star, the step from there to the
     target, on held-out ones (hollow). A band is a target * (1 +- tolerance); a search that ended outside is crossed.
+    Right: the interval of c_star over c_star, from resampled prompts; doses: the table of these.
     Coefficient 0 has no place on a logarithmic axis, nor has a null, where logits were not finite.
     """
     calibration = evenly(calibration, panels)
@@ -76,10 +81,10 @@ def calibration_figure(calibration: pl.DataFrame, tolerance: float, statistic: s
     handles = [*_handles(looks, steered["target"].unique(), tolerance, missed), *prompt_handles(prompt_styles)]
     handles += note_handles(note(panels, "methods"))
     height = max(4.0, 1.2 + 0.3 * len(looks)) * len(rows)
-    figure = Figure((10.5, max(height, 0.3 + 0.21 * _lines(handles))), layout="constrained")
-    axes = figure.subplots(len(rows), 2, squeeze=False, sharex="col", width_ratios=(3, 2))
+    figure = Figure((12.5, max(height, 0.3 + 0.21 * _lines(handles))), layout="constrained")
+    axes = figure.subplots(len(rows), 3, squeeze=False, sharex="col", width_ratios=(3, 2, 1.6))
     highest = pl.concat([steered[statistic], prompts[statistic]])
-    for (path, result), title, panel in panels_on(rows, axes[:, :, None]):
+    for (path, result, known), title, panel in panels_on(rows, axes[:, :, None]):
         here = prompts.join(panel, on=CELL, how="semi", maintain_order="left")
         path.set(title=title, xscale="log", yscale="log", ylabel=f"{statistic} of KL per token (nats)")
         for axis, values in ((path.xaxis, steered["coefficient"]), (path.yaxis, highest)):
@@ -90,9 +95,11 @@ def calibration_figure(calibration: pl.DataFrame, tolerance: float, statistic: s
             path.axhline(value, **prompt_styles[method, sign], markevery=[1], clip_on=False)
         ends = chosen.join(panel, on=CELL, how="semi", maintain_order="left")
         _draw_paths(path, panel, ends.filter("missed"), statistic, looks)
+        _draw_known(known, doses.join(panel, on=[*METHOD, "sign"], how="semi", maintain_order="left"), looks)
         _draw_results(result, panel.filter(split="audit"), ends, statistic, tolerance, looks)
     axes[-1, 0].set_xlabel("|coefficient|")
     axes[-1, 1].set_xlabel(f"{statistic} over target, all prompts and held out")
+    axes[-1, 2].set_xlabel("c_star, 95 % interval\nover its estimate")
     figure.legend(handles=handles, loc="outside right center")
     return figure
 
@@ -125,6 +132,18 @@ def _draw_paths(axes: Axes, panel: pl.DataFrame, missed: pl.DataFrame, statistic
         axes.plot(line["coefficient"], line[statistic], **look)
     for method, coefficient, value in missed.select("method", "coefficient", statistic).iter_rows():
         axes.plot([coefficient], [value], color=looks[method]["color"], zorder=4, **MISSED)
+
+
+def _draw_known(axes: Axes, doses: pl.DataFrame, looks: Looks) -> None:
+    """Draw how well c_star is known, in the rows of the results."""
+    axes.axvline(1, color="0.4", linewidth=0.8)
+    for row, method in enumerate(looks):
+        for sign, c_star, *ends in doses.filter(method=method).select(SHOWN_DOSE).drop_nulls().iter_rows():
+            height = row + (0.2 if sign == "negative" else -0.2)
+            look = {"color": looks[method]["color"], "marker": SIGNS[sign][1], "markersize": 4}
+            low, high = (end / c_star for end in ends)
+            axes.errorbar(1, height, xerr=[[max(1 - low, 0)], [max(high - 1, 0)]], capsize=2, linewidth=1.2, **look)
+    axes.set(ylim=(len(looks) - 0.4, -0.6), yticks=[])
 
 
 def _draw_results(

@@ -32,8 +32,9 @@ def deadly_dose(lifetimes: pl.DataFrame, sign: str) -> tuple[float, str] | None:
     half = doses.filter(pl.col("died") >= 0.5)
     if half.height:
         return half["alpha"][0], "the weakest dose at which half died"
-    if doses["died"].max():
-        return doses["alpha"][doses["died"].arg_max()], "the dose at which most died"
+    most = doses.sort("died", descending=True, maintain_order=True).row(0, named=True)
+    if most["died"]:
+        return most["alpha"], "the dose at which most died"
     return doses["alpha"][-1], "the strongest dose; nobody died at any"
 
 
