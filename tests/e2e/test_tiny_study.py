@@ -46,7 +46,7 @@ def test_every_declared_result_is_there(finished_study):
         ("tiny", 0, "lora", "adapter"), ("tiny", 0, "mean_diff", "activation"),
     ]  # fmt: skip
     probes = pl.read_csv(finished_study.root / "results/tables/probes.csv")
-    assert probes["probe"].to_list() == ["json_interrupt", "yes_no", "json_splice", "multiple_choice"]
+    assert probes["probe"].to_list() == ["json_interrupt", "yes_no", "json_splice", "multiple_choice", "recall"]
     assert probes["trajectories"].to_list() == [16, 16, None, None]
     aggregation = pl.read_csv(finished_study.root / "results/tables/aggregation.csv")
     assert aggregation["statistic"].to_list() == ["mean", "p50", "rmse", "p90", "p95", "p99", "max"]

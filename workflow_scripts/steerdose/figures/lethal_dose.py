@@ -37,9 +37,10 @@ def plot_lethal_dose(
 def lethal_dose_figure(shares: pl.DataFrame, table: pl.DataFrame, panels: Panels = EVERY) -> Figure:
     """Draw lethal doses with intervals and safe doses, a panel a cell, a row a method, both signs in one row.
 
-    The methods are in the order of `by_robustness`. Bars end at the safe dose, and start at the axis's end, since dose
-    0 has no place on a logarithmic axis. Words say where `with_missed` marks a dose. Below each cell the lethal doses
-    of all members of an entry that has too many for rows of their own are points, in the entry's order.
+    The methods are in the order of the study, since an order by estimate would say more than is known. Bars end at the
+    safe dose, and start at the axis's end, since dose 0 has no place on a logarithmic axis. Words say where
+    `with_missed` marks a dose. Below each cell the lethal doses of all members of an entry that has too many for rows
+    of their own are points, in the entry's order.
     """
     (rows,) = extremes((table,), table, by_robustness, panels)
     cells = rows.partition_by(CELL, maintain_order=True)
@@ -73,7 +74,7 @@ def lethal_dose_figure(shares: pl.DataFrame, table: pl.DataFrame, panels: Panels
 
 
 def _draw_cell(axes: Axes, cell: pl.DataFrame, doses: list[float]) -> None:
-    methods = by_robustness(cell)
+    methods = cell["method"].unique(maintain_order=True).to_list()
     both = cell["sign"].n_unique() > 1
     left = axes.get_xlim()[0]
     _draw_doses(axes, doses)
