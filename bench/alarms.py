@@ -1,8 +1,8 @@
 """How often does the alarm ring on sound text? Fresh samples of the unsteered model, which no band has seen.
 
-Run `make survival`, then `python bench/alarms.py`: it draws other samples at temperature 1 than the reference cohort's, of
-as many tokens, and prints how many of them ring against its bands, with an exact interval. `--without joint` leaves a
-measure out, which shows what it is there for.
+Run `make survival`, then `python bench/alarms.py`: it draws other samples at temperature 1 than the reference cohort's,
+of as many tokens, and prints how many of them ring against its bands, with an exact interval. `--without joint` leaves
+a measure out.
 """
 
 import argparse
