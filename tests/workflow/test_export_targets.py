@@ -88,7 +88,8 @@ def test_the_exports_of_a_finished_study(study, monkeypatch):
     curve = read_table(survival / "lora.curve.parquet", CURVE).filter(alpha=1, endpoint="text").sort("t")
     curve = curve.row(-1, named=True)
     assert source["sha256"] in card
-    assert f"| 0.2, {calibration['positive']['statistic']:.4g} (" in card
+    found = calibration["positive"]
+    assert f"{found['statistic']:.4g} at {found['evaluated']:.6g}, a step before alpha 1 |" in card
     assert f"{calibration['positive']['c_star']:.6g}" in card
     assert (
         f"| alpha 1 | {summary['n']} | {summary['died']} | {summary['censored']} | {summary['s_end']:.3f} | "

@@ -33,7 +33,10 @@ from steerdose.study.settings import CalibrateAlpha, Subject
 from steerdose.study.texts import load_prompts, take
 
 log = logging.getLogger(__name__)
-NO_DOSE = ("c_star", "c_star_low", "c_star_high", "evaluated", "target", "converged", "bracket", "relative_dose")
+NO_DOSE = (
+    "c_star", "c_star_low", "c_star_high", "evaluated", "target", "converged", "bracket", "relative_dose",
+    "relative_dose_by_block",
+)  # fmt: skip
 
 
 def target_in_nats(target: Target | None, references: Sequence[str]) -> dict[str, float]:
