@@ -47,7 +47,7 @@ def test_every_declared_result_is_there(finished_study):
     ]  # fmt: skip
     probes = pl.read_csv(finished_study.root / "results/tables/probes.csv")
     assert probes["probe"].to_list() == ["json_interrupt", "yes_no", "json_splice", "multiple_choice", "recall"]
-    assert probes["trajectories"].to_list() == [16, 16, None, None]
+    assert probes["trajectories"].to_list() == [16, 16, None, None, None]
     aggregation = pl.read_csv(finished_study.root / "results/tables/aggregation.csv")
     assert aggregation["statistic"].to_list() == ["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
     assert aggregation["deaths"][0] >= aggregation["matched_deaths"][0]
