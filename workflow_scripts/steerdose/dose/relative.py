@@ -3,6 +3,7 @@
 Coefficients of different steerings and models do not compare; this number does, and others report it.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -38,12 +39,12 @@ def _watched(model: nn.Module, blocks: Sequence[str]) -> Iterator[dict[str, Tens
 
 def relative_dose(
     loaded: LoadedModel, prompts: Sequence[Prompt], steering: Steering, coefficient: float
-) -> list[float] | None:
+) -> list[float | None] | None:
     """Return the relative dose behind each block, (blocks,): |h_steered - h| / |h|, the median over prompt tokens.
 
     h is the residual stream behind a block, of the same prompts read with and without the steering; 0 below the first
     edit. The last entry that an edit reaches directly is where others state it for a vector of one layer. None where
-    the model has no list of blocks.
+    the model has no list of blocks, and of a block whose stream is not finite.
     """
     try:
         blocks = find_blocks(loaded.model)
@@ -56,7 +57,8 @@ def relative_dose(
             ids = torch.tensor([chat.prompt_ids(loaded.tokenizer, chat.conversation(prompt.prompt))] * 2, device=device)
             loaded.model(ids, logits_to_keep=1)
             ratios.append(torch.stack([_ratio(*kept[path]) for path in blocks]))
-    return torch.cat(ratios, 1).median(1).values.tolist()
+    medians = torch.cat(ratios, 1).median(1).values.tolist()
+    return [median if math.isfinite(median) else None for median in medians]
 
 
 def _ratio(plain: Tensor, steered: Tensor) -> Tensor:
