@@ -393,31 +393,6 @@ rule tabulate_aggregation:
         "../workflow_scripts/tabulate_aggregation.py"
 
 
-rule tabulate_knowledge:
-    input:
-        scores=plan.each(f"{CELL}/scores/{{method}}.knowledge.parquet"),
-    output:
-        csv="results/tables/knowledge.csv",
-        html=report(
-            "results/tables/knowledge.html",
-            caption="../report/knowledge_table.rst",
-            category="Tables",
-            labels={"table": "knowledge"},
-        ),
-    log:
-        "results/logs/tabulate_knowledge.log",
-    conda:
-        ENV
-    params:
-        settings=slices.tabulate_knowledge,
-        caption=caption("knowledge"),
-        code=code("tabulate_knowledge"),
-    message:
-        "Tabulate the knowledge that is left"
-    script:
-        "../workflow_scripts/tabulate_knowledge.py"
-
-
 rule tabulate_relevance:
     input:
         relevance=plan.each(f"{CELL}/relevance/{{method}}.parquet"),

@@ -71,6 +71,104 @@ KEYED_TRAJECTORIES = replace(
     row="a trajectory of one of a job's methods",
     columns=(*TRAJECTORIES.columns, *KEY),
 )
+_SCORE = columns("""
+    item | text | | id of what was scored
+    cluster | text | | of items that belong together; else the item itself
+    form | text | | in which the item was asked; of texts the register; empty where there is one alone
+    label | integer | | 1: the first answer shows the behavior, -1: the second does; null: no answers
+    metric | text | | what was measured of it; each kind of task has its own
+    value | number | | of the metric; null where steered logits overflowed, or what was written is broken
+""")
+SCORES = Table(
+    "scores",
+    rule="gather_scores",
+    path=f"{STUDY}/scores/{{method}}.{{task}}.parquet",
+    row="a metric of one item, in one form, at one dose",
+    columns=(
+        *COHORT,
+        *columns("task | text | | a key of tasks"),
+        *_SCORE,
+    ),
+)
+KEYED_SCORES = replace(
+    SCORES,
+    name="keyed_scores",
+    rule="score_task",
+    path=f"{STUDY}/scores/jobs/{{job}}.{{task}}.{{part}}.parquet",
+    row="a metric of one item, in one form, at one dose of one of a job's methods",
+    columns=(*COHORT, *_SCORE, *KEY),
+)
+WRITTEN_TOKENS = replace(
+    TOKENS,
+    name="written_tokens",
+    rule="write_texts",
+    path=f"{STUDY}/written/jobs/{{job}}.{{task}}.{{part}}.tokens.parquet",
+    row="a token of a text of a task that writes, of one of a job's methods",
+)
+WRITTEN = replace(
+    KEYED_TRAJECTORIES,
+    name="written",
+    rule="write_texts",
+    path=f"{STUDY}/written/jobs/{{job}}.{{task}}.{{part}}.texts.parquet",
+    row="a text of a task that writes: one prompt at one dose of one of a job's methods",
+)
+FORKS = Table(
+    "audit_forks",
+    rule="audit_probe",
+    path="results/{model}/probe/{probes}.forks.parquet",
+    row="a question, probe and fork of the unsteered model",
+    columns=(
+        *MODEL,
+        *KEYS[len(METHOD) :],
+        *FORK,
+    ),
+)
+TOKENS = Table(
+    "tokens",
+    rule="gather_rollouts",
+    path=f"{STUDY}/rollouts/{{method}}.tokens.parquet",
+    row="a generated token of a trajectory",
+    columns=(
+        *KEYS,
+        *columns("""
+        t | integer | tokens | place in the text, from 1
+        token_id | integer | | in the tokenizer's vocabulary
+        kl | number | nats | of the steered next-token distribution against the unsteered one, before the token
+        nll | number | nats | of the token under the unsteered model
+        entropy | number | nats | of the steered next-token distribution
+        """),
+    ),
+)
+TRAJECTORIES = Table(
+    "trajectories",
+    rule="gather_rollouts",
+    path=f"{STUDY}/rollouts/{{method}}.trajectories.parquet",
+    row="a trajectory: one question at one dose",
+    columns=(
+        *KEYS,
+        *columns("""
+        n_tokens | integer | tokens | generated, without the end of turn
+        ended | boolean | | whether the model ended its turn before the window
+        text | text | | what it wrote
+        """),
+    ),
+)
+KEYED_TRAJECTORIES = replace(
+    TRAJECTORIES,
+    name="keyed_trajectories",
+    rule="rollout_trajectories",
+    path=f"{STUDY}/rollouts/jobs/{{job}}.{{part}}.trajectories.parquet",
+    row="a trajectory of one of a job's methods",
+    columns=(*TRAJECTORIES.columns, *KEY),
+)
+_SCORE = columns("""
+    item | text | | id of what was scored
+    cluster | text | | of items that belong together; else the item itself
+    form | text | | in which the item was asked; of texts the register; empty where there is one alone
+    label | integer | | 1: the first answer shows the behavior, -1: the second does; null: no answers
+    metric | text | | what was measured of it; each kind of task has its own
+    value | number | | of the metric; null where steered logits overflowed, or what was written is broken
+""")
 SCORES = Table(
     "scores",
     rule="gather_scores",
@@ -247,6 +345,7 @@ THRESHOLD_SHARES = Table(
 )
 PASSED = (
     PAIRS, TRAINING, SEARCH, DOSES, AUDIT_TOKENS, CALIBRATION, AUDIT_FORKS, REFERENCE_TOKENS, REFERENCE_RELEVANCE,
-    TOKENS, KEYED_TRAJECTORIES, TRAJECTORIES, FORKS, KEYED_SCORES, SCORES, RELEVANCE, LIFETIMES, PREVALENCE, CURVE,
+    TOKENS, KEYED_TRAJECTORIES, TRAJECTORIES, FORKS, KEYED_SCORES, SCORES, WRITTEN_TOKENS, WRITTEN,
+    RELEVANCE, LIFETIMES, PREVALENCE, CURVE,
     SUMMARIES, PREFIXES, TEXTS_OF_METHOD, DEATH_HISTORIES, DOSE_SHARES, THRESHOLD_SHARES,
 )  # fmt: skip

@@ -147,6 +147,10 @@ class ForkPlan:
     times: Sequence[int]
     readings: Sequence[str] = READINGS
 
+    def behind(self, prompt_id: str) -> list[Probe]:
+        """Return what is asked behind a prompt."""
+        return [probe.of(prompt_id) for probe in self.probes.values()]
+
     def until(self, length: int) -> "ForkPlan":
         """Return the part of the plan that a text of `length` tokens has."""
         return replace(self, times=[t for t in self.times if t <= length])

@@ -49,10 +49,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Score:
-    """What was asked of an item, log-probabilities in nats: one a set of answers, and one a scored token."""
+    """What was asked of an item, log-probabilities in nats: one a set of answers, and one a scored token.
+
+    answered: whether the likeliest next token is an answer. likeliest: whether each scored token is the likeliest one.
+    """
 
     answers: tuple[float, ...]
     tokens: tuple[float, ...]
+    answered: bool = False
+    likeliest: tuple[bool, ...] = ()
 
 
 # The ids, what is done to the model beyond them, and how many of the last ids count as generated where that matters.
@@ -133,7 +138,8 @@ class _Forward:
     """Rows that are read in one go. Afterwards, of the last `n_kept` positions:
 
     last: (rows, vocabulary), the logits behind the text. total: (rows, n_kept), logsumexp of the logits. own: (rows,
-    n_kept - 1), the logit of the token that does follow.
+    n_kept - 1), the logit of the token that does follow. best: (rows, n_kept), the likeliest token; hit: (rows,
+    n_kept - 1), whether it does follow.
     """
 
     def __init__(
@@ -158,7 +164,7 @@ class _Forward:
         following = torch.tensor([[0] * (self.width - len(ids)) + [*ids, 0] for ids in texts]).to(device)[:, 1:]
         pieces = self._pieces() if padded else [(0, self.width)]
         cache = RowCache(len(layer_types(self.model)), self.width, self.n_shared) if len(pieces) > 1 else None
-        total, own = [], []
+        total, own, best = [], [], []
         for start, stop in pieces:
             count = min(stop, self.width) - max(start, self.width - self.n_kept)
             self.dials.turn(coefficients if coefficients.ndim == 2 else coefficients[..., start:stop])
@@ -171,9 +177,11 @@ class _Forward:
                 **placing,
             ).logits.float()
             total.append(logits.logsumexp(-1).cpu())
+            best.append(logits.argmax(-1).cpu())
             own.append(logits.gather(-1, following[:, stop - count : stop, None])[..., 0].cpu())
             self.last = logits[:, -1].cpu()
-        self.total, self.own = torch.cat(total, 1), torch.cat(own, 1)[:, :-1]
+        self.total, self.own, self.best = torch.cat(total, 1), torch.cat(own, 1)[:, :-1], torch.cat(best, 1)
+        self.hit = self.best[:, :-1] == following[:, self.width - self.n_kept : -1].cpu()
 
     def _coefficients(self) -> Tensor:
         """Return the coefficients of all steerings, (steerings, rows), or (.., tokens) where they differ in a row."""
@@ -203,4 +211,6 @@ class _Forward:
             return None
         answers = [self.last[place, list(tokens)].logsumexp(0) - total[-1] for tokens in item.answers]
         own = self.own[place, self.n_kept - 1 - item.n_scored :] - total[:-1]
-        return Score(tuple(float(value) for value in answers), tuple(own.tolist()))
+        answered = any(int(self.best[place, -1]) in tokens for tokens in item.answers)
+        hit = self.hit[place, self.n_kept - 1 - item.n_scored :]
+        return Score(tuple(float(value) for value in answers), tuple(own.tolist()), answered, tuple(hit.tolist()))

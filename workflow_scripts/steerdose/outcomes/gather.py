@@ -36,6 +36,6 @@ def gather_rollouts(
     write_table(own_rows(forks, FORKS, cell.method), forks_table, FORKS)
 
 
-def gather_scores(*, parts: list[str], cell: Cell, scores: str) -> None:
+def gather_scores(*, parts: list[str], cell: Cell, task: str, scores: str) -> None:
     """Write scores/{method}.{task}.parquet."""
-    write_table(own_rows(parts, KEYED_SCORES, cell.method), scores, SCORES)
+    write_table(own_rows(parts, KEYED_SCORES, cell.method).with_columns(task=pl.lit(task)), scores, SCORES)

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from steerdose.columns import Cell
+from steerdose.declarations.base import Table
 from steerdose.declarations.passed import FORKS, KEYED_TRAJECTORIES, TOKENS
 from steerdose.dose.subjects import interventions, system_texts
 from steerdose.engine.fork_grid import fork_times
@@ -118,12 +119,12 @@ def place_of(method: str, request: Request) -> tuple[str, float | None, str, int
 class Kept:
     """The trajectories of an earlier run of the same job whose keys are still right."""
 
-    def __init__(self, files: Mapping[str, str], planned: pl.DataFrame) -> None:
-        """planned: `ROW` and key of every trajectory that is wanted, in order."""
+    def __init__(self, files: Mapping[str, str], planned: pl.DataFrame, tables: Mapping[str, Table] = TABLES) -> None:
+        """planned: `ROW` and key of every trajectory that is wanted, in order. tables: declarations of the files."""
         self.planned = planned.with_row_index("place")
         self.frames: dict[str, pl.DataFrame] = {}
         if all(Path(path).exists() for path in files.values()):
-            old = {name: read_table(path, TABLES[name]) for name, path in files.items()}
+            old = {name: read_table(path, tables[name]) for name, path in files.items()}
             right = old["trajectories"].join(planned, on=[*ROW, "key"], how="semi")
             self.frames = {name: frame.join(right, on=ROW, how="semi") for name, frame in old.items()}
 
@@ -141,16 +142,15 @@ class Kept:
         return placed.sort("place", maintain_order=True).drop("place")
 
 
-def row_key(shared: str, request: Request, plan: ForkPlan, batch: Sequence[Question]) -> str:
+def row_key(shared: str, request: Request, asked: Sequence[Any], batch: Sequence[Any]) -> str:
     """Return a digest of what a trajectory depends on. shared: as text, what it has in common with all of its job.
 
-    plan: of which what is asked behind its prompt counts; a recall probe takes topics of other questions. batch: the
-    questions that are rolled out together. They pad each other, which shows in the last digits of the KL, so another
+    asked: the probes behind its prompt; a recall probe takes topics of other questions. batch: the questions, or
+    prompts, that are rolled out together. They pad each other, which shows in the last digits of the KL, so another
     question is rolled out with those of its batch. Doses do not show: one more is rolled out alone.
     """
     steering, own = request.intervention.steering, request.intervention
     given = (repr(own.coefficient), own.positions, own.system, request.ids, request.sample)
-    asked = [probe.of(request.prompt_id) for probe in plan.probes.values()]
     parts = (shared, steering.digest if steering else "", *given, *asked, *batch)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
@@ -191,7 +191,7 @@ def rollout_trajectories(
             asked = chosen[block.start : block.stop]
             requests = requests_of(loaded.tokenizer, asked, given, options.template, options.drawn)
             batches.append((name, requests))
-            planned += [(*place_of(name, r), row_key(shared, r, plan, asked)) for r in requests]
+            planned += [(*place_of(name, r), row_key(shared, r, plan.behind(r.prompt_id), asked)) for r in requests]
     files = {"tokens": tokens, "trajectories": trajectories, "forks": forks}
     kept = Kept(files, pl.DataFrame(planned, schema=[*ROW, "key"], orient="row"))
     new: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}

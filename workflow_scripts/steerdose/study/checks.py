@@ -1,21 +1,23 @@
 """What must fit together in a study: names that refer to each other, files, and as many texts as are asked for."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from steerdose.errors import SteerdoseError
 from steerdose.study.config import Study
+from steerdose.study.items import Row, forms_of, is_local, load_items
 from steerdose.study.kind import Method, PromptTarget
 from steerdose.study.methods import HUB_ID
-from steerdose.study.texts import load_claims, load_personas, load_prompts, load_questions, load_system_prompts
+from steerdose.study.tasks import ChoiceTask, LikelihoodTask, measures_of
+from steerdose.study.texts import load_personas, load_prompts, load_questions, load_system_prompts
 
 Problem = tuple[tuple[str | int, ...], str]
 
 
 def problems_of(study: Study) -> Iterator[Problem]:
     """Yield the key path and the text of every problem."""
-    for check in (_names, _options, _derived, _sources, _comparisons, _targets, _texts):
+    for check in (_names, _options, _derived, _sources, _comparisons, _targets, _texts, _tasks):
         yield from check(study)
 
 
@@ -31,6 +33,9 @@ def _names(study: Study) -> Iterator[Problem]:
     for name in chosen.methods:
         if name not in study.methods:
             yield ("study", "methods"), _undefined(name, "methods", study.methods)
+    for name in chosen.tasks:
+        if name not in study.tasks:
+            yield ("study", "tasks"), _undefined(name, "tasks", study.tasks)
     for name in study.rollout.probes:
         if name not in study.probes:
             yield ("rollout", "probes"), _undefined(name, "probes", study.probes)
@@ -96,7 +101,7 @@ def _texts(study: Study) -> Iterator[Problem]:
     data, calibration = study.data, study.calibration
     files: dict[str, Callable[..., Any]] = {
         **{"prompts": load_prompts, "questions": load_questions, "personas": load_personas},
-        **{"system_prompts": load_system_prompts, "claims": load_claims},
+        **{"system_prompts": load_system_prompts},
     }
     read: dict[str, Any] = {}
     for name, load in files.items():
@@ -124,3 +129,61 @@ def _texts(study: Study) -> Iterator[Problem]:
         for name in ("personas", "system_prompts") if named else ("personas",):
             if name in read and behavior not in read[name]:
                 yield ("study", "behaviors"), f"'{behavior}' has no texts in data.{name} (it has {sorted(read[name])})"
+
+
+def _tasks(study: Study) -> Iterator[Problem]:
+    benefit = study.benefit
+    named: dict[tuple[str | int, ...], str] = {
+        ("benefit", "effects", key): name for key, name in benefit.effects.items()
+    }
+    named |= {("benefit", "damages", place): name for place, name in enumerate(benefit.damages)}
+    for place, name in named.items():
+        asked, _, measure = name.partition(".")
+        if asked not in study.tasks:
+            yield place, _undefined(asked, "tasks", study.tasks)
+        elif measure and measure not in measures_of(study.tasks[asked]):
+            yield place, f"'{asked}' has no measure '{measure}'; it has {list(measures_of(study.tasks[asked]))}"
+    for name in study.study.tasks:
+        if name not in study.tasks:
+            continue
+        task = study.tasks[name]
+        if not is_local(task.data):
+            if task.n_items is None:
+                yield ("tasks", name, "n_items"), "say how many items of the hub's file are read"
+            continue
+        try:
+            items = load_items(task)
+        except SteerdoseError as error:
+            yield ("tasks", name, "data"), str(error)
+            continue
+        if isinstance(task, ChoiceTask):
+            yield from _unasked(name, task, items)
+        if isinstance(task, LikelihoodTask) and task.n_answers > study.reference.n_questions:
+            text = f"{task.n_answers} texts wanted, reference.n_questions is {study.reference.n_questions}"
+            yield ("tasks", name, "n_answers"), text
+        yield from _overlaps(study, name, items)
+
+
+def _unasked(name: str, task: ChoiceTask, items: Sequence[Row]) -> Iterator[Problem]:
+    """Yield a problem for each form in which no item is asked."""
+    asked = {form for item in items for form in forms_of(item, task)}
+    for form in task.forms.keys() - asked:
+        columns = sorted(task.forms[form].columns | {task.forms[form].intended} - {"first", "second"})
+        there = sorted(set().union(*items))
+        yield ("tasks", name, "forms", form), f"no item is asked: it reads {columns}, {task.data} has {there}"
+
+
+def _overlaps(study: Study, name: str, items: Sequence[Row]) -> Iterator[Problem]:
+    """Yield a problem where a task's item is among the prompts that steerings are made of."""
+    try:
+        trained = {_plain(each.prompt) for each in load_prompts(study.data.prompts) if each.split == "pairs"}
+    except SteerdoseError:
+        return  # said elsewhere
+    for item in items:
+        shared = [value for value in item.values() if isinstance(value, str) and _plain(value) in trained]
+        if shared:
+            yield ("tasks", name, "data"), f"item '{item['id']}' is a prompt of split pairs: '{shared[0][:60]}'"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -1,7 +1,7 @@
 """The study: config.yaml, parsed once into frozen parts."""
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -11,6 +11,7 @@ from steerdose.study.kind import Method, PromptTarget, Target
 from steerdose.study.methods import Entry
 from steerdose.study.probes import Probe
 from steerdose.study.rollout import Names, Rollout
+from steerdose.study.tasks import ReadTask, Task, WritingTask, measures_of
 
 Statistic = Literal["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
 Confidence = Annotated[float, Field(gt=0, lt=1)]
@@ -24,8 +25,9 @@ class Selection(Part):
     behaviors: Names
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     methods: Names = Field(description="Keys of `methods`, in the order of the figures' panels.")
+    tasks: tuple[Name, ...] = Field((), description="Keys of `tasks`; each is asked at every alpha of the rollouts.")
 
-    _unique = field_validator("models", "behaviors", "seeds", "methods")(unique)
+    _unique = field_validator("models", "behaviors", "seeds", "methods", "tasks")(unique)
 
 
 class Model(Part):
@@ -50,7 +52,6 @@ class Data(Part):
     questions: Text
     personas: Text
     system_prompts: Text
-    claims: Text
 
 
 class Pairs(Part):
@@ -134,6 +135,15 @@ class Reading(Part):
     n_tokens: Count
 
 
+class Benefit(Part):
+    """What counts as benefit, and what as damage: tasks, or one of their measures, as task.measure."""
+
+    effects: dict[Name, Text] = Field(description="By behavior: what shows it.")
+    damages: tuple[Text, ...]
+
+    _unique = field_validator("damages")(unique)
+
+
 class Figures(Part):
     """How tables become pictures."""
 
@@ -143,16 +153,6 @@ class Figures(Part):
     )
     fewest: Count = Field(description="Quantiles and medians of KL are drawn while so many trajectories are left.")
     most: Count = Field(12, description="Methods with panels or lines of their own in a figure; tables have all.")
-
-
-class Task(Part):
-    """A benchmark that is scored at every dose."""
-
-    prompt: Annotated[str, Field(pattern="[{]claim[}]")]
-    answers: tuple[Text, Text]
-    batch_size: Count
-
-    _unique = field_validator("answers")(unique)
 
 
 class Study(Part):
@@ -177,11 +177,12 @@ class Study(Part):
     calibration: Calibration
     rollout: Rollout
     probes: Annotated[dict[Name, Probe], Field(min_length=1)]
-    tasks: dict[Name, Task] = Field({}, description="Scored at every alpha of the rollouts, in one forward a dose.")
+    tasks: dict[Name, Task] = Field({}, description="What can be asked of a steered model; see study.tasks.")
     reference: Reference
     relevance: Relevance
     endpoints: Annotated[dict[Name, Endpoint], Field(min_length=1)]
     survival: Survival
+    benefit: Benefit
     reading: Reading
     deaths: Deaths
     figures: Figures
@@ -206,6 +207,30 @@ class Study(Part):
     def entries(self) -> dict[str, str]:
         """The config entry of every method."""
         return {name: entry for entry, kind in self.methods.items() for name in kind.members(entry)}
+
+    @cached_property
+    def chosen_tasks(self) -> dict[str, Any]:
+        """The tasks of study.tasks, by name."""
+        return {name: self.tasks[name] for name in self.study.tasks}
+
+    def read_task(self, name: str) -> ReadTask:
+        """Return a task that is read; its rules see no other."""
+        task = self.tasks[name]
+        assert not isinstance(task, WritingTask)
+        return task
+
+    def written_task(self, name: str) -> WritingTask:
+        """Return a task that writes; its rules see no other."""
+        task = self.tasks[name]
+        assert isinstance(task, WritingTask)
+        return task
+
+    def measured(self, name: str) -> tuple[str, str] | None:
+        """Return task and measure of a name in `benefit`; None where the study does not ask the task."""
+        task, _, measure = name.partition(".")
+        if task not in self.chosen_tasks:
+            return None
+        return task, measure or measures_of(self.tasks[task])[0]
 
     def positions_of(self, method: str) -> Positions:
         """Return which tokens a method steers."""

@@ -10,8 +10,11 @@ from typing import Any
 
 from steerdose.study.blocks import spans
 from steerdose.study.config import Study
+from steerdose.study.endpoints import TextEndpoint
+from steerdose.study.items import load_items
 from steerdose.study.kind import Method, PromptTarget
 from steerdose.study.published import MethodFiles
+from steerdose.study.tasks import LikelihoodTask, WritingTask
 
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"
@@ -177,11 +180,50 @@ class Plan:
         return spans(calibration.n_audit_prompts, 1, calibration.batch_size, self.study.jobs.batches)
 
     def score_spans(self, task: str) -> list[tuple[int, int]]:
-        return spans(self.n_items, 1, self.study.tasks[task].batch_size, self.study.jobs.batches)
+        return spans(self.n_items(task), 1, self.study.tasks[task].batch_size, self.study.jobs.batches)
+
+    def n_items(self, task: str) -> int:
+        """Return how many items a task has."""
+        asked = self.study.tasks[task]
+        fixed = asked.n_items or len(load_items(asked))
+        return fixed + (asked.n_answers if isinstance(asked, LikelihoodTask) else 0)
+
+    def tasks(self, *, written: bool) -> list[str]:
+        """Return the tasks of the config that are written, or read."""
+        return [name for name, each in self.study.tasks.items() if isinstance(each, WritingTask) == written]
 
     @cached_property
-    def n_items(self) -> int:
-        return sum(1 for line in Path(self.study.data.claims).read_text("utf-8").splitlines() if line.strip())
+    def text_endpoint(self) -> tuple[str, TextEndpoint] | None:
+        """The first endpoint of the study that says of a text that it is broken."""
+        chosen = self.study.chosen_endpoints.items()
+        return next(((name, each) for name, each in chosen if isinstance(each, TextEndpoint)), None)
+
+    def items(self, w: Any) -> list[str]:
+        """Return the file of a task's items, if it is on this machine."""
+        return self.local_files(self.study.tasks[w.task].data)
+
+    def answers(self, w: Any) -> list[str]:
+        """Return the file of the unsteered model's texts where a task reads some of them."""
+        task = self.study.tasks[w.task]
+        read = isinstance(task, LikelihoodTask) and task.n_answers
+        return [_at(w, "results/{model}/reference/tokens.parquet")] if read else []
+
+    def written(self, table: str) -> Any:
+        """Return the function that gives the parts of what a method wrote for a task."""
+        return lambda w: [
+            _at(w, f"{CELL}/written/jobs/{self.job_of[w.method]}.{w.task}.{part}.{table}.parquet")
+            for part in range(len(self.score_spans(w.task)))
+        ]
+
+    def all_scores(self, *, benefit: bool = False) -> list[str]:
+        """Return the scores of every method on the study's tasks, or on those alone that show a cell's behavior."""
+        found = []
+        for cell in self.cells:
+            shown = self.study.measured(self.study.benefit.effects.get(cell["behavior"], ""))
+            tasks = ([shown[0]] if shown else []) if benefit else self.study.study.tasks
+            pattern = f"{CELL}/scores/{{method}}.{{task}}.parquet"
+            found += [pattern.format(**cell, method=name, task=task) for task in tasks for name in self.names()]
+        return found
 
     # What tables and figures ask for
 

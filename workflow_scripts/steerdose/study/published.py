@@ -11,6 +11,7 @@ from steerdose.study.endpoints import Endpoint, Relevance
 from steerdose.study.probes import ProbeKind
 from steerdose.study.rollout import Forks
 from steerdose.study.settings import ForkGrid
+from steerdose.study.tasks import Task
 
 
 class TabulateAggregation(Part):
@@ -67,10 +68,25 @@ class TabulateProbes(Part):
     minimum_base_pmass: float
 
 
-class TabulateKnowledge(Part):
-    """Of tables.knowledge."""
+class TabulateEffects(Part):
+    """Of tables.effects."""
 
+    tasks: dict[Name, Task]
     confidence: Confidence
+
+
+class TabulateSpecificity(TabulateEffects):
+    """Of tables.specificity. controls: the methods that push at random."""
+
+    controls: tuple[Name, ...]
+
+
+class TabulateDose(TabulateSpecificity):
+    """Of tables.dose. effects: task and measure by behavior. damages: the same; prompts: methods without a dose."""
+
+    effects: dict[Name, tuple[Name, Name]]
+    damages: tuple[tuple[Name, Name], ...]
+    prompts: tuple[Name, ...]
 
 
 class TabulateRelevance(Part):
@@ -173,6 +189,13 @@ class PlotProbes(Part):
     """Of figures.probes."""
 
     minimum: float
+
+
+class PlotFrontier(Panels):
+    """Of figures.frontier. effects: task and measure by behavior; damages: the same."""
+
+    effects: dict[Name, tuple[Name, Name]]
+    damages: tuple[tuple[Name, Name], ...]
 
 
 class WriteReading(Part):

@@ -1,11 +1,25 @@
 """The slices of rules that publish results: tables, figures, pages; what other rules depend on is in `slices`."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from steerdose.study import published as shown
 from steerdose.study import settings as of
 from steerdose.study.config import Study
 from steerdose.study.plan import Plan
+from steerdose.study.tasks import ChoiceTask, Task
+
+
+def judged(task: Task) -> Task:
+    """Return what of a task tables depend on: not how it is asked, nor from which file; scores have seen that."""
+    fields = type(task).model_fields
+    unread: dict[str, Any] = {"data": "-", "batch_size": 1, "n_items": None}
+    unread |= {name: 1 for name in ("window", "n_answers") if name in fields}
+    unread |= {name: "-" for name in ("prompt", "options", "right", "prefill") if name in fields}
+    if isinstance(task, ChoiceTask):
+        asked = {"prompt": "-", "intended": "first"}
+        unread |= {"forms": {name: form.model_copy(update=asked) for name, form in task.forms.items()}, "cluster": None}
+    return task.model_copy(update=unread)
 
 
 class PublishedSlices:
@@ -31,8 +45,46 @@ class PublishedSlices:
         return shown.TabulateAggregation(confidence=self.study.survival.confidence).text()
 
     @property
-    def tabulate_knowledge(self) -> str:
-        return shown.TabulateKnowledge(confidence=self.study.survival.confidence).text()
+    def tabulate_effects(self) -> str:
+        return shown.TabulateEffects(**self._effects(self.study.study.tasks)).text()
+
+    def _effects(self, tasks: Iterable[str]) -> dict[str, Any]:
+        return {
+            "tasks": {name: judged(self.study.tasks[name]) for name in tasks},
+            "confidence": self.study.survival.confidence,
+        }
+
+    @property
+    def tabulate_specificity(self) -> str:
+        tasks = self.study.study.tasks
+        return shown.TabulateSpecificity(**self._effects(tasks), controls=self._of_group("control")).text()
+
+    @property
+    def tabulate_dose(self) -> str:
+        named = self._benefit
+        return shown.TabulateDose(
+            **self._effects(dict.fromkeys(task for task, _ in named["effects"].values())),
+            **named,
+            controls=self._of_group("control"),
+            prompts=tuple(name for name, each in self.study.chosen.items() if not each.has_dose),
+        ).text()
+
+    @property
+    def _benefit(self) -> dict[str, Any]:
+        """What of benefit and damage the study asks: task and measure."""
+        benefit, measured = self.study.benefit, self.study.measured
+        effects = {each: measured(benefit.effects.get(each, "")) for each in self.study.study.behaviors}
+        return {
+            "effects": {behavior: found for behavior, found in effects.items() if found},
+            "damages": tuple(found for each in benefit.damages if (found := measured(each))),
+        }
+
+    @property
+    def plot_frontier(self) -> str:
+        return shown.PlotFrontier(**self._panels, **self._benefit).text()
+
+    def _of_group(self, group: str) -> tuple[str, ...]:
+        return tuple(name for name, each in self.study.chosen.items() if each.group == group)
 
     @property
     def tabulate_hazards(self) -> str:

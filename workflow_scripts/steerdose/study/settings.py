@@ -5,13 +5,16 @@ A class is named after its rule. `slices` makes each of them from a study.
 
 from typing import Literal
 
+from pydantic import Field
+
 from steerdose.study.base import Name, Part, Positions
-from steerdose.study.config import Calibration, Confidence, Measure, Pairs, Statistic, Task, Threshold
+from steerdose.study.config import Calibration, Confidence, Measure, Pairs, Statistic, Threshold
 from steerdose.study.endpoints import Endpoint, Reference, Relevance, TextEndpoint
 from steerdose.study.kind import Target
 from steerdose.study.methods import Activation, Adapter, Import, Parts, Random
 from steerdose.study.probes import Probe
 from steerdose.study.rollout import Forks, Trajectories
+from steerdose.study.tasks import ReadTask, WritingTask
 
 
 class Run(Part):
@@ -133,14 +136,37 @@ class GatherRollouts(Part):
 
 
 class ScoreTask(Part):
-    """Of outcomes.tasks: the methods of one job at all doses, on a part of the items."""
+    """Of outcomes.scores: the methods of one job at all doses, on a part of the items.
+
+    template: of the questions, where the task reads answers to them.
+    """
 
     run: Run
-    task: Task
+    task: ReadTask = Field(discriminator="kind")
+    template: str
     alphas: tuple[float, ...]
     methods: dict[Name, Subject]
     first: int
     last: int
+
+
+class WriteTexts(Part):
+    """Of outcomes.writing: what the methods of one job write at all doses, on a part of the prompts."""
+
+    run: Run
+    task: WritingTask
+    alphas: tuple[float, ...]
+    methods: dict[Name, Subject]
+    first: int
+    last: int
+
+
+class ScoreTexts(Part):
+    """Of benefit.texts: what one method wrote. endpoint: name and options of what says that a text is broken."""
+
+    task: WritingTask
+    method: Name
+    endpoint: tuple[Name, TextEndpoint] | None
 
 
 class SetThreshold(Part):

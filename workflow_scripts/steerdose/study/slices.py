@@ -7,6 +7,7 @@ from steerdose.study.endpoints import TextEndpoint
 from steerdose.study.methods import Adapter, Parts
 from steerdose.study.published_slices import PublishedSlices
 from steerdose.study.rollout import Trajectories
+from steerdose.study.tasks import ChoiceTask, LikelihoodTask
 
 
 class Slices(PublishedSlices):
@@ -142,16 +143,26 @@ class Slices(PublishedSlices):
     def gather_rollouts(self, w: Any) -> str:
         return of.GatherRollouts(method=w.method).text()
 
-    def score_task(self, w: Any) -> str:
+    def _part(self, w: Any) -> dict[str, Any]:
+        """What a job on a part of a task's items depends on, but for the task."""
         first, last = self.plan.score_spans(w.task)[int(w.part)]
-        return of.ScoreTask(
-            run=self._run(w),
-            task=self.study.tasks[w.task],
-            alphas=self.study.rollout.alphas,
-            methods=self._subjects(w),
-            first=first,
-            last=last,
-        ).text()
+        shared = {"run": self._run(w), "alphas": self.study.rollout.alphas, "methods": self._subjects(w)}
+        return {**shared, "first": first, "last": last}
+
+    def score_task(self, w: Any) -> str:
+        task = self.study.read_task(w.task)
+        if isinstance(task, ChoiceTask):
+            task = task.model_copy(update={"measures": {}})
+        template = self.study.rollout.template if isinstance(task, LikelihoodTask) else ""
+        return of.ScoreTask(**self._part(w), task=task, template=template).text()
+
+    def write_texts(self, w: Any) -> str:
+        task = self.study.written_task(w.task).model_copy(update={"scorer": "valence"})
+        return of.WriteTexts(**self._part(w), task=task).text()
+
+    def score_texts(self, w: Any) -> str:
+        task = self.study.written_task(w.task).model_copy(update={"batch_size": 1, "window": 1, "n_items": None})
+        return of.ScoreTexts(task=task, method=w.method, endpoint=self.plan.text_endpoint).text()
 
     gather_scores = gather_rollouts
 

@@ -1,4 +1,4 @@
-"""The texts of a study: prompts with splits, yes/no questions, claims, personas, system prompts. Only read here."""
+"""The texts of a study: prompts with splits, yes/no questions, personas, system prompts. Only read here."""
 
 import json
 from collections import defaultdict
@@ -35,17 +35,6 @@ class Question:
     topic: str
     question: str
     answer: bool
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim with its negated form; truth is that of the claim, and the negation has the opposite one."""
-
-    id: str
-    topic: str
-    claim: str
-    negation: str
-    truth: bool
 
 
 @dataclass(frozen=True)
@@ -114,15 +103,6 @@ def load_questions(path: str | Path) -> list[Question]:
     questions = [Question(**row) for row in _read(path, "questions")]
     _refuse_repeats(path, [(q.id, q.question, "questions") for q in questions])
     return questions
-
-
-def load_claims(path: str | Path) -> list[Claim]:
-    """Read the claims; raise SteerdoseError on a schema violation or a text that occurs twice, in either form."""
-    claims = [Claim(**row) for row in _read(path, "claims")]
-    forms = [(c.id, c.claim, "claims") for c in claims]
-    forms += [(f"negation of {c.id}", c.negation, "claims") for c in claims]
-    _refuse_repeats(path, forms)
-    return claims
 
 
 def load_personas(path: str | Path) -> dict[str, Personas]:

@@ -49,21 +49,33 @@ def lethal_interval(
     """
     if row["n_prompts"] < enough_prompts(confidence):
         return None, None
+    low, high = lethal_draws(lives, row)
+    drawn = log_error * np.random.default_rng(seed_from("calibration", *(row[name] for name in CURVE))).normal(
+        size=RESAMPLES
+    )
+    lower, upper = outer_bounds(low + drawn, high + drawn, confidence)
+    return dose_of(lower), dose_of(upper)
+
+
+def lethal_draws(lives: pl.DataFrame, row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ln of the lethal dose in resamples of prompts, (`RESAMPLES`,), widened downwards and upwards.
+
+    Widened to the doses between which the estimate lies, see `dose_response`; infinite where that is open.
+    """
     dose, dead = _grid(lives)
     dead = (resampled_prompts(dead.shape[1]) @ dead.T / dead.shape[1]).round(DECIMALS)
     distinct, which = np.unique(dead, axis=0, return_inverse=True)
     fitted = np.stack([isotonic_regression(each).x for each in distinct]).round(DECIMALS)
     found = crossing(np.log(dose), fitted)[1][which]
-    drawn = log_error * np.random.default_rng(seed_from("calibration", *(row[name] for name in CURVE))).normal(
-        size=RESAMPLES
-    )
     low = -np.inf if row["bracket_low"] is None else np.log(row["bracket_low"])
     high = np.inf if row["bracket_high"] is None else np.log(row["bracket_high"])
-    tail = (1 - confidence) / 2 * (RESAMPLES - 1)
-    return (
-        dose_of(np.sort(np.minimum(found, low) + drawn)[int(np.floor(tail))]),
-        dose_of(np.sort(np.maximum(found, high) + drawn)[int(np.ceil(RESAMPLES - 1 - tail))]),
-    )
+    return np.minimum(found, low), np.maximum(found, high)
+
+
+def outer_bounds(low: np.ndarray, high: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Return the lower percentile of `low` and the upper one of `high`, (draws,) each; draws may be infinite."""
+    tail = (1 - confidence) / 2 * (len(low) - 1)
+    return float(np.sort(low)[int(np.floor(tail))]), float(np.sort(high)[int(np.ceil(len(high) - 1 - tail))])
 
 
 def enough_prompts(confidence: float) -> int:
