@@ -19,12 +19,13 @@ from steerdose.model import chat
 from steerdose.model.loading import load_model
 from steerdose.outcomes.relevance import gains
 from steerdose.outcomes.scores import readings
-from steerdose.outcomes.tasks import knowledge
+from steerdose.outcomes.tasks.rows import TYPES
 from steerdose.steering.intervention import UNSTEERED, Intervention
 from steerdose.steering.steering import Steering
-from steerdose.study.config import Task
 from steerdose.study.endpoints import Relevance
-from steerdose.study.texts import load_claims, load_questions
+from steerdose.study.items import load_items
+from steerdose.study.tasks import ChoiceTask
+from steerdose.study.texts import load_questions
 
 pytestmark = pytest.mark.slow
 
@@ -65,16 +66,13 @@ def test_the_study_steers_doses_and_kills(real):
 
 def test_the_unsteered_model_answers_claims_and_knows_no_more_than_chance(real):
     loaded = load_model(real.root / "results/models/smollm2", device="cpu")
-    task = Task.parse(json.dumps(yaml.safe_load(real.read("config.yaml"))["tasks"]["knowledge"]))
-    claims = load_claims(real.root / "data/claims.jsonl")[:12]
-    found = pl.DataFrame(
-        knowledge.metrics(claims, readings(loaded, claims, [UNSTEERED], task, "knowledge")[0]),
-        schema=["item", "metric", "value"],
-        orient="row",
-    )
-    mean = dict(found.group_by("metric").agg(pl.col("value").mean()).rows())
-    assert mean["pmass"] > 0.5
-    assert 0.2 < mean["correct"] < 0.8
+    task = ChoiceTask.parse(json.dumps(yaml.safe_load(real.read("config.yaml"))["tasks"]["knowledge"]))
+    claims = load_items(task.model_copy(update={"data": str(real.root / task.data), "n_items": 12}))
+    found = pl.DataFrame(readings(loaded, claims, [UNSTEERED], task)[0], schema=TYPES, orient="row")
+    assert found.filter(metric="pmass")["value"].mean() > 0.5
+    read = found.filter(metric="logratio").with_columns(pl.col("value") * pl.col("label"))
+    right = read.group_by("item").agg(pl.col("value").mean() > 0)["value"]
+    assert 0.2 < right.mean() < 0.8
 
 
 def test_a_text_is_about_its_own_question_and_not_about_another(real):

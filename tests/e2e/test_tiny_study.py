@@ -76,10 +76,14 @@ def test_every_declared_result_is_there(finished_study):
     assert doses.select("method", "endpoint").sort("method").rows() == [(m, e) for m in METHODS for e in ENDPOINTS]
     texts = pl.read_csv(finished_study.root / "results/tables/texts.csv")
     assert texts.filter(alpha=0)["compression"].n_unique() == 1  # both methods roll the same unsteered texts out
-    knowledge = pl.read_csv(finished_study.root / "results/tables/knowledge.csv")
+    effects = pl.read_csv(finished_study.root / "results/tables/effects.csv")
+    knowledge = effects.filter(task="knowledge")
     assert knowledge.select("method", "alpha", "n").rows() == [(m, a, 80) for m in METHODS for a in (0, 1, 3)]
-    assert knowledge.filter(alpha=0)["discrimination"].n_unique() == 1
-    assert knowledge.filter(pl.col("alpha") > 0)["discrimination_change"].abs().min() > 0
+    assert knowledge.filter(alpha=0)["level"].n_unique() == 1
+    assert knowledge.filter(pl.col("alpha") > 0)["effect"].abs().min() > 0
+    assert effects["task"].unique(maintain_order=True).to_list() == ["knowledge", "text", "mood"]
+    doses = pl.read_csv(finished_study.root / "results/tables/dose.csv")
+    assert doses.select("method", "sign", "verdict").rows() == [(m, "positive", "not measured") for m in METHODS]
     assert "sign agreement" in finished_study.read("results/tables/seeds.html")
     assert finished_study.read("results/tables/survival.html").lstrip().lower().startswith("<!doctype html>")
     leftovers = [path for path in (finished_study.root / "results").rglob(".*") if ".snakemake" not in str(path)]
@@ -252,7 +256,7 @@ def test_prompts_run_through_the_whole_chain_and_set_a_target(study):
         rollout={"alphas": [-3, 0, 1]},
         methods={"mean_diff": {"target": {"prompt": "simple_prompt"}}},
     )
-    tables = ("survival", "geometry", "methods", "knowledge")
+    tables = ("survival", "geometry", "methods", "effects")
     study.snakemake(*(f"results/tables/{name}.csv" for name in tables), "results/figs/survival.png")
     found, measured = (read_json(study.root / CELL / f"calibration/{m}.json") for m in ("mean_diff", "simple_prompt"))
     for sign in ("positive", "negative"):

@@ -19,26 +19,36 @@ CELL = "results/tiny/honesty/seed0"
 SHOWN = re.findall(r"^```(?:\w+)?\n(.*?)^```", (ROOT / "docs/extending.md").read_text(), re.MULTILINE | re.DOTALL)
 TASK = '''"""Does the model say that claims are true?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from steerdose.engine.probe import answer_sets
 from steerdose.engine.score import Item, Score, render
 from steerdose.steering.intervention import Intervention
-from steerdose.study.config import Task
-from steerdose.study.texts import Claim
+from steerdose.outcomes.tasks.rows import Found
+from steerdose.study.items import Row, fill
+from steerdose.study.tasks import AssentTask
 
 
-def items(tokenizer: Any, claims: Sequence[Claim], task: Task, interventions: Sequence[Intervention]) -> list[Item]:
+def items(tokenizer: Any, rows: Sequence[Row], task: AssentTask, interventions: Sequence[Intervention]) -> list[Item]:
     """Return an item a claim."""
-    answers = answer_sets(tokenizer, "", task.answers, "tasks.assent.answers")
-    asked = [(claim.id, task.prompt.replace("{claim}", claim.claim)) for claim in claims]
-    return [Item(name, render(tokenizer, text, interventions), answers) for name, text in asked]
+    answers = answer_sets(tokenizer, "", ("true", "false"), "tasks.assent")
+    return [Item(row["id"], render(tokenizer, fill(task.prompt, row), interventions), answers) for row in rows]
 
 
-def metrics(claims: Sequence[Claim], scores: Sequence[Score | None]) -> list[tuple[str, str, float | None]]:
-    """Return item, metric and value of every claim."""
-    return [(claim.id, "assent", s and s.answers[0] - s.answers[1]) for claim, s in zip(claims, scores, strict=True)]
+def found(rows: Sequence[Row], task: AssentTask, scores: Sequence[Score | None]) -> Iterator[Found]:
+    """Yield the log-odds of every claim."""
+    for row, score in zip(rows, scores, strict=True):
+        value = score and score.answers[0] - score.answers[1]
+        yield Found(row["id"], row["id"], "", None, "assent", value)
+'''
+ASSENT = '''class AssentTask(Items):
+    """How much the model assents."""
+
+    kind: Literal["assent"]
+    prompt: Text
+
+
 '''
 FIGURE = '''"""A picture of the half-lives."""
 
@@ -115,9 +125,12 @@ def extended(tmp_path_factory):
     for path in ("study/estimators.py", "make/estimators.py"):
         add("estimator", f"{LIBRARY}/{path}", "\n\n" + shown(f"# {LIBRARY}/{path}"))
     add("task", f"{LIBRARY}/outcomes/tasks/assent.py", TASK)
-    replace("task", f"{LIBRARY}/outcomes/scores.py", "import knowledge\n", "import assent, knowledge\n")
-    replace("task", f"{LIBRARY}/outcomes/scores.py", "knowledge}", 'knowledge, "assent": assent}')
-    entry = '  assent: {prompt: "True? {claim}", answers: ["true", "false"], batch_size: 8}\n'
+    replace("task", f"{LIBRARY}/outcomes/scores.py", "import choice,", "import assent, choice,")
+    replace("task", f"{LIBRARY}/outcomes/scores.py", '= {"choice"', '= {"assent": assent, "choice"')
+    replace("task", f"{LIBRARY}/study/tasks.py", "class WritingTask", ASSENT + "class WritingTask")
+    replace("task", f"{LIBRARY}/study/tasks.py", "ReadTask = ChoiceTask", "ReadTask = AssentTask | ChoiceTask")
+    replace("task", f"{LIBRARY}/study/tasks.py", '    "options": (', '    "assent": ("assent",),\n    "options": (')
+    entry = '  assent: {kind: assent, data: data/claims.jsonl, prompt: "True? {claim}", batch_size: 8}\n'
     replace("task", "config.yaml", "tasks:\n", f"tasks:\n{entry}")
     add("table", f"{LIBRARY}/declarations/survival.py", shown(f"# {LIBRARY}/declarations/survival.py"))
     add("table", f"{LIBRARY}/tables/half_lives.py", shown(f"# {LIBRARY}/tables/half_lives.py"))
@@ -141,8 +154,9 @@ def python(workspace, *arguments):
 
 
 def test_nothing_takes_more_than_three_files(extended):
-    _, touched = extended
+    touched = dict(extended[1])
     assert set(touched) == {"method", "estimator", "task", "table", "figure"}
+    assert len(touched.pop("task")) == 4  # a kind of its own; another task of a kind is an entry of the config
     assert max(map(len, touched.values())) <= 3
 
 
@@ -176,11 +190,9 @@ def test_the_estimator_and_the_task_compute(extended):
     task = [
         "from steerdose.engine.score import Score",
         "from steerdose.outcomes.scores import TASKS",
-        "from steerdose.study.texts import load_claims",
         "from types import SimpleNamespace",
-        "claim = load_claims('data/claims.jsonl')[0]",
-        "((item, metric, value),) = TASKS['assent'].metrics([claim], [SimpleNamespace(answers=(-1.0, -3.0))])",
-        "assert (item, metric, value) == (claim.id, 'assent', 2.0)",
+        "(found,) = TASKS['assent'].found([{'id': 'q'}], None, [SimpleNamespace(answers=(-1.0, -3.0))])",
+        "assert (found.item, found.metric, found.value) == ('q', 'assent', 2.0)",
     ]
     python(workspace, "-c", "\n".join([planted, "test_median_diff_finds_a_planted_direction()", *task]))
 

@@ -17,20 +17,21 @@ RULES = {name: body for path in (ROOT / "rules").glob("*.smk") for name, body in
 WITHOUT_RESULT = {"jobs.threads", "jobs.gpus"}  # how fast jobs run, and where
 MODEL_JOBS = {
     "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose", "audit_probe",
-    "roll_reference", "rollout_trajectories", "score_task", "score_relevance", "score_reference",
+    "roll_reference", "rollout_trajectories", "score_task", "write_texts", "score_relevance",
+    "score_reference",
 }  # fmt: skip
 PANELS = {
     "plot_survival", "plot_survival_by_dose", "plot_dose_response", "plot_lethal_dose", "plot_calibration",
     "plot_threshold_sweep", "plot_spaghetti", "plot_spaghetti_normalised", "plot_kl_fan", "plot_aggregate",
     "plot_death_anatomy", "plot_incidence", "plot_prevalence", "plot_relevance",
-    "plot_equal_kl",
+    "plot_equal_kl", "plot_therapeutic", "plot_frontier",
 }  # fmt: skip
 SEARCHED = {"plot_calibration", "plot_dose_response", "plot_lethal_dose"}
 DEPENDENT = {
     "models.smollm2.dtype": MODEL_JOBS,
     "models.smollm2.source": {"resolve_model"},
     "device": MODEL_JOBS,
-    "positions": {"calibrate_alpha", "audit_dose", "rollout_trajectories", "score_task"},
+    "positions": {"calibrate_alpha", "audit_dose", "rollout_trajectories", "score_task", "write_texts"},
     "pairs.temperature": {"generate_pairs"},
     "repe.batch_size": {"capture_activations"},
     "methods.lora.training.learning_rate": {"train_adapter", "merge_diff"},
@@ -47,7 +48,7 @@ DEPENDENT = {
     "calibration.max_new_tokens": {"calibrate_alpha", "audit_dose"},
     "rollout.n_questions": {"audit_probe", "rollout_trajectories", "score_relevance"},
     "rollout.template": {
-        "audit_probe", "roll_reference", "rollout_trajectories", "score_relevance", "score_reference",
+        "audit_probe", "roll_reference", "rollout_trajectories", "score_relevance", "score_reference", "score_task",
     },
     "rollout.batch_size": {"audit_probe", "rollout_trajectories"},
     "rollout.forks.every": {
@@ -58,11 +59,18 @@ DEPENDENT = {
         "audit_probe", "roll_reference", "rollout_trajectories", "kaplan_meier", "tabulate_hazards",
         "tabulate_threshold_sweep", "tabulate_probes", "plot_kl_fan", "plot_aggregate",
     },
-    "rollout.alphas": {"rollout_trajectories", "score_task"},
+    "rollout.alphas": {"rollout_trajectories", "score_task", "write_texts"},
     "rollout.readings": {"rollout_trajectories"},
     "probes.json_interrupt.question": {"audit_probe"},
     "probes.yes_no.question": {"audit_probe", "rollout_trajectories"},
-    "tasks.knowledge.prompt": {"score_task"},
+    "tasks.knowledge.forms.claim.prompt": {"score_task"},
+    "tasks.knowledge.data": {"score_task", "write_texts", "score_texts"},  # they name one function of all tasks
+    "tasks.sycophancy.measures.agreement": {"tabulate_effects", "tabulate_specificity"},
+    "tasks.mood.window": {"write_texts"},
+    "tasks.instructions.scorer": {"score_texts", "tabulate_effects", "tabulate_specificity"},
+    "benefit.effects.honesty": {"tabulate_dose", "plot_frontier"},
+    "benefit.damages": {"tabulate_dose", "plot_frontier"},
+    "study.tasks": {"tabulate_effects", "tabulate_specificity", "tabulate_dose", "plot_frontier"},
     "survival.threshold.value": {"set_threshold", "tabulate_threshold_sweep"},
     "survival.minimum_base_pmass": {"set_threshold", "tabulate_probes", "plot_probes"},
     "survival.safe_level": {"tabulate_dose_response", "tabulate_endpoints", "tabulate_threshold_sweep"},
@@ -73,14 +81,13 @@ DEPENDENT = {
     "reference.n_questions": {"roll_reference", "score_reference"},
     "relevance.tokens": {"score_relevance", "score_reference"},
     "relevance.size": {"tabulate_relevance"},
-    "endpoints.text.size": {"set_bands", "kaplan_meier", "tabulate_hazards"},
+    "endpoints.text.size": {"set_bands", "kaplan_meier", "tabulate_hazards", "score_texts"},
     "endpoints.kl.multiple": {"kaplan_meier"},
     "survival.endpoints": {"kaplan_meier"},  # without another first one
     "figures.smoothing": {"plot_spaghetti", "plot_spaghetti_normalised"},
     "figures.most": PANELS,
     "reading.n_tokens": {"write_reading"},
     "comparisons.pair": {"tabulate_logrank"},
-    "data.claims": {"score_task"},
 }  # fmt: skip
 # Another value where a number off by one, or a list without its last member, would not do.
 OTHER = {
@@ -118,10 +125,15 @@ OTHER = {
     "survival.endpoints": ["text", "kl"],
     "reference.n_questions": 79,
     "survival.threshold.kind": "absolute",
+    "benefit.effects.honesty": "knowledge",
+    "tasks.instructions.scorer": "valence",
     "jobs.threads": 1,
     "jobs.batches": 1,
     "jobs.methods": 1,
 }
+
+
+OF_WRITTEN = {"write_texts", "score_texts"}  # rules of tasks that write; others have those that are read
 
 
 class Wildcards(dict):
@@ -155,7 +167,7 @@ def leaves(part, *place):
 
 # The kind of a method or a probe says which other keys there are, and one that splices has no question.
 FIXED = re.compile(
-    r"models\.other\..*|(methods|probes|endpoints)\.\w+\.kind|probes\.(json_splice\.question|recall\.answers)"
+    r"models\.other\..*|(methods|probes|endpoints|tasks)\.\w+\.kind|tasks\.mood\.scorer|benefit\.effects\.(sycophancy|cheerfulness)|probes\.(json_splice\.question|recall\.answers)"
 )
 KEYS = [key for key in leaves(config()) if not FIXED.fullmatch(key)]
 
@@ -167,8 +179,10 @@ def changed(key):
     part = other
     for name in above:
         part = part[name]
-    if key.startswith("data."):
+    if key.startswith("data.") or key.endswith(".data"):
         part[last] = f"data/../{part[last]}"  # another path of a file that is there
+    elif last == "intended":
+        part[last] = {"first": "second", "second": "first", "truth": "not truth", "not truth": "truth"}[part[last]]
     else:
         part[last] = OTHER[key] if key in OTHER else _next(part[last])
     return other
@@ -197,6 +211,8 @@ def params(read):
     found = {}
     for rule, body in RULES.items():
         data = {name: getattr(study.data, name) for name in re.findall(r"study\.data\.(\w+)", body)}
+        if "plan.items" in body:
+            data["items"] = [each.data for each in study.tasks.values()]
         if "plan.system_prompts" in body:
             data["system_prompts"] = study.data.system_prompts
         found[rule] = {"data": data}
@@ -228,7 +244,10 @@ def jobs(study, plan, rule, body):
     for key in itertools.product(*[values[name] for name in names]):
         w = Wildcards(zip(names, key, strict=True))
         parts = {"rollout_trajectories": "rollout_spans", "audit_dose": "audit_spans"}
-        spans = plan.score_spans(w.task) if rule == "score_task" else getattr(plan, parts.get(rule, ""), [0])
+        if "task" in w and (w.task in plan.tasks(written=True)) != (rule in OF_WRITTEN):
+            continue
+        in_parts = rule in ("score_task", "write_texts")
+        spans = plan.score_spans(w.task) if in_parts else getattr(plan, parts.get(rule, ""), [0])
         for part in range(len(spans)):
             yield Wildcards({**w, "part": str(part)}) if "part" in w else w
 

@@ -11,7 +11,7 @@ from steerdose.steering.steering import Steering
 pytestmark = pytest.mark.slow
 
 CELL = "results/tiny/honesty/seed0"
-TARGETS = ["results/tables/survival.csv", "results/tables/knowledge.csv", f"{CELL}/steering/layers.safetensors"]
+TARGETS = ["results/tables/survival.csv", "results/tables/effects.csv", f"{CELL}/steering/layers.safetensors"]
 MEMBERS = ["modules.q_proj", "modules.down_proj"]  # not in the order of the alphabet
 AUDITS = [f"{CELL}/calibration/{member}.json" for member in MEMBERS]
 

@@ -14,12 +14,22 @@ TRAINING = {"train_adapter", "merge_diff"}
 MAKING = {"generate_pairs", "capture_activations", "fit_repe", *TRAINING}
 DOSING = {"calibrate_alpha", "audit_dose", "gather_calibration"}
 RELEVANCE = {"score_relevance", "tabulate_relevance", "plot_relevance"}
-SCORING = {"score_task", "gather_scores", "tabulate_knowledge"}
+BENEFIT = {"tabulate_dose", "plot_therapeutic", "plot_frontier"}
+SCORING = {"score_task", "gather_scores", "write_texts", "score_texts", "tabulate_effects", *BENEFIT}
+SCORING |= {"tabulate_specificity"}
 ROLLING = {"rollout_trajectories", "gather_rollouts"}
 PROBING = {"audit_probe", "set_threshold"}
 BANDS = {"roll_reference", "set_bands"}
 MODEL = {"resolve_model", "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose"}
-MODEL |= {"audit_probe", "roll_reference", "rollout_trajectories", "score_task", "score_relevance", "score_reference"}
+MODEL |= {
+    "write_texts",
+    "audit_probe",
+    "roll_reference",
+    "rollout_trajectories",
+    "score_task",
+    "score_relevance",
+    "score_reference",
+}
 FIGURES = {rule for rule in RULES if rule.startswith("plot_")}
 CURVES = {"plot_survival", "plot_survival_by_dose", "plot_incidence", "plot_prevalence", "tabulate_endpoints"}
 DOSES = {"tabulate_dose_response", "plot_dose_response", "plot_lethal_dose", "plot_relevance", "plot_equal_kl"}
@@ -57,7 +67,7 @@ def test_what_shows_or_checks_reruns_nothing(monkeypatch, module):
     assert affected(monkeypatch, module) == set()
 
 
-@pytest.mark.parametrize("room", ["figures", "pages", "tables", "survival"])
+@pytest.mark.parametrize("room", ["figures", "pages", "tables", "survival", "benefit"])
 def test_a_room_behind_the_model_reruns_no_model_job(monkeypatch, room):
     for path in (ROOT / "workflow_scripts/steerdose" / room).glob("*.py"):
         with monkeypatch.context() as patch:
@@ -80,7 +90,16 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
         ("make/pairs", {"generate_pairs"}),
         ("dose/search", {"calibrate_alpha"}),
         ("dose/meter", {"calibrate_alpha", "audit_dose"}),
-        ("engine/generate", {"calibrate_alpha", "audit_dose", "audit_probe", "roll_reference", "rollout_trajectories"}),
+        (
+            "engine/generate",
+            {
+                *("calibrate_alpha", "audit_dose", "audit_probe", "roll_reference", "rollout_trajectories"),
+                "write_texts",
+            },
+        ),
+        ("benefit/scorers", {"score_texts"}),
+        ("benefit/index", {"tabulate_dose"}),
+        ("benefit/effects", {"tabulate_effects", "tabulate_specificity", "tabulate_dose", "plot_frontier"}),
         ("engine/score", {"audit_probe", "score_task", "score_relevance", "score_reference"}),
         ("outcomes/text", {"audit_probe", "measure_prefixes", "tabulate_texts"}),
         ("outcomes/bands", {"set_bands"}),

@@ -13,11 +13,20 @@ from steerdose.outcomes import scores as module
 from steerdose.outcomes.gather import gather_scores
 from steerdose.outcomes.scores import score_task
 from steerdose.steering.steering import MEMBERS, Steering, steer
-from steerdose.study.config import Task
+from steerdose.study.items import load_items
 from steerdose.study.settings import Run, ScoreTask, Subject
-from steerdose.study.texts import load_claims
+from steerdose.study.tasks import ChoiceTask, Form
 
-TASK = Task(prompt="{claim} True?", answers=("true", "false"), batch_size=2)
+WORDS = ("true", "false")
+TASK = ChoiceTask(
+    kind="choice",
+    data="data/claims.jsonl",
+    forms={
+        "claim": Form(prompt="{claim} True?", answers=WORDS, intended="truth"),
+        "negation": Form(prompt="{negation} True?", answers=WORDS, intended="not truth"),
+    },
+    batch_size=2,
+)
 METHODS = {"both.a": Subject(), "both.b": Subject()}
 CELL = Cell("tiny", "honesty", 0)
 
@@ -38,15 +47,21 @@ def scored(model, tmp_path):
         found = {name: {"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}} for name in methods}
         write_json(found, tmp_path / "search.json")
         settings = ScoreTask(
-            run=Run(dtype="float32", device="cpu"), task=TASK, alphas=alphas, methods=methods, first=0, last=last
+            run=Run(dtype="float32", device="cpu"),
+            task=TASK,
+            template="",
+            alphas=alphas,
+            methods=methods,
+            first=0,
+            last=last,
         )
         score_task(
             model=model,
             steering=[str(tmp_path / "both.safetensors")],
             doses=[str(tmp_path / "search.json")],
-            claims="data/claims.jsonl",
+            reference=[],
+            questions="data/questions.jsonl",
             system_prompts=list(texts),
-            task="knowledge",
             cell=CELL,
             settings=settings,
             code=code,
@@ -62,10 +77,10 @@ def test_scores_are_those_of_the_steered_model_read_by_itself(scored, model, tmp
     assert table.select("method", "alpha", "coefficient").unique(maintain_order=True).rows() == [
         (name, *dose) for name in METHODS for dose in ((0.0, 0.0), (1.0, 2.0), (-1.0, -3.0))
     ]
-    loaded, claim = load_model(model, dtype="float32", device="cpu"), load_claims("data/claims.jsonl")[1]
+    loaded, claim = load_model(model, dtype="float32", device="cpu"), load_items(TASK)[1]
     steering = Steering.load(tmp_path / "both.safetensors").member("both.b")
     odds = []
-    for text in (claim.claim, claim.negation):
+    for text in (claim["claim"], claim["negation"]):
         ids = torch.tensor([chat.prompt_ids(loaded.tokenizer, chat.conversation(f"{text} True?"))])
         with torch.inference_mode(), steer(loaded.model, steering, -3.0):
             logits = loaded.model(ids).logits[0, -1]
@@ -74,10 +89,10 @@ def test_scores_are_those_of_the_steered_model_read_by_itself(scored, model, tmp
             for words in (("true", "True", "TRUE"), ("false", "False", "FALSE"))
         )
         odds.append(float(logits[list(first - second)].logsumexp(0) - logits[list(second - first)].logsumexp(0)))
-    found = table.filter(method="both.b", alpha=-1.0, item=claim.id)
-    expected = (odds[0] - odds[1]) / 2 * (1 if claim.truth else -1)
-    assert found.filter(metric="discrimination")["value"][0] == pytest.approx(expected, abs=1e-4)
-    assert found.filter(metric="yes_bias")["value"][0] == pytest.approx(sum(odds) / 2, abs=1e-4)
+    found = table.filter(method="both.b", alpha=-1.0, item=claim["id"], metric="logratio")
+    assert found["form"].to_list() == ["claim", "negation"]
+    assert found["value"].to_list() == pytest.approx(odds, abs=1e-4)
+    assert found["label"].to_list() == ([1, -1] if claim["truth"] else [-1, 1])
 
 
 def test_only_what_is_missing_is_scored_again_and_other_code_scores_all(scored, monkeypatch):
@@ -98,7 +113,7 @@ def test_only_what_is_missing_is_scored_again_and_other_code_scores_all(scored, 
     old, kept = (table.filter(table["item"] < "q-03", table["alpha"] < 2) for table in (before, longer))
     assert kept.equals(old)
     assert longer["item"].unique(maintain_order=True).to_list() == [f"q-{i:02}" for i in range(1, 5)]
-    assert more.height == 2 * 3 * 3 * 4
+    assert more.height == 2 * 3 * 3 * 6
     scored(alphas=(0, 1), code="2")
     assert asked[2:] == [(4, 3)]
 
@@ -113,5 +128,7 @@ def test_a_prompt_is_scored_behind_its_texts_without_a_coefficient(scored, tmp_p
 def test_gathered_scores_are_one_methods_without_keys(scored, tmp_path):
     table = scored()
     path = str(tmp_path / "both.b.parquet")
-    gather_scores(parts=[str(tmp_path / "scores.parquet")], cell=CELL.of("both.b"), scores=path)
-    assert read_table(path, SCORES).equals(table.filter(method="both.b").drop("key"))
+    gather_scores(parts=[str(tmp_path / "scores.parquet")], cell=CELL.of("both.b"), task="t", scores=path)
+    found = read_table(path, SCORES)
+    assert found["task"].unique().to_list() == ["t"]
+    assert found.drop("task").equals(table.filter(method="both.b").drop("key"))

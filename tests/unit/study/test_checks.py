@@ -26,7 +26,11 @@ def refused(**values):
         ("study.models", ["gpt"], "study.models: 'gpt' is not defined under models (defined: ['smollm2'])"),
         ("study.methods", ["lora", "pca"], "study.methods: 'pca' is not defined under methods (defined: ['boft', "),
         ("study.methods", ["simple_prompt", "engineered_prompt"], "study.methods: ['simple_prompt', 'engineered_promp"),
-        ("study.behaviors", ["courage"], "study.behaviors: 'courage' has no texts in data.personas (it has ['honesty'"),
+        (
+            "study.behaviors",
+            ["courage"],
+            "study.behaviors: 'courage' has no texts in data.personas (it has ['cheerfulness'",
+        ),
         ("rollout.probes", ["json"], "rollout.probes: 'json' is not defined under probes (defined: ['json_interrupt'"),
         ("rollout.n_questions", 10**4, "rollout.n_questions: 10000 wanted, data.questions has 80"),
         ("pairs.n_prompts", 10**4, "pairs.n_prompts: 10000 prompts wanted, data.prompts has 100 in split 'pairs'"),

@@ -12,6 +12,7 @@ WITH_OPTIONS = [name for name, method in CONFIG["methods"].items() if "options" 
 FREE = {"models", "methods", "probes", "tasks", "endpoints"} | {
     f"methods.{name}.options" for name in WITH_OPTIONS
 }  # keys of choice
+FREE |= {"benefit.effects"} | {f"tasks.{name}.{key}" for name in CONFIG["tasks"] for key in ("forms", "measures")}
 OVERLAYS = [*sorted((ROOT / "studies").glob("*.yaml")), *sorted((ROOT / "tests/config").glob("*.yaml"))]
 
 
@@ -124,7 +125,29 @@ def test_an_unknown_key_gets_the_nearest_name(key, near):
             "probes.json_splice: question: kinds interrupt and recall need one",
         ),
         ("probes.a b", CONFIG["probes"]["yes_no"], "probes.a b: string should match pattern '^[A-Za-z0-9_-]"),
-        ("tasks.knowledge.answers", ["yes", "yes"], "tasks.knowledge.answers: yes more than once; name each once"),
+        (
+            "tasks.knowledge.forms.claim.answers",
+            ["yes", "yes"],
+            "tasks.knowledge.forms.claim.answers: yes more than once; name each once",
+        ),
+        ("study.tasks", ["knowlege"], "study.tasks: 'knowlege' is not defined under tasks (defined: ['honesty', "),
+        (
+            "benefit.damages",
+            ["text.ppl"],
+            "benefit.damages.0: 'text' has no measure 'ppl'; it has ['nll', 'agreement']",
+        ),
+        (
+            "tasks.honesty.data",
+            "data/claims.jsonl",
+            "tasks.honesty.forms.honest: no item is asked: it reads ['honest', ",
+        ),
+        ("tasks.honesty.data", "nowhere.csv", "tasks.honesty.data: cannot read the items in nowhere.csv"),
+        ("tasks.text.n_answers", 999, "tasks.text.n_answers: 999 texts wanted, reference.n_questions is 80"),
+        (
+            "tasks.text.data",
+            "o/n@main:a/b.parquet",
+            "tasks.text.n_items: say how many items of the hub's file are read",
+        ),
         ("comparisons", {"a": ["lora"]}, "comparisons.a: list should have at least 2 items, not 1, found "),
         ("comparisons", {"a": ["lora", "lora"]}, "comparisons.a: lora more than once; name each once"),
         ("study.seeds", [0, -1], "study.seeds.1: input should be greater than or equal to 0, found -1"),

@@ -22,6 +22,9 @@ ENTRIES = {
 FUNCTIONS = [name for name, member in inspect.getmembers(Slices) if not name.startswith("_")]
 
 
+WRITTEN = ("write_texts", "score_texts")
+
+
 @pytest.fixture(autouse=True)
 def root(monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -37,7 +40,13 @@ def slices(**values):
 
 def text(found, name, **wildcards):
     """The text of one rule's slice; the wildcards that are not given are those of the first of its jobs."""
-    given = {"entry": ENTRIES.get(name), "method": "p.3", "job": "p.job0", "part": "0", "task": "knowledge"}
+    given = {
+        "entry": ENTRIES.get(name),
+        "method": "p.3",
+        "job": "p.job0",
+        "part": "0",
+        "task": "mood" if name in WRITTEN else "knowledge",
+    }
     member = getattr(found, name)
     return member(Wildcards({**CELL, **given, "probes": "rolled_out", **wildcards})) if callable(member) else member
 
@@ -100,7 +109,9 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_in_the_config_do_not_reac
         ({"deaths.significance": 0.25}, {"tabulate_deaths"}),
         ({"jobs.threads": 3, "jobs.gpus": 0}, set()),
         ({"methods.unused": {"kind": "activation", "estimator": "pca", "depths": [0.5]}}, set()),
-        ({"tasks.knowledge.prompt": "So? {claim}"}, {"score_task"}),
+        ({"tasks.knowledge.forms.claim.prompt": "So? {claim}"}, {"score_task"}),
+        ({"tasks.mood.window": 5}, {"write_texts"}),
+        ({"benefit.damages": ["text"]}, {"tabulate_dose", "plot_frontier"}),
     ],
     ids=lambda value: ", ".join(sorted(value)),
 )

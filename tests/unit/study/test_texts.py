@@ -13,11 +13,11 @@ from steerdose.errors import SteerdoseError
 from steerdose.study.texts import (
     SPLITS,
     Prompt,
-    load_claims,
     load_personas,
     load_prompts,
     load_questions,
     load_system_prompts,
+    schema_problems,
     take,
 )
 
@@ -25,12 +25,17 @@ DATA = Path(__file__).parents[3] / "data"
 LOADERS = {
     "prompts": load_prompts,
     "questions": load_questions,
-    "claims": load_claims,
     "personas": load_personas,
     "system_prompts": load_system_prompts,
 }
 QUESTION = {"id": "q", "topic": "t", "question": "Is it?", "answer": True}
-CLAIM = {"id": "q", "topic": "t", "claim": "It is.", "negation": "It is not.", "truth": True}
+
+
+def shipped(name):
+    """The rows of a file of tasks, which match their schema."""
+    rows = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert schema_problems(rows, f"{name}.schema.yaml") == []
+    return rows
 
 
 def prompt(name, text=None, **changes):
@@ -65,38 +70,50 @@ def test_shipped_questions_are_balanced():
 
 
 def test_shipped_claims_have_the_ids_topics_and_truths_of_the_questions():
-    claims = load_claims(DATA / "claims.jsonl")
+    claims = shipped("claims")
     rows = [json.loads(line) for line in (DATA / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [(c.id, c.topic, c.truth) for c in claims] == [(r["id"], r["topic"], r["answer"]) for r in rows]
-    cells = Counter((c.topic, c.truth) for c in claims)
+    assert [(c["id"], c["topic"], c["truth"]) for c in claims] == [(r["id"], r["topic"], r["answer"]) for r in rows]
+    cells = Counter((c["topic"], c["truth"]) for c in claims)
     assert len(cells) == 20, "ten topics, each with true and false claims"
     assert set(cells.values()) == {4}
 
 
 def test_shipped_claims_differ_from_their_negations_in_negation_only():
     negations = {"not", "cannot", "no", "never", "none", "without", "false"}
-    for claim in load_claims(DATA / "claims.jsonl"):
-        plain, negated = (re.findall(r"\w+|[^\w\s]", text) for text in (claim.claim, claim.negation))
-        assert plain[-1] == negated[-1] == ".", claim.id
-        assert not {"'", "\u2019"} & {*plain, *negated}, f"{claim.id}: a contraction"
-        assert not negations & {*plain}, f"{claim.id}: the claim is negated"
-        assert [word for word in negated if word in negations] in (["not"], ["cannot"]), claim.id
+    for claim in shipped("claims"):
+        plain, negated = (re.findall(r"\w+|[^\w\s]", text) for text in (claim["claim"], claim["negation"]))
+        assert plain[-1] == negated[-1] == ".", claim["id"]
+        assert not {"'", "\u2019"} & {*plain, *negated}, f"{claim['id']}: a contraction"
+        assert not negations & {*plain}, f"{claim['id']}: the claim is negated"
+        assert [word for word in negated if word in negations] in (["not"], ["cannot"]), claim["id"]
         left = [[w for w in words if w not in {*negations, "can", "do", "does", "did"}] for words in (plain, negated)]
         changed = [pair for pair in zip(*left, strict=True) if pair[0] != pair[1]]
-        assert len(changed) <= 1, f"{claim.id}: more than the verb's form differs in {changed}"
+        assert len(changed) <= 1, f"{claim['id']}: more than the verb's form differs in {changed}"
 
 
 def test_no_shipped_text_occurs_twice():
     texts = [p.prompt for p in load_prompts(DATA / "prompts.jsonl")]
     texts += [q.question for q in load_questions(DATA / "questions.jsonl")]
-    texts += [text for c in load_claims(DATA / "claims.jsonl") for text in (c.claim, c.negation)]
+    texts += [c[form] for c in shipped("claims") for form in ("claim", "negation")]
+    texts += [c[form] for c in shipped("sycophancy") for form in ("claim", "negation", "control") if form in c]
+    texts += [row["situation"] for row in shipped("dilemmas")]
+    texts += [row["prompt"] for name in ("open_prompts", "instructions") for row in shipped(name)]
     counts = Counter(" ".join("".join(c for c in text.casefold() if c.isalnum() or c == " ").split()) for text in texts)
     assert [text for text, count in counts.items() if count > 1] == []
 
 
+def test_shipped_tasks_have_as_many_items_as_they_promise():
+    sycophancy = shipped("sycophancy")
+    assert sum("claim" in row for row in sycophancy) == sum("control" in row for row in sycophancy) == 96
+    assert len(shipped("dilemmas")) == 80
+    assert len(shipped("instructions")) >= 40
+    assert len(shipped("open_prompts")) >= 40
+    assert len({row["register"] for row in shipped("reference_texts")}) >= 8
+
+
 def test_shipped_personas():
     shipped = load_personas(DATA / "personas.yaml")
-    assert set(shipped) == {"honesty", "sycophancy"}
+    assert set(shipped) == {"honesty", "sycophancy", "cheerfulness"}
     assert len(shipped["sycophancy"].positive) == len(shipped["sycophancy"].negative) == 5
     texts = [text for both in shipped.values() for text in both.positive + both.negative]
     assert len(set(texts)) == len(texts)
@@ -106,7 +123,7 @@ def test_shipped_system_prompts():
     shipped = load_system_prompts(DATA / "system_prompts.yaml")
     assert set(shipped) == set(load_personas(DATA / "personas.yaml"))
     texts = [text for styles in shipped.values() for signs in styles.values() for text in signs.values()]
-    assert len(set(texts)) == 8
+    assert len(set(texts)) == 12
     for styles in shipped.values():
         for sign in ("positive", "negative"):
             assert len(styles["engineered"][sign]) > 10 * len(styles["simple"][sign])
@@ -139,24 +156,6 @@ def test_repetition_is_refused(tmp_path, rows, message):
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ({"id": "r", "claim": "it  IS."}, "the same text twice: q and r both"),
-        ({"id": "r", "negation": "It is not."}, "the same text twice: negation of q and negation of r both"),
-        ({"id": "r", "claim": "It is not."}, "the same text twice: r and negation of q both"),
-        ({"id": "r", "negation": "It is."}, "the same text twice: q and negation of r both"),
-        ({"id": "r", "negation": "Another is."}, "the same text twice: r and negation of r both"),
-        ({}, "id 'q' occurs 2 times"),
-    ],
-)
-def test_a_claim_or_negation_that_occurs_twice_is_refused(tmp_path, row, message):
-    other = CLAIM | {"claim": "Another is.", "negation": "Another is not."}
-    assert len(load_claims(write(tmp_path, [CLAIM, other | {"id": "r"}]))) == 2
-    with pytest.raises(SteerdoseError, match=message):
-        load_claims(write(tmp_path, [CLAIM, other | row]))
-
-
-@pytest.mark.parametrize(
     ("kind", "good", "bad", "message"),
     [
         ("prompts", prompt("a"), prompt("b", split="train"), r"1\.split: 'train' is not one of"),
@@ -165,8 +164,6 @@ def test_a_claim_or_negation_that_occurs_twice_is_refused(tmp_path, row, message
         ("prompts", prompt("a"), prompt("b", note="x"), r"1: .*'note' was unexpected"),
         ("prompts", prompt("a"), {"id": "b"}, "1: 'category' is a required property"),
         ("questions", QUESTION, QUESTION | {"id": "r", "answer": "yes"}, r"1\.answer: 'yes' is not of type 'boolean'"),
-        ("claims", CLAIM, CLAIM | {"id": "r", "truth": "yes"}, r"1\.truth: 'yes' is not of type 'boolean'"),
-        ("claims", CLAIM, CLAIM | {"id": "r", "negation": ""}, r"1\.negation: '' does not match"),
     ],
 )
 def test_a_schema_violation_names_row_and_key(tmp_path, kind, good, bad, message):

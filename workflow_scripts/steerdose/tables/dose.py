@@ -15,6 +15,8 @@ from steerdose.declarations.passed import DOSE_SHARES, LIFETIMES
 from steerdose.declarations.survival import DOSE_RESPONSE
 from steerdose.files import read_table, read_tables, write_csv, write_table
 from steerdose.study.published import TabulateDose
+from steerdose.survival.dose_response import lethal_doses
+from steerdose.survival.lethal_dose import CURVE
 from steerdose.tables.effects import by_task
 from steerdose.tables.publish import write_html
 
@@ -36,11 +38,13 @@ def tabulate_dose(
 ) -> None:
     """Write the recommended dose of every method and sign, and the curves that it comes from."""
     given, found, lines = by_task(scores), [], []
+    dead = read_table(shares, DOSE_SHARES)
+    brackets = lethal_doses(dead, 0.0).select(*CURVE, "bracket_low", "bracket_high")  # whatever counts as safe
     tables = {
         "effects": read_table(effects, EFFECTS),
         "lives": read_tables(lifetimes, LIFETIMES).filter(deciding()),
-        "lethal": read_table(lethal, DOSE_RESPONSE),
-        "shares": read_table(shares, DOSE_SHARES),
+        "lethal": read_table(lethal, DOSE_RESPONSE).join(brackets, on=CURVE, how="left", maintain_order="left"),
+        "shares": dead,
     }
     for cell in tables["lethal"].select(CELL).unique(maintain_order=True).iter_rows(named=True):
         benefit = settings.effects.get(cell["behavior"])
