@@ -29,7 +29,7 @@ def refused(**values):
         (
             "study.behaviors",
             ["courage"],
-            "study.behaviors: 'courage' has no texts in data.personas (it has ['cheerfulness'",
+            "study.behaviors: 'courage' has no texts in data.personas (it has ['cheerf",
         ),
         ("rollout.probes", ["json"], "rollout.probes: 'json' is not defined under probes (defined: ['json_interrupt'"),
         ("rollout.n_questions", 10**4, "rollout.n_questions: 10000 wanted, data.questions has 80"),

@@ -17,7 +17,6 @@ from steerdose.benefit.specificity import Kl, specificity
 from steerdose.columns import SIGNS
 
 Measure = tuple[str, str]  # task and measure
-VERDICTS = ("recommended", "no effect shown", "no safe dose", "prompt is as good", "not measured")
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,15 @@ def recommendations(data: CellData, damages: Sequence[Measure], confidence: floa
         row |= _at(data, key[0], alpha, damages)
         row |= {name: shares.get((key[0], alpha), {}).get(name) for name in ("share", "share_low", "share_high")}
         row |= _against_prompts(data, key[0], alpha, confidence)
-        ahead = row["over_prompt_low"]
-        rows.append(row | {"verdict": "prompt is as good" if ahead is not None and ahead <= 0 else "recommended"})
+        rows.append(row | {"verdict": _verdict(key[0] in data.controls, row["over_prompt_low"])})
     return rows
+
+
+def _verdict(is_control: bool, over_prompt: float | None) -> str:
+    """Return the verdict on a dose that shows an effect and is safe. over_prompt: lower bound of what it has more."""
+    if is_control:
+        return "a control"
+    return "prompt is as good" if over_prompt is not None and over_prompt <= 0 else "recommended"
 
 
 def _detectable(data: CellData, method: str, sign: float) -> float | None:
@@ -125,7 +130,7 @@ def _against_prompts(data: CellData, method: str, alpha: float, confidence: floa
     best = max(drawn, key=lambda name: drawn[name][0])
     over = sign * own.estimates(weights)["effect"] - drawn[best]
     low, high = np.quantile(over[1:], [(1 - confidence) / 2, (1 + confidence) / 2])
-    return dict(zip(names, (best, sign * float(drawn[best][0]), float(over[0]), float(low), float(high)), strict=True))
+    return dict(zip(names, (best, float(drawn[best][0]), float(over[0]), float(low), float(high)), strict=True))
 
 
 def effect_lines(data: CellData, confidence: float) -> list[dict[str, Any]]:

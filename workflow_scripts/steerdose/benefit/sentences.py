@@ -18,7 +18,8 @@ def sentence(row: dict[str, Any], damages: Sequence[str], confidence: float) -> 
         return f"{start}, but no dose at which it shows is safe (safe: {safe})."
     said = [
         f"{name}: at coefficient {row['coefficient']:.4g} (dose {abs(row['alpha']):.3g}) {row['benefit']} moves by "
-        f"{row['effect']:+.3g} ({confidence:.0%} interval {row['effect_low']:.3g} to {row['effect_high']:.3g})",
+        f"{row['effect']:.3g} toward the {row['sign']} side ({confidence:.0%} interval {row['effect_low']:.3g} to "
+        f"{row['effect_high']:.3g})",
         f"{row['dead']:.0%} of texts break by the window (at most {row['dead_high']:.0%})",
     ]
     said += [changed for each in damages if (changed := _change(row, each))]
@@ -26,9 +27,11 @@ def sentence(row: dict[str, Any], damages: Sequence[str], confidence: float) -> 
     if row.get("share") is not None:
         said.append(f"a random push of the same KL has {row['share']:.0%} of the effect")
     text = "; ".join(said) + "."
+    if row["verdict"] == "a control":
+        text += " It pushes at random: what it moves is what any push moves."
     if row["verdict"] == "prompt is as good":
         text += (
-            f" The prompt {row['prompt']} moves it by {row['prompt_effect']:+.3g}, and the dose is not shown to do "
+            f" The prompt {row['prompt']} moves it by {row['prompt_effect']:.3g}, and the dose is not shown to do "
             "more: the prompt is the simpler means."
         )
     return text

@@ -118,7 +118,7 @@ RECOMMENDED = Table(
         *METHOD,
         *SIGN,
         *columns("""
-        verdict | text | | recommended; or why not: no effect shown, no safe dose, prompt is as good, not measured
+        verdict | text | | recommended; or no effect shown, no safe dose, prompt is as good, a control, not measured
         alpha | number | dose | recommended
         coefficient | number | | recommended, that scales the steering
         benefit | text | | task and measure that it is judged by
@@ -154,7 +154,7 @@ RECOMMENDED = Table(
         *METHOD,
         *SIGN,
         *columns("""
-        verdict | text | | recommended; or why not: no effect shown, no safe dose, prompt is as good, not measured
+        verdict | text | | recommended; or no effect shown, no safe dose, prompt is as good, a control, not measured
         alpha | number | dose | recommended
         coefficient | number | | recommended, that scales the steering
         effect | text | as measure | toward the sign, with its interval

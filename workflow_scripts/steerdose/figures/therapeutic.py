@@ -67,8 +67,8 @@ def therapeutic_figure(
 
 def _verdict(told: dict[str, object]) -> str:
     index = told["index"]
-    if told["verdict"] in ("recommended", "prompt is as good") and isinstance(index, float):
-        return f"index {index:.2g}" + ("" if told["verdict"] == "recommended" else ", prompt is as good")
+    if isinstance(index, float):
+        return f"index {index:.2g}" + ("" if told["verdict"] == "recommended" else f", {told['verdict']}")
     return str(told["verdict"])
 
 
