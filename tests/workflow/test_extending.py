@@ -164,7 +164,7 @@ def test_everything_is_planned(extended):
     workspace, _ = extended
     stale = workspace.stale("all", f"{CELL}/scores/early.assent.parquet", f"{CELL}/steering/median.safetensors")
     assert (stale["tabulate_half_lives"], stale["plot_half_lives"], stale["fit_repe"]) == (1, 1, 3)
-    assert stale["score_task"] == 4 + 1
+    assert stale["score_task"] == 2 * 4 + 1
 
 
 def test_the_table_and_the_figure_come_to_be(extended):

@@ -67,7 +67,9 @@ DEPENDENT = {
     "tasks.knowledge.data": {"score_task", "write_texts", "score_texts"},  # they name one function of all tasks
     "tasks.sycophancy.measures.agreement": {"tabulate_effects", "tabulate_specificity"},
     "tasks.mood.window": {"write_texts"},
-    "tasks.instructions.scorer": {"score_texts", "tabulate_effects", "tabulate_specificity"},
+    "tasks.instructions.scorer": {
+        "score_texts", "tabulate_effects", "tabulate_specificity", "tabulate_dose", "plot_frontier",  # a damage
+    },
     "benefit.effects.honesty": {"tabulate_dose", "plot_frontier"},
     "benefit.damages": {"tabulate_dose", "plot_frontier"},
     "study.tasks": {"tabulate_effects", "tabulate_specificity", "tabulate_dose", "plot_frontier"},

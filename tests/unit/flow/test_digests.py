@@ -11,7 +11,13 @@ SCRIPTS = sorted(path.stem for path in LIBRARY.parent.glob("*.py"))
 DRAWN = {name for name in SCRIPTS if name.startswith("plot_")}
 TABULATED = {name for name in SCRIPTS if name.startswith("tabulate_")}
 EXPORTED = {name for name in SCRIPTS if name.startswith("export_")} | {"write_card"}
-STEERED = {"calibrate_alpha", "audit_dose", "rollout_trajectories", "score_task"}  # run the model under steerings
+STEERED = {
+    "calibrate_alpha",
+    "audit_dose",
+    "rollout_trajectories",
+    "score_task",
+    "write_texts",
+}  # run the model under steerings
 MADE = {
     "merge_diff", "fit_repe", "draw_control", "import_steering", "make_parts",
 }  # write steerings  # fmt: skip

@@ -139,7 +139,7 @@ def test_an_unknown_key_gets_the_nearest_name(key, near):
         (
             "tasks.honesty.data",
             "data/claims.jsonl",
-            "tasks.honesty.forms.honest: no item is asked: it reads ['hon",
+            "tasks.honesty.forms: no item is asked in honest, dishonest, ",
         ),
         ("tasks.honesty.data", "nowhere.csv", "tasks.honesty.data: cannot read the items in nowhere.csv"),
         ("tasks.text.n_answers", 999, "tasks.text.n_answers: 999 texts wanted, reference.n_questions is 80"),

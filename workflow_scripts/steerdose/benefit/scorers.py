@@ -17,7 +17,7 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 from steerdose.errors import SteerdoseError
 from steerdose.study.items import Row
 
-SENTENCE = re.compile(r"(?<=[.!?])[\"')]*\s+|\n+")
+SENTENCE = re.compile(r"""(?:(?<=[.!?])|(?<=[.!?]["')]))\s+|\n+""")
 LETTERS = {"upper": str.isupper, "lower": str.islower}
 
 
@@ -35,8 +35,9 @@ def valence(text: str, item: Row) -> float:  # noqa: ARG001, as every scorer's
     """Return the mean valence of the sentences, -1 (gloomy) to 1 (glad); 0 of a text without any.
 
     VADER (Hutto and Gilbert 2014), a word list with rules for negation and emphasis that was fitted to human ratings:
-    it needs no download, is the same on every machine, and says what it counted. The mean over sentences, since the
-    valence of a whole text grows with its length until it saturates.
+    it needs no download, is the same on every machine, and says what it counted. It counts words: "not happy" is
+    gloomy to it, "nobody is happy" is glad. The mean over sentences, since the valence of a whole text grows with its
+    length until it saturates.
     """
     parts = sentences(text)
     return sum(_analyser().polarity_scores(part)["compound"] for part in parts) / len(parts) if parts else 0.0

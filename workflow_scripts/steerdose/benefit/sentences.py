@@ -25,7 +25,8 @@ def sentence(row: dict[str, Any], damages: Sequence[str], confidence: float) -> 
     said += [changed for each in damages if (changed := _change(row, each))]
     said.append(_index(row))
     if row.get("share") is not None:
-        said.append(f"a random push of the same KL has {row['share']:.0%} of the effect")
+        between = f"{row['share_low']:.0%} to {row['share_high']:.0%}"
+        said.append(f"a random push of the same KL has {row['share']:.0%} ({between}) of the effect")
     text = "; ".join(said) + "."
     if row["verdict"] == "a control":
         text += " It pushes at random: what it moves is what any push moves."

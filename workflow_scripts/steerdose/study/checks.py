@@ -165,12 +165,15 @@ def _tasks(study: Study) -> Iterator[Problem]:
 
 
 def _unasked(name: str, task: ChoiceTask, items: Sequence[Row]) -> Iterator[Problem]:
-    """Yield a problem for each form in which no item is asked."""
+    """Yield a problem where there are forms in which no item is asked."""
     asked = {form for item in items for form in forms_of(item, task)}
-    for form in task.forms.keys() - asked:
-        columns = sorted(task.forms[form].columns | {task.forms[form].intended} - {"first", "second"})
+    unasked = [form for form in task.forms if form not in asked]
+    if unasked:
+        form = task.forms[unasked[0]]
+        columns = sorted(form.columns | {form.intended.removeprefix("not ")} - {"first", "second"})
         there = sorted(set().union(*items))
-        yield ("tasks", name, "forms", form), f"no item is asked: it reads {columns}, {task.data} has {there}"
+        text = f"no item is asked in {', '.join(unasked)}: {unasked[0]} reads {columns}, {task.data} has {there}"
+        yield ("tasks", name, "forms"), text
 
 
 def _overlaps(study: Study, name: str, items: Sequence[Row]) -> Iterator[Problem]:
