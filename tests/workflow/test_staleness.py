@@ -99,6 +99,7 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
         ),
         ("benefit/scorers", {"score_texts"}),
         ("benefit/index", {"tabulate_dose"}),
+        ("study/items", {"score_task", "write_texts", "score_texts"}),
         ("benefit/effects", {"tabulate_effects", "tabulate_specificity", "tabulate_dose", "plot_frontier"}),
         ("engine/score", {"audit_probe", "score_task", "score_relevance", "score_reference"}),
         ("outcomes/text", {"audit_probe", "measure_prefixes", "tabulate_texts"}),

@@ -17,6 +17,7 @@ import polars as pl
 from scipy.stats import false_discovery_control, norm
 from scipy.stats import t as student_t
 
+from steerdose.benefit.surgical import surgical_informedness
 from steerdose.columns import CELL, METHOD
 from steerdose.errors import SteerdoseError
 from steerdose.seeds import seed_from
@@ -155,7 +156,19 @@ def _effects(scores: pl.DataFrame, name: str, task: Any, measure: str, confidenc
                 row |= _estimated(own.estimates(resampled(own.n_clusters)), own.n_clusters, confidence)
                 row |= _flips((rows["y_0"] * rows["label"]).to_numpy(), shown, measure)
             found.append(row)
+        if isinstance(task, ChoiceTask):
+            _add_surgical(found, part)
     return pl.DataFrame(found, schema=SCHEMA, orient="row")
+
+
+def _add_surgical(found: list[dict[str, Any]], rows: pl.DataFrame) -> None:
+    """Add `si` to the rows of the table that have a dose above 0. rows: of the cell that they are of."""
+    cell = rows.select(CELL).row(0)
+    own = [row for row in found if tuple(row[name] for name in CELL) == cell]
+    pmass = {(row["method"], row["alpha"]): row["pmass"] for row in own}
+    for row in (row for row in own if row["alpha"] > 0):
+        masses = {alpha: mass for (method, alpha), mass in pmass.items() if method == row["method"]}
+        row["si"] = surgical_informedness(rows.filter(method=row["method"]), row["alpha"], masses)
 
 
 def _estimated(found: Mapping[str, np.ndarray], n: int, confidence: float) -> dict[str, float | None]:
@@ -209,7 +222,7 @@ def _with_q(rows: pl.DataFrame) -> pl.DataFrame:
 
 NUMBERS = (
     "level", *(f"{name}{end}" for name in ("effect", "mean_shift", "yes_shift", "order_shift") for end in
-    ("", "_low", "_high")), "p", "q", "detectable", "pmass", "answered", "broken",
+    ("", "_low", "_high")), "p", "q", "detectable", "pmass", "answered", "broken", "si",
 )  # fmt: skip
 SCHEMA: dict[str, type[pl.DataType]] = {
     **{"model": pl.String, "behavior": pl.String, "seed": pl.Int64, "method": pl.String},

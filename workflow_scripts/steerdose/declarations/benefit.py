@@ -51,6 +51,7 @@ EFFECTS = Table(
         broken | number | share | of texts that were written and are broken; no change of valence is counted of these
         flips_for | integer | rows | that come to show the behavior
         flips_against | integer | rows | that cease to
+        si | number | | surgical informedness of the doses alpha and -alpha, for comparison alone: it rewards no answers
         """),
     ),
 )

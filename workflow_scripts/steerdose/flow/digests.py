@@ -9,7 +9,12 @@ from pathlib import Path
 LIBRARY = Path(__file__).parents[1]
 # Shows how a job goes, checks tables that it is told of, or reads settings, whose values reach a rule as its params
 SILENT = ("flow/", "declarations/", "study/")
-LOUD = ("study/texts.py", "study/blocks.py")  # of these rooms, what a job computes with
+LOUD = (
+    "study/texts.py",
+    "study/blocks.py",
+    "study/items.py",
+    "study/tasks.py",
+)
 
 
 def imported_modules(script: Path) -> frozenset[Path]:
