@@ -33,7 +33,7 @@ from steerdose.declarations.passed import AUDIT_FORKS, REFERENCE_TOKENS, SCORES 
 from steerdose.dose.kl_statistics import STATISTICS  # noqa: E402
 from steerdose.engine.fork_grid import fork_times  # noqa: E402
 from steerdose.files import write_json, write_table  # noqa: E402
-from steerdose.outcomes.tasks.knowledge import METRICS  # noqa: E402
+from steerdose.outcomes.tasks.choice import METRICS  # noqa: E402
 from steerdose.steering.edits import Add  # noqa: E402
 from steerdose.steering.steering import Steering  # noqa: E402
 from steerdose.study.texts import load_questions  # noqa: E402
@@ -175,17 +175,19 @@ def simulate_scores(alphas: Sequence[float], seed: int) -> pl.DataFrame:
     draw, rows = np.random.default_rng(seed), []
     for alpha in alphas:
         for metric, value in zip(METRICS, draw.random((len(METRICS), 80)), strict=True):
-            items = pl.DataFrame({"item": [f"q-{i:02}" for i in range(80)], "value": value})
-            rows.append(
-                items.with_columns(metric=pl.lit(metric), alpha=pl.lit(float(alpha)), coefficient=pl.lit(40.0 * alpha))
+            names = [f"q-{i:02}" for i in range(80)]
+            items = pl.DataFrame(
+                {"item": names, "cluster": names, "form": "claim", "label": [1, -1] * 40, "value": value}
             )
+            same = {"metric": metric, "alpha": float(alpha), "coefficient": 40.0 * alpha, "task": "knowledge"}
+            rows.append(items.with_columns(**{name: pl.lit(value) for name, value in same.items()}))
     return pl.concat(rows)
 
 
 def overlay(methods: Sequence[str], alphas: Sequence[float], n_prompts: int, window: int) -> dict[str, Any]:
     entry = {"kind": "activation", "estimator": "mean_diff", "depths": [0.6]}
     return {
-        "study": {"models": ["sim"], "methods": list(methods)},
+        "study": {"models": ["sim"], "methods": list(methods), "tasks": ["knowledge"]},
         "models": {"sim": {**MODEL, "trust_remote_code": False}},
         "methods": dict.fromkeys(methods, entry),
         "rollout": {
