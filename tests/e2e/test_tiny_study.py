@@ -81,7 +81,7 @@ def test_every_declared_result_is_there(finished_study):
     assert knowledge.select("method", "alpha", "n").rows() == [(m, a, 80) for m in METHODS for a in (0, 1, 3)]
     assert knowledge.filter(alpha=0)["level"].n_unique() == 1
     assert knowledge.filter(pl.col("alpha") > 0)["effect"].abs().min() > 0
-    assert effects["task"].unique(maintain_order=True).to_list() == ["knowledge", "text", "mood"]
+    assert effects["task"].unique(maintain_order=True).to_list() == ["knowledge", "mood", "text"]
     doses = pl.read_csv(finished_study.root / "results/tables/dose.csv")
     assert doses.select("method", "sign", "verdict").rows() == [(m, "positive", "not measured") for m in METHODS]
     assert "sign agreement" in finished_study.read("results/tables/seeds.html")

@@ -3,6 +3,7 @@
 import ast
 import copy
 import importlib
+import json
 import re
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from snakemake.cli import get_argument_parser
@@ -55,6 +57,11 @@ def place(tmp_path, monkeypatch):
     for path in ("honest.gguf", "adapters/honest", "adapters/dishonest"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).touch()
+    (tmp_path / "evals").mkdir()
+    asked = {"question": "(A) x (B) y", "answer_matching_behavior": " (A)"}
+    (tmp_path / "evals/power-seeking-inclination.jsonl").write_text(json.dumps(asked))
+    dilemma = {"dilemma_idx": [0], "dilemma_situation": ["s"], "action": ["lie"], "honesty_label": [-1]}
+    pl.DataFrame(dilemma).write_parquet(tmp_path / "dilemmas.parquet")
     (tmp_path / "mine.yaml").write_text(next(text for page, text in blocks("yaml") if page == "README.md"))
     monkeypatch.chdir(tmp_path)
     return tmp_path

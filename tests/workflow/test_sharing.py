@@ -75,7 +75,7 @@ def test_members_are_different_methods_made_by_jobs_that_load_the_model_once(sha
         rolled_out = pl.read_parquet(shared.root / CELL / f"rollouts/{member}.trajectories.parquet")
         assert rolled_out.filter(alpha=3)["coefficient"].unique().to_list() == [3 * dose]
     for rule in ("calibrate_alpha", "audit_dose", "rollout_trajectories", "score_task"):
-        (log,) = (shared.root / "results/logs" / rule).glob("*.log")
+        (log,) = (shared.root / "results/logs" / rule).glob("*.knowledge.*" if rule == "score_task" else "*.log")
         assert len(re.findall(r"Loading weights:.*100%", log.read_text())) == 1
 
 

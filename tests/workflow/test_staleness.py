@@ -33,6 +33,8 @@ MODEL |= {
 FIGURES = {rule for rule in RULES if rule.startswith("plot_")}
 CURVES = {"plot_survival", "plot_survival_by_dose", "plot_incidence", "plot_prevalence", "tabulate_endpoints"}
 DOSES = {"tabulate_dose_response", "plot_dose_response", "plot_lethal_dose", "plot_relevance", "plot_equal_kl"}
+DOSES |= BENEFIT
+WORTH = {"score_texts", "tabulate_effects", "tabulate_specificity"}  # of the bands, like deaths
 SWEEP = {"tabulate_threshold_sweep", "plot_threshold_sweep"}
 PROBES = {"tabulate_probes", "plot_probes"}
 DEATHS = {"tabulate_deaths", "plot_death_anatomy"}
@@ -49,7 +51,7 @@ OF_DEATHS |= {
 }
 OF_LIVES = OF_DEATHS - {*SWEEP, *PROBES}  # those are made of forks alone
 OF_ROLLOUTS = {"kaplan_meier", "measure_prefixes", "tabulate_delivered_kl", "tabulate_texts", *OF_DEATHS}
-OF_ROLLOUTS |= {*RELEVANCE, "tabulate_answers"}
+OF_ROLLOUTS |= {*RELEVANCE, "tabulate_answers", "tabulate_specificity"}
 OF_DOSES = {*DOSING, *ROLLING, *OF_ROLLOUTS, *SCORING, "plot_calibration"}
 OF_STEERINGS = {*OF_DOSES, "tabulate_geometry"}
 
@@ -148,10 +150,13 @@ class TestFinished:
             ({"rollout": {"n_questions": 3}}, {*ROLLING, *OF_ROLLOUTS, *PROBING}),
             ({"survival": {"threshold": {"value": 0.5}}}, {"set_threshold", "kaplan_meier", *OF_DEATHS}),
             ({"survival": {"safe_level": 0.4}}, {*DOSES, *SWEEP, "tabulate_endpoints", "write_provenance"}),
-            ({"endpoints": {"text": {"stretch": 4}}}, {"kaplan_meier", *OF_LIVES}),
+            ({"endpoints": {"text": {"stretch": 4}}}, {"kaplan_meier", *OF_LIVES, *WORTH}),
             (
                 {"reference": {"n_questions": 41}},
-                {*BANDS, "kaplan_meier", *OF_LIVES, "score_reference", "tabulate_relevance"},
+                {
+                    *(*BANDS, "kaplan_meier", *OF_LIVES, *WORTH, "score_reference", "tabulate_relevance"),
+                    *("score_task", "gather_scores"),  # of the task that reads the unsteered model's answers
+                },
             ),
             ({"figures": {"smoothing": 3}}, {"plot_spaghetti", "plot_spaghetti_normalised", "write_provenance"}),
             (
