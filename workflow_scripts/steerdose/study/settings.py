@@ -135,30 +135,27 @@ class GatherRollouts(Part):
     method: Name
 
 
-class ScoreTask(Part):
-    """Of outcomes.scores: the methods of one job at all doses, on a part of the items.
-
-    template: of the questions, where the task reads answers to them.
-    """
+class Asked(Part):
+    """What the methods of one job are asked at all doses, on a part of a task's items."""
 
     run: Run
+    alphas: tuple[float, ...]
+    methods: dict[Name, Subject]
+    first: int
+    last: int
+
+
+class ScoreTask(Asked):
+    """Of outcomes.scores. template: of the questions, where the task reads answers to them."""
+
     task: ReadTask = Field(discriminator="kind")
     template: str
-    alphas: tuple[float, ...]
-    methods: dict[Name, Subject]
-    first: int
-    last: int
 
 
-class WriteTexts(Part):
-    """Of outcomes.writing: what the methods of one job write at all doses, on a part of the prompts."""
+class WriteTexts(Asked):
+    """Of outcomes.writing."""
 
-    run: Run
     task: WritingTask
-    alphas: tuple[float, ...]
-    methods: dict[Name, Subject]
-    first: int
-    last: int
 
 
 class ScoreTexts(Part):
