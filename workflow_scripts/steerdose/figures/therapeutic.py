@@ -111,7 +111,7 @@ def _draw_window(axes: Axes, told: dict[str, object]) -> None:
     if isinstance(first, float) and isinstance(last, float) and first <= last:
         room = 0.06 if first == last else 0.0  # a window of one dose has to be seen
         axes.axvspan(first - room, last + room, **WINDOW)
-    if isinstance(alpha := told["alpha"], float):
+    if told["verdict"] == "recommended" and isinstance(alpha := told["alpha"], float):
         axes.axvline(abs(alpha), **CHOSEN)
 
 
