@@ -47,6 +47,7 @@ browser:  ## Chromium for the tests that open pages: an installed one, else Debi
 bench: .venv/stamp  ## ratios, measured side by side in one run
 	snakemake --cores $(CORES) --quiet all -- results/models/smollm2
 	python bench/engine.py
+	python bench/tasks.py
 
 scale: .venv/stamp  ## every table and figure of a simulated study of 3456 trajectories x 4096 tokens
 	python bench/scale.py

@@ -10,6 +10,7 @@ from engine_examples import direction, low_rank
 from reference.rollout import steered_copy
 from reference.scores import read_text
 from steerdose.engine import score as module
+from steerdose.engine.prefixes import levels
 from steerdose.engine.score import Item, render, score
 from steerdose.errors import SteerdoseError
 from steerdose.model import chat
@@ -126,6 +127,36 @@ def test_blocks_below_the_first_edit_read_a_text_once_and_those_above_once_a_dos
     assert rows == {0: 4, 1: 4, 2: 4 * 2}, "the second steering edits the last block alone"
 
 
+OPENING, SITUATION = tuple(range(40, 60)), tuple(range(100, 112))
+ALIKE = [
+    Item("a", {None: (*OPENING, *SITUATION, 5, 6, 7)}, ((50,), (60,))),
+    Item("b", {None: (*OPENING, *SITUATION, 8)}, ((50,), (60,))),
+    Item("c", {None: (*OPENING, *reversed(SITUATION), 9, 10)}, ((70, 71),), 4),
+    Item("d", {None: (*OPENING, *SITUATION, 5, 6, 8)}, (), 2),
+    Item("e", {None: (*OPENING, 1)}, ((50,),)),
+]
+
+
+@pytest.mark.parametrize("batch_rows", [4, 11, 200])
+@pytest.mark.parametrize("kind", LINEAR)
+def test_texts_that_begin_alike_equal_one_text_at_a_time(kind, batch_rows):
+    loaded = tiny.loaded(kind)
+    interventions = [each for each in work(loaded.model, LINEAR[kind]) if not each.system]
+    found = score(loaded, interventions, ALIKE, batch_rows=batch_rows)
+    assert_same(loaded.model, interventions, found, ALIKE)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("llama", [(1, 20), (2, 12), (5, 14)]), ("mistral", [(5, 35)])])
+def test_what_texts_begin_with_is_read_once_where_no_window_counts_the_padding(kind, expected):
+    """The opening once, then the situation, and nothing for those without it, then the rests, up to c's 14 tokens."""
+    loaded = tiny.loaded(kind)
+    cells = []
+    block = loaded.model.get_submodule(find_blocks(loaded.model)[0])
+    block.register_forward_hook(lambda _module, args, _output: cells.append(args[0].shape[:2]))
+    score(loaded, [UNSTEERED, Intervention(direction(loaded.model), 1.0)], ALIKE, batch_rows=200)
+    assert cells == expected
+
+
 def test_all_items_at_once_equal_block_by_block_to_the_last_bit():
     loaded = tiny.loaded()
     interventions = work(loaded.model, LINEAR["llama"])
@@ -173,3 +204,11 @@ def test_what_is_rendered_is_the_prompt_behind_each_system_text():
 def test_the_first_token_has_no_probability(n_scored):
     with pytest.raises(ValueError, match=f"item 'x': {n_scored} of 4 tokens cannot be scored"):
         Item("x", {None: TEXTS[0], "Lie.": (*SYSTEM, *TEXTS[0])}, (), n_scored)
+
+
+def test_a_prefix_ends_before_whatever_is_asked_of_either_text():
+    doses = [UNSTEERED, Intervention(direction(tiny.model()), 1.0)]
+    rows = [(item.ids[None], dose, 0) for item in ALIKE for dose in doses]
+    *shared, rest = levels(rows, [15 if len(ids) == 33 else len(ids) - 1 for ids, _, _ in rows], apart=False)
+    assert [[len(part) for part in level.tokens] for level in shared] == [[15], [34 - 15, 0]], "a and d"
+    assert [len(part) for part in rest.tokens] == [1, 33 - 15, 34 - 15, 1, 21 - 15]

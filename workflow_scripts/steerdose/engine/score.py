@@ -1,7 +1,8 @@
 """The verb score: given texts are read under interventions, for the log-probabilities of their tokens and what follows.
 
 Rows of many texts, doses and steerings share one batch. Below the first block that any steering edits a text is read
-once for all of them, and of what is left alone, such as the unsteered twin of every method, one row is read.
+once for all of them, and of what is left alone, such as the unsteered twin of every method, one row is read. What texts
+begin with is read once for all of them too (see `prefixes`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from steerdose.engine.cache import RowCache
+from steerdose.engine.prefixes import Level, Row, levels
 from steerdose.engine.rows import RowSplit, count_shared, split_rows
 from steerdose.errors import SteerdoseError
 from steerdose.flow.progress import bar
@@ -60,10 +62,6 @@ class Score:
     likeliest: tuple[bool, ...] = ()
 
 
-# The ids, what is done to the model beyond them, and how many of the last ids count as generated where that matters.
-Row = tuple[tuple[int, ...], Intervention, int]
-
-
 def render(
     tokenizer: Any, user: str, interventions: Sequence[Intervention], behind: Sequence[int] = ()
 ) -> dict[str | None, tuple[int, ...]]:
@@ -100,7 +98,7 @@ def score(
                     wanted.setdefault(_row(items[j], each), []).append((i, j))
             kept = {row: 1 + max(items[j].n_scored for _, j in askers) for row, askers in wanted.items()}
             for rows in _batches(model, kept, batch_rows, together):
-                read = _Forward(model, dials, split, n_shared, rows, max(kept[row] for row in rows))
+                read = _Forward(model, dials, split, n_shared, rows, [kept[row] for row in rows])
                 read.run(padded=together)
                 for place, row in enumerate(rows):
                     for i, j in wanted[row]:
@@ -135,7 +133,7 @@ def _fitting(model: Any, count: int) -> int:
 
 
 class _Forward:
-    """Rows that are read in one go. Afterwards, of the last `n_kept` positions:
+    """Rows that are read together. Afterwards, of the last `n_kept` positions:
 
     last: (rows, vocabulary), the logits behind the text. total: (rows, n_kept), logsumexp of the logits. own: (rows,
     n_kept - 1), the logit of the token that does follow. best: (rows, n_kept), the likeliest token; hit: (rows,
@@ -143,60 +141,78 @@ class _Forward:
     """
 
     def __init__(
-        self, model: Any, dials: Dials, split: RowSplit, n_shared: int, rows: Sequence[Row], n_kept: int
+        self, model: Any, dials: Dials, split: RowSplit, n_shared: int, rows: Sequence[Row], n_kept: Sequence[int]
     ) -> None:
         self.model, self.dials, self.split, self.n_shared = model, dials, split, n_shared
-        self.rows, self.n_kept = rows, n_kept
-        self.width = max(len(ids) for ids, _, _ in rows)
+        self.device = next(model.parameters()).device
+        self.rows, self.n_kept = rows, max(n_kept)
+        self.unasked = [len(ids) - n for (ids, _, _), n in zip(rows, n_kept, strict=True)]
 
     def run(self, padded: bool) -> None:
-        device = next(self.model.parameters()).device
-        texts = [ids for ids, _, _ in self.rows]
-        below = list(dict.fromkeys(texts)) if self.n_shared else texts
-        if self.n_shared:
-            place = {ids: i for i, ids in enumerate(below)}
-            self.split.set(torch.tensor([place[ids] for ids in texts]), len(below))
-        coefficients = self._coefficients()
-        padding = torch.tensor([self.width - len(ids) for ids in below])
-        fed = torch.tensor([[0] * int(pad) + list(ids) for ids, pad in zip(below, padding, strict=True)]).to(device)
-        mask = (torch.arange(self.width) >= padding[:, None]).to(device)
-        positions = (mask.cumsum(-1) - 1).clamp_min(0)
-        following = torch.tensor([[0] * (self.width - len(ids)) + [*ids, 0] for ids in texts]).to(device)[:, 1:]
-        pieces = self._pieces() if padded else [(0, self.width)]
-        cache = RowCache(len(layer_types(self.model)), self.width, self.n_shared) if len(pieces) > 1 else None
+        """padded: whether a cache may hold texts of several lengths, and so what they begin with is read once."""
+        kinds = layer_types(self.model)
+        shareable = padded and set(kinds) == {"full_attention"}  # a window would count the padding between levels
+        *prefixes, rest = levels(self.rows, self.unasked if shareable else [0] * len(self.rows), not self.n_shared)
+        pieces = self._pieces(rest.width) if padded else [(0, rest.width)]
+        cache = RowCache(len(kinds), 0, self.n_shared) if prefixes or len(pieces) > 1 else None
+        mask = torch.ones(1, 0, dtype=torch.bool)
+        for level in prefixes:
+            cache, mask = self._enter(level, cache, mask)
+            self._read(level, (0, level.width), 1, cache, mask if padded else None)
+        cache, mask = self._enter(rest, cache, mask)
+        following = torch.tensor([[*[0] * rest.width, *ids, 0][-rest.width :] for ids, _, _ in self.rows])
         total, own, best = [], [], []
         for start, stop in pieces:
-            count = min(stop, self.width) - max(start, self.width - self.n_kept)
-            self.dials.turn(coefficients if coefficients.ndim == 2 else coefficients[..., start:stop])
-            placing = {"attention_mask": mask[:, :stop], "position_ids": positions[:, start:stop]} if padded else {}
-            logits = self.model(
-                input_ids=fed[:, start:stop],
-                past_key_values=cache,
-                use_cache=cache is not None,
-                logits_to_keep=count,
-                **placing,
-            ).logits.float()
+            count = stop - max(start, rest.width - self.n_kept)
+            logits = self._read(rest, (start, stop), count, cache, mask if padded else None)
             total.append(logits.logsumexp(-1).cpu())
             best.append(logits.argmax(-1).cpu())
-            own.append(logits.gather(-1, following[:, stop - count : stop, None])[..., 0].cpu())
+            own.append(logits.gather(-1, following[:, stop - count : stop, None].to(self.device))[..., 0].cpu())
             self.last = logits[:, -1].cpu()
         self.total, self.own, self.best = torch.cat(total, 1), torch.cat(own, 1)[:, :-1], torch.cat(best, 1)
-        self.hit = self.best[:, :-1] == following[:, self.width - self.n_kept : -1].cpu()
+        self.hit = self.best[:, :-1] == following[:, rest.width - self.n_kept : -1]
 
-    def _coefficients(self) -> Tensor:
+    def _enter(self, level: Level, cache: RowCache | None, mask: Tensor) -> tuple[RowCache | None, Tensor]:
+        """Return the cache with the rows of a level and room for its tokens, and the mask with these."""
+        mask = torch.cat([mask[level.parents_below], level.is_token], 1)
+        self.split.set(level.below, len(level.tokens))
+        return cache and cache.expanded(level.parents_below, level.parents, mask.shape[1]), mask
+
+    def _read(
+        self, level: Level, piece: tuple[int, int], count: int, cache: RowCache | None, mask: Tensor | None
+    ) -> Tensor:
+        """Read a piece of a level; return (rows, count, vocabulary), its last logits. mask: None without padding."""
+        start, stop = piece
+        coefficients = self._coefficients(level)
+        self.dials.turn(coefficients if coefficients.ndim == 2 else coefficients[..., start:stop])
+        placing = {}
+        if mask is not None:
+            behind = slice(mask.shape[1] - level.width + start, mask.shape[1] - level.width + stop)
+            positions = (mask.cumsum(-1) - 1).clamp_min(0)
+            placing = {"attention_mask": mask[:, : behind.stop], "position_ids": positions[:, behind]}
+            placing = {name: value.to(self.device) for name, value in placing.items()}
+        return self.model(
+            input_ids=level.ids[:, start:stop].to(self.device),
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=count,
+            **placing,
+        ).logits.float()
+
+    def _coefficients(self, level: Level) -> Tensor:
         """Return the coefficients of all steerings, (steerings, rows), or (.., tokens) where they differ in a row."""
-        given = [what for _, what, _ in self.rows]
+        given = [what for _, what, _ in level.rows]
         prompt, generated = self.dials.coefficients(given, "prompt"), self.dials.coefficients(given, "generated")
-        if torch.equal(prompt, generated):
+        n_generated = torch.tensor([n for _, _, n in level.rows])
+        if torch.equal(prompt, generated) or not n_generated.any():
             return prompt
-        n_generated = torch.tensor([n for _, _, n in self.rows])
-        behind = torch.arange(self.width) >= self.width - n_generated[:, None]
+        behind = torch.arange(level.width) >= level.width - n_generated[:, None]
         return torch.where(behind, generated[..., None], prompt[..., None])
 
-    def _pieces(self) -> list[tuple[int, int]]:
-        """Return from where to where the texts are read at a time, so that the logits of a piece fit."""
+    def _pieces(self, width: int) -> list[tuple[int, int]]:
+        """Return from where to where the last level is read at a time, so that the logits of a piece fit."""
         most = _fitting(self.model, len(self.rows))
-        ends = [*range(self.width - self.n_kept + most, self.width, most), self.width]
+        ends = [*range(width - self.n_kept + most, width, most), width]
         return list(zip([0, *ends], ends, strict=False))
 
     def score(self, place: int, item: Item) -> Score | None:
