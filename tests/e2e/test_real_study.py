@@ -3,25 +3,31 @@
 import json
 import os
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 import yaml
 from conftest import make_workspace
+from reference.llama_cpp import LlamaCpp
 from reference.rollout import generate_one, steered_copy
 from steerdose.declarations.passed import REFERENCE_TOKENS, SUMMARIES, TOKENS
 from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan, build_probe
 from steerdose.engine.requests import Request
 from steerdose.engine.score import Item, score
+from steerdose.exchange.write import save_control_vector
 from steerdose.files import read_json, read_table
 from steerdose.model import chat
+from steerdose.model.architecture import find_blocks
 from steerdose.model.loading import load_model
+from steerdose.model.sources import fetch
 from steerdose.outcomes.relevance import gains
 from steerdose.outcomes.scores import readings
 from steerdose.outcomes.tasks.rows import TYPES
+from steerdose.steering.edits import Add
 from steerdose.steering.intervention import UNSTEERED, Intervention
-from steerdose.steering.steering import Steering
+from steerdose.steering.steering import Steering, steer
 from steerdose.study.endpoints import Relevance
 from steerdose.study.items import load_items
 from steerdose.study.tasks import ChoiceTask
@@ -139,3 +145,30 @@ def test_an_interrupt_is_smollm2s_own_rendering(real):
     turns = [*asked, {"role": "assistant", "content": answer}, {"role": "user", "content": "True or false?"}]
     rendered = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     assert joined == chat.encode(tokenizer, rendered + '{"answer":')
+
+
+def test_llama_cpp_loads_a_control_vector_and_steers_as_we_do(real, tmp_path):
+    """On its own Q4_1 file, whose products it computes in 8 bits: hence a correlation and no equality."""
+    source = yaml.safe_load(real.read("config.yaml"))["models"]["smollm2"]["source"]
+    theirs = LlamaCpp(fetch(source, None, tmp_path))
+    loaded = load_model(real.root / "results/models/smollm2", device="cpu")
+    directions = torch.randn(3, 576, generator=torch.Generator().manual_seed(0))
+    blocks = find_blocks(loaded.model)
+
+    def steering(shift):
+        edits = [(blocks[12 + 3 * i + shift], Add(30 * v / v.norm())) for i, v in enumerate(directions)]
+        return Steering("random", tuple(edits), {})
+
+    save_control_vector(loaded.model, steering(0), 1.0, tmp_path / "vector.gguf")
+    texts = [[1, *chat.encode(loaded.tokenizer, text)] for text in ("The weather in Paris is", "Tell me a story about")]
+    plain = [theirs.logits(ids) for ids in texts]
+    theirs.load_control_vector(tmp_path / "vector.gguf")
+    found = np.concatenate([theirs.logits(ids) - before for ids, before in zip(texts, plain, strict=True)])
+
+    def ours(shift, coefficient):
+        with torch.inference_mode(), steer(loaded.model, steering(shift), coefficient):
+            return np.concatenate([loaded.model(torch.tensor([ids])).logits[0, -1].numpy() for ids in texts])
+
+    same, below, above = (np.corrcoef(found, ours(shift, 1.0) - ours(shift, 0.0))[0, 1] for shift in (0, -1, 1))
+    assert same > 0.98
+    assert max(below, above) < 0.92
