@@ -1,4 +1,4 @@
-"""A steering at one dose, for others to load; none of it is part of `rule all`, ask for the file that you want."""
+"""A steering at one dose, for others to load or to judge; none of it is part of `rule all`, ask for the file that you want."""
 
 EXPORT = "results/export/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}"
 EXPORTED = {
@@ -93,3 +93,31 @@ rule write_card:
         "Write the card of {wildcards.method} at alpha {wildcards.alpha}"
     script:
         "../workflow_scripts/write_card.py"
+
+
+rule run_lm_eval:
+    input:
+        **EXPORTED,
+        tasks=plan.lm_eval_files,
+    output:
+        result=f"{CELL}/lm_eval/{{method}}.alpha{{alpha}}.{{task}}.json",
+    log:
+        "results/logs/run_lm_eval/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.{task}.log",
+    benchmark:
+        "results/benchmarks/run_lm_eval/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.{task}.tsv"
+    wildcard_constraints:
+        method=plan.one_of(plan.with_dose),
+        task="[A-Za-z0-9_.+-]+",
+    conda:
+        ENV
+    threads: model_threads
+    resources:
+        **MODEL_JOB,
+    params:
+        settings=slices.run_lm_eval,
+        data=lambda w: content(plan.lm_eval_files(w)),
+        code=code("run_lm_eval"),
+    message:
+        "Run lm-eval's {wildcards.task} under {wildcards.method} at alpha {wildcards.alpha}"
+    script:
+        "../workflow_scripts/run_lm_eval.py"

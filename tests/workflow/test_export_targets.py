@@ -1,5 +1,6 @@
 """Exports are file targets: one command from nothing to the file, and the consumer's own code reads it."""
 
+import json
 import re
 
 import gguf
@@ -102,6 +103,38 @@ def test_the_exports_of_a_finished_study(study, monkeypatch):
     assert "Nothing was measured at alpha -1.5**; rolled out were 0, 1, 3." in unmeasured
     assert "llama-cli -m base.gguf --control-vector control_vector.gguf" in study.read(f"{vector}/card.md")
     assert study.stale() == {}
+
+
+TASK = """\
+task: opposites
+dataset_path: json
+dataset_kwargs: {data_files: {test: tasks/opposites.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "The opposite of {{word}} is"
+doc_to_choice: "{{answers}}"
+doc_to_target: 0
+"""
+
+
+@pytest.mark.slow
+def test_a_benchmark_of_ones_own_is_run_at_a_dose_and_again_after_an_edit(study):
+    words = [("hot", "cold", "warm"), ("wet", "dry", "damp"), ("loud", "quiet", "noisy")]
+    rows = [{"word": word, "answers": answers} for word, *answers in words]
+    (study.root / "tasks").mkdir()
+    (study.root / "tasks/opposites.yaml").write_text(TASK)
+    (study.root / "tasks/opposites.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    study.configure(lm_eval={"include_path": "tasks"})
+    targets = [f"{CELL}/lm_eval/mean_diff.alpha{alpha}.opposites.json" for alpha in (0, 3)]
+    study.snakemake(*targets)
+    plain, steered = (read_json(study.root / target) for target in targets)
+    assert plain["n-samples"]["opposites"]["effective"] == 3
+    c_star = read_json(study.root / CELL / "calibration/mean_diff.json")["positive"]["c_star"]
+    assert steered["coefficient"] == 3 * c_star
+    assert study.stale(*targets) == {}
+    with (study.root / "tasks/opposites.jsonl").open("a") as file:
+        file.write(json.dumps({"word": "big", "answers": ["small", "huge"]}) + "\n")
+    assert study.stale(*targets) == {"run_lm_eval": 2}
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ WITHOUT_RESULT = {"jobs.threads", "jobs.gpus"}  # how fast jobs run, and where
 MODEL_JOBS = {
     "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose", "audit_probe",
     "roll_reference", "rollout_trajectories", "score_task", "write_texts", "score_relevance",
-    "score_reference",
+    "score_reference", "run_lm_eval",
 }  # fmt: skip
 PANELS = {
     "plot_survival", "plot_survival_by_dose", "plot_dose_response", "plot_lethal_dose", "plot_calibration",
@@ -31,7 +31,11 @@ DEPENDENT = {
     "models.smollm2.dtype": MODEL_JOBS,
     "models.smollm2.source": {"resolve_model"},
     "device": MODEL_JOBS,
-    "positions": {"calibrate_alpha", "audit_dose", "rollout_trajectories", "score_task", "write_texts"},
+    "positions": {
+        "calibrate_alpha", "audit_dose", "rollout_trajectories", "score_task", "write_texts", "run_lm_eval"
+    },
+    "lm_eval.include_path": {"run_lm_eval"},
+    "lm_eval.limit": {"run_lm_eval"},
     "pairs.temperature": {"generate_pairs"},
     "repe.batch_size": {"capture_activations"},
     "methods.lora.training.learning_rate": {"train_adapter", "merge_diff"},
@@ -128,6 +132,9 @@ OTHER = {
     "reference.n_questions": 79,
     "survival.threshold.kind": "absolute",
     "benefit.effects.honesty": "knowledge",
+    "lm_eval.include_path": "data",
+    "lm_eval.num_fewshot": 1,
+    "lm_eval.limit": 4,
     "tasks.instructions.scorer": "valence",
     "jobs.threads": 1,
     "jobs.batches": 1,

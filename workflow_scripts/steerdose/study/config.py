@@ -144,6 +144,16 @@ class Benefit(Part):
     _unique = field_validator("damages")(unique)
 
 
+class LmEval(Part):
+    """How tasks of lm-evaluation-harness are run; its own options, by its names."""
+
+    include_path: Text | None = Field(None, description="Folder of task files of yours; lm-eval's own need none.")
+    num_fewshot: Annotated[int, Field(ge=0)] | None = None
+    limit: Count | None = Field(None, description="Items of a task, the first ones; null: all.")
+    batch_size: Count = 8
+    chat_template: bool = Field(False, description="Whether prompts are put into the model's chat template.")
+
+
 class Figures(Part):
     """How tables become pictures."""
 
@@ -183,6 +193,7 @@ class Study(Part):
     endpoints: Annotated[dict[Name, Endpoint], Field(min_length=1)]
     survival: Survival
     benefit: Benefit
+    lm_eval: LmEval
     reading: Reading
     deaths: Deaths
     figures: Figures

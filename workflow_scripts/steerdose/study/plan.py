@@ -202,6 +202,11 @@ class Plan:
         """Return the file of a task's items, if it is on this machine."""
         return self.local_files(self.study.tasks[w.task].data)
 
+    def lm_eval_files(self, w: Any) -> list[str]:  # noqa: ARG002
+        """Return the files of the folder that holds tasks of lm-eval."""
+        folder = Path(self.study.lm_eval.include_path or "")
+        return sorted(str(path) for path in folder.rglob("*") if path.is_file()) if folder.name else []
+
     def answers(self, w: Any) -> list[str]:
         """Return the file of the unsteered model's texts where a task reads some of them."""
         task = self.study.tasks[w.task]

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from steerdose.study.base import Name, Part, Positions
-from steerdose.study.config import Calibration, Confidence, Measure, Pairs, Statistic, Threshold
+from steerdose.study.config import Calibration, Confidence, LmEval, Measure, Pairs, Statistic, Threshold
 from steerdose.study.endpoints import Endpoint, Reference, Relevance, TextEndpoint
 from steerdose.study.kind import Target
 from steerdose.study.methods import Activation, Adapter, Import, Parts, Random
@@ -226,6 +226,14 @@ class MeasurePrefixes(Part):
 
     statistic: Statistic
     head: int
+
+
+class RunLmEval(Part):
+    """Of exchange.harness."""
+
+    run: Run
+    positions: Positions
+    options: LmEval
 
 
 class WriteCard(Part):

@@ -193,6 +193,10 @@ class Slices(PublishedSlices):
     def measure_prefixes(self) -> str:
         return of.MeasurePrefixes(statistic=self.study.calibration.statistic, head=self.study.deaths.head).text()
 
+    def run_lm_eval(self, w: Any) -> str:
+        positions = self.study.positions_of(w.method)
+        return of.RunLmEval(run=self._run(w), positions=positions, options=self.study.lm_eval).text()
+
     def write_card(self, w: Any) -> str:
         confidence = self.study.survival.confidence
         return of.WriteCard(confidence=confidence, origin=self.plan.method(w.method).origin).text()
