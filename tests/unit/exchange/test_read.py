@@ -4,6 +4,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 from import_examples import HUB, llama_fixture, refuse, take_fixture, vector  # noqa: F401
 from steerdose.exchange.read import FORMATS
 from steerdose.exchange.target import architecture, model_name
@@ -32,6 +33,21 @@ def test_empty_directories_and_foreign_files_are_refused(take, tmp_path, kind):
 
 def test_a_source_that_is_neither_there_nor_on_the_hub(take):
     refuse(take, "correct methods.theirs.positive", "vectors", "./nowhere.npz")
+
+
+def test_chosen_layers_are_applied_and_no_others(take, tmp_path):
+    np.savez(tmp_path / "all.npz", **{str(i): vector(i).numpy() for i in range(3)})
+    whole, geometry = take("vectors", tmp_path / "all.npz")
+    assert [path for path, _ in whole.edits] == [f"model.layers.{i}" for i in range(3)]
+    some, geometry = take("vectors", tmp_path / "all.npz", layers=[2, 0])
+    assert [path for path, _ in some.edits] == ["model.layers.0", "model.layers.2"]
+    assert geometry["n_held"] == 3
+    assert [each["module"] for each in geometry["modules"]] == ["model.layers.0", "model.layers.2"]
+    span, _ = take("vectors", tmp_path / "all.npz", layers=["1-2"])
+    torch.testing.assert_close(span.edits[0][1].v, vector(1))
+    np.savez(tmp_path / "two.npz", **{str(i): vector(i).numpy() for i in range(2)})
+    refuse(take, r"layers \[2\]: it changes nothing there; it has edits in the layers \[0, 1\]", "vectors",
+           tmp_path / "two.npz", layers=["1-2"])  # fmt: skip
 
 
 def test_names_of_models_and_architectures():

@@ -15,7 +15,8 @@ ALTERNATIVES = {
     "methods.*.target",  # to calibration.target
     "methods.*.positions",  # to positions
     "comparisons.*",  # the default is said in the schema
-    *(f"methods.*.{key}" for key in ("format", "positive", "negative", "ignore")),  # kind import is shown in a comment
+    # kind import is shown in a comment
+    *(f"methods.*.{key}" for key in ("format", "positive", "negative", "ignore", "layers")),
     *(f"methods.*.{key}" for key in ("by", "names")),  # kind parts is in the documentation
     *(f"tasks.*.{key}" for key in ("prefill", "cluster", "options", "right", "n_items")),  # so are public layouts
 }

@@ -4,6 +4,7 @@ Whatever does not fit the model is collected and reported in one error; nothing 
 A source is a local path or a hub id with a revision, `owner/name@revision`.
 """
 
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from steerdose.files import write_json
 from steerdose.model.sources import MODEL_FILES, fetch, sha256_of, weights_sha256
 from steerdose.steering.steering import Steering, origin
 from steerdose.study.settings import ImportSteering
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def import_steering(
                 found = fetch(place, revision, Path(scratch) / side, key=f"methods.{entry}.{side}", files=wanted)
                 files.append(chosen.locate(found))
             digests = [weights_sha256(path) if path.is_dir() else sha256_of(path) for path in files]
-            edits, report = chosen.read(target, files, method.delta or "difference")
+            held, report = chosen.read(target, files, method.delta or "difference")
+            edits = target.of_layers(held, method.layers)
         if not edits:
             raise SteerdoseError("the sources change nothing: all vectors, or the difference of both sides, are zero")
         metadata = {**origin(cell, settings, target.source["sha256"]), "source_sha256": " ".join(digests)}
@@ -80,8 +84,12 @@ def import_steering(
     except SteerdoseError as error:
         raise SteerdoseError(f"methods.{entry} ({' and '.join(sides.values())}): {error}") from error
     imported.save(steering)
+    log.info("applied at %s", ", ".join(edits))
     sources = [{"source": source, "sha256": sha} for source, sha in zip(sides.values(), digests, strict=True)]
     write_json(
-        {"method": entry, "format": method.format, "sources": sources, **report, "modules": imported.describe()},
+        {
+            **{"method": entry, "format": method.format, "sources": sources, **report},
+            **{"n_held": len(held), "modules": imported.describe()},
+        },
         geometry,
     )

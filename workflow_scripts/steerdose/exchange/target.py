@@ -97,6 +97,16 @@ class Target:
             self.problems.append(f"{name}: holds numbers that are not finite")
         return vector.reshape(-1)
 
+    def of_layers(self, edits: dict[str, Edit], layers: Sequence[int | str] | None) -> dict[str, Edit]:
+        """Return the edits in these blocks, all for None. Raises SteerdoseError for a block without one."""
+        if layers is None:
+            return edits
+        inside = [[path for path in edits if f"{path}.".startswith(f"{block}.")] for block in self.blocks]
+        held, chosen = [i for i, paths in enumerate(inside) if paths], sorted(map(int, layers))
+        if lacking := [i for i in chosen if i not in held]:
+            raise SteerdoseError(f"layers {lacking}: it changes nothing there; it has edits in the layers {held}")
+        return {path: edits[path] for i in chosen for path in inside[i]}
+
     def finish(self) -> None:
         """Raise SteerdoseError with all problems that were found."""
         if self.problems:

@@ -5,7 +5,7 @@ Nothing else in the project asks a method for its kind.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, ValidationError, field_validator, model_validator
@@ -160,6 +160,17 @@ class Random(Method):
         return f"random copy {self.draw} of {self.of}"
 
 
+def _spelled(values: Iterable[int | str]) -> list[str]:
+    """Return names with ranges of numbers like 9-23 spelled out."""
+    spelled: list[str] = []
+    for each in map(str, values):
+        span = re.fullmatch(r"([0-9]+)-([0-9]+)", each)
+        if span and int(span[1]) > int(span[2]):
+            raise ValueError(f"{each} is empty; give a rising range like 9-23")
+        spelled += map(str, range(int(span[1]), int(span[2]) + 1)) if span else [each]
+    return spelled
+
+
 class Import(Method):
     """A steering that another tool made."""
 
@@ -177,7 +188,19 @@ class Import(Method):
         "for.",
     )
 
+    layers: Annotated[tuple[int | str, ...], Field(min_length=1)] | None = Field(
+        None, description="Which blocks of it are applied: numbers from 0, or ranges like 10-20. Absent: all it holds."
+    )
+
     _unique = field_validator("ignore")(unique)
+
+    @field_validator("layers")
+    @classmethod
+    def _numbers(cls, value: tuple[int | str, ...] | None) -> tuple[int, ...] | None:
+        spelled = _spelled(value or ())
+        if not all(each.isdecimal() for each in spelled):
+            raise ValueError(f"{list(value or ())} are no numbers of layers; give numbers from 0, or ranges like 10-20")
+        return unique(tuple(map(int, spelled))) or None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -255,12 +278,7 @@ class Parts(Method):
     @field_validator("names")
     @classmethod
     def _spelled_out(cls, value: tuple[int | str, ...], info: Any) -> tuple[int | str, ...]:
-        spelled: list[str] = []
-        for each in map(str, value):
-            span = re.fullmatch(r"([0-9]+)-([0-9]+)", each)
-            if span and int(span[1]) > int(span[2]):
-                raise ValueError(f"{each} is empty; give a rising range like 9-23")
-            spelled += map(str, range(int(span[1]), int(span[2]) + 1)) if span else [each]
+        spelled = _spelled(value)
         if wrong := [each for each in spelled if not NAME.fullmatch(each)]:
             raise ValueError(f"{wrong} cannot be in a file's name; give the last part of the modules' paths")
         if info.data.get("by") == "layer" and not all(each.isdecimal() for each in spelled):
