@@ -76,8 +76,10 @@ rule write_card:
         **EXPORTED,
         summary=f"{CELL}/survival/{{method}}.summary.parquet",
         curve=f"{CELL}/survival/{{method}}.curve.parquet",
+        recommended=plan.recommended,
     output:
         card=f"{EXPORT}/card.md",
+        dose=f"{EXPORT}/dose.json",
     log:
         "results/logs/write_card/{model}.{behavior}.seed{seed}.{method}.alpha{alpha}.log",
     wildcard_constraints:

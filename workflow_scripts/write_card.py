@@ -1,4 +1,4 @@
-"""Write card.md for one alpha of one method."""
+"""Write card.md and dose.json for one alpha of one method."""
 
 from steerdose.flow.jobs import open_job
 

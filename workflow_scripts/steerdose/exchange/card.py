@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,11 @@ import polars as pl
 
 from steerdose.columns import SIGNS, Cell, deciding, sign_of
 from steerdose.declarations.passed import CURVE, SUMMARIES
+from steerdose.exchange.record import Dose, record
+from steerdose.exchange.record import recommended as of_study
 from steerdose.exchange.write import dose_of, possible_formats
-from steerdose.files import read_json, read_table, replacing
+from steerdose.files import read_json, read_table, replacing, write_json
+from steerdose.model.architecture import find_blocks
 from steerdose.model.loading import load_model
 from steerdose.steering.steering import Steering
 from steerdose.study.settings import WriteCard
@@ -40,6 +42,7 @@ scale at 1. `direction.i` is added behind block i, counted from 0:
 llama-cli -m base.gguf --control-vector control_vector.gguf
 ```""",
 }
+MOST_LISTED = 4  # modules
 BASE = "path/to/base"  # where the source is no hub id
 NOT_HELD = """\
 No exchange format holds these edits. With steerdose itself:
@@ -98,7 +101,7 @@ def survival_text(rows: pl.DataFrame, alpha: float, rolled_out: list[float], con
     return "\n".join([*lines, "", f"end: {rows['t'][0]} generated tokens."])
 
 
-def caveats(alpha: float, found: dict[str, Any], sign: dict[str, Any]) -> list[str]:
+def caveats(alpha: float, found: dict[str, Any], sign: dict[str, Any], imported: bool = False) -> list[str]:
     """Return what a reader must know before trusting the dose. found: calibration.json; sign: its entry of the sign."""
     notes = []
     if not sign["converged"]:
@@ -125,32 +128,13 @@ def caveats(alpha: float, found: dict[str, Any], sign: dict[str, Any]) -> list[s
         "The dose holds for these weights. Another quantisation or fine-tune of the same model is another model.",
         "Files are in float32; at a lower precision logits differ, and small KLs with them.",
         "Survival says that the text is not broken, nothing of its quality, and nothing of the steered behavior.",
-        "One seed of the answers and of the training; other seeds give other vectors.",
+        "It was made elsewhere: on what, and with which other seeds, is not known here."
+        if imported
+        else "One seed of the answers and of the training; other seeds give other vectors.",
     ]
 
 
-@dataclass(frozen=True)
-class Dose:
-    """What a card says of one dose. found: calibration/{method}.json; vector: the steering at coefficient 1."""
-
-    cell: Cell
-    alpha: float
-    coefficient: float
-    found: dict[str, Any]
-    vector: Steering
-    source: dict[str, Any]
-
-    @property
-    def sign(self) -> str:
-        return sign_of(self.alpha)
-
-    @property
-    def calibrated(self) -> str:
-        """The alpha that was calibrated."""
-        return f"{SIGNS[self.sign]:g}"
-
-
-def dose_text(dose: Dose, origin: str) -> str:
+def dose_text(dose: Dose, settings: WriteCard) -> str:
     """Return the card's heading and the table of what the dose is."""
     cell, found, sign = dose.cell, dose.found, dose.found[dose.sign]
     kinds = ", ".join(sorted({type(edit).__name__ for _, edit in dose.vector.edits}))
@@ -158,6 +142,9 @@ def dose_text(dose: Dose, origin: str) -> str:
     target = f"{sign['target']:g}"
     if isinstance(found["target"], dict):
         target += f" (the KL of {found['target']['prompt']})"
+    toward, seed = f"toward the {dose.sign} persona", f", seed {cell.seed}"
+    if settings.imported:
+        toward, seed = "as its file has it" if dose.alpha > 0 else "the opposite of its file", ""
     audit = "not measured" if sign["audit"] is None else f"{sign['audit']:.4g}"
     revision = f" at `{dose.source['revision']}`" if dose.source["revision"] else ""
     return f"""\
@@ -165,11 +152,12 @@ def dose_text(dose: Dose, origin: str) -> str:
 
 Coefficient {dose.coefficient:.6g}, which is {dose.alpha:g} times {sign["c_star"]:.6g}, the coefficient at which the \
 {found["statistic"]} of the KL to the unsteered model
-{meets} its target ({dose.sign} sign, toward the {dose.sign} persona).
+{meets} its target ({dose.sign} sign, {toward}).
 
 | | |
 |---|---|
-| method | {cell.method}: {origin} ({kinds}; modules: {len(dose.vector.edits)}), seed {cell.seed} |
+| method | {cell.method}: {settings.origin} ({kinds}){seed} |
+| steered modules | {len(dose.vector.edits)}: {_listed(dose.vector)} |
 | model | `{dose.source["source"]}`{revision} |
 | sha256 of the model's weights | `{dose.source["sha256"]}` |
 | steered tokens | {found["positions"]} |
@@ -180,6 +168,25 @@ Coefficient {dose.coefficient:.6g}, which is {dose.alpha:g} times {sign["c_star"
 | audit on held-out prompts | {audit} |
 | relative dose of alpha {dose.calibrated} | {_relative(sign)} |
 """
+
+
+def _listed(vector: Steering) -> str:
+    """Return the modules that are steered, the first and last of many."""
+    paths = [f"`{path}`" for path in dict.fromkeys(path for path, _ in vector.edits)]
+    return ", ".join(paths) if len(paths) <= MOST_LISTED else f"{paths[0]} ... {paths[-1]}; all in dose.json"
+
+
+def benefit_text(judged: dict[str, Any] | None) -> str:
+    """Return the section on what this method buys, and at which dose it is recommended. judged: of `recommended`."""
+    if judged is None:
+        return "Not judged: the method is not among `study.methods`."
+    lines = [judged["sentence"], "", f"Verdict: **{judged['verdict']}**."]
+    if judged["alpha"] is not None:
+        lines[-1] += f" Recommended is alpha {judged['alpha']:g}, coefficient {judged['coefficient']:.6g}."
+    safe, deadly = (judged[name] for name in ("safe_dose", "ld50"))
+    lines.append("No dose tried is safe." if safe is None else f"Safe up to dose {safe:.3g}.")
+    lines.append("Half of the texts break beyond the doses tried." if deadly is None else f"LD50: dose {deadly:.3g}.")
+    return "\n".join(lines)
 
 
 def loading_text(dose: Dose, formats: list[str], steering: str) -> str:
@@ -202,25 +209,32 @@ def write_card(
     calibration: str,
     summary: str,
     curve: str,
+    recommended: list[str],
     cell: Cell,
     alpha: float,
     settings: WriteCard,
     card: str,
+    dose: str,
 ) -> None:
-    """Write card.md for one alpha of one method."""
+    """Write card.md and dose.json for one alpha of one method."""
     found, totals = read_json(calibration), read_table(summary, SUMMARIES).filter(deciding())
     vector = Steering.load(steering[0])
     vector, source = vector.member(cell.method or ""), read_json(f"{model}/source.json")
-    dose = Dose(cell, alpha, dose_of(alpha, calibration), found, vector, source)
-    formats = possible_formats(load_model(model, device="cpu", train=True).model, vector)
+    given = Dose(cell, alpha, dose_of(alpha, calibration), found, vector, source)
+    loaded = load_model(model, device="cpu", train=True).model
     rows = survived(totals, read_table(curve, CURVE).filter(deciding()), alpha)
-    notes = "\n".join(f"* {note}" for note in caveats(alpha, found, found[dose.sign]))
+    notes = caveats(alpha, found, found[given.sign], settings.imported)
+    judged = of_study(given, recommended)
     head = f"---\nbase_model: {json.dumps(source['source'])}\ntags: [steering, steerdose]\n---\n"
     sections = {
+        "What it buys": benefit_text(judged),
         "What survived": survival_text(rows, alpha, totals["alpha"].to_list(), settings.confidence),
-        "Caveats": notes,
-        "Loading": loading_text(dose, formats, os.path.relpath(steering[0], Path(card).parent)),
+        "Caveats": "\n".join(f"* {note}" for note in notes),
+        "Loading": loading_text(
+            given, possible_formats(loaded, vector), os.path.relpath(steering[0], Path(card).parent)
+        ),
     }
-    texts = [head, dose_text(dose, settings.origin), *(f"## {name}\n\n{text}\n" for name, text in sections.items())]
+    texts = [head, dose_text(given, settings), *(f"## {name}\n\n{text}\n" for name, text in sections.items())]
     with replacing(card) as temporary:
         temporary.write_text("\n".join(texts), encoding="utf-8")
+    write_json(record(given, steering[0], find_blocks(loaded), judged), dose)

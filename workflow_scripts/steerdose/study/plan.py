@@ -202,6 +202,12 @@ class Plan:
         """Return the file of a task's items, if it is on this machine."""
         return self.local_files(self.study.tasks[w.task].data)
 
+    def recommended(self, w: Any) -> list[str]:
+        """Return the table of recommended doses where the study has a method in this cell."""
+        cell = {name: str(getattr(w, name)) for name in ("model", "behavior", "seed")}
+        known = any({name: str(value) for name, value in each.items()} == cell for each in self.cells)
+        return ["results/tables/dose.parquet"] if known and w.method in self.names(dosed=True) else []
+
     def lm_eval_files(self, w: Any) -> list[str]:  # noqa: ARG002
         """Return the files of the folder that holds tasks of lm-eval."""
         folder = Path(self.study.lm_eval.include_path or "")

@@ -237,7 +237,8 @@ class RunLmEval(Part):
 
 
 class WriteCard(Part):
-    """Of exchange.card."""
+    """Of exchange.card. imported: whether another tool made the steering."""
 
     confidence: Confidence
     origin: str
+    imported: bool

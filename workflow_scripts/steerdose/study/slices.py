@@ -198,5 +198,5 @@ class Slices(PublishedSlices):
         return of.RunLmEval(run=self._run(w), positions=positions, options=self.study.lm_eval).text()
 
     def write_card(self, w: Any) -> str:
-        confidence = self.study.survival.confidence
-        return of.WriteCard(confidence=confidence, origin=self.plan.method(w.method).origin).text()
+        method, confidence = self.plan.method(w.method), self.study.survival.confidence
+        return of.WriteCard(confidence=confidence, origin=method.origin, imported=bool(method.sources)).text()
