@@ -8,10 +8,14 @@ RUN = --cores $(CORES) --resources gpu=1
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
-.PHONY: survival study report overlay generated test lint bench scale browser clean
+.PHONY: survival dose study report overlay generated test lint bench scale browser clean
 
 survival: .venv/stamp overlay  ## results/figs/survival.png, with every stage that it needs
 	snakemake $(OVERLAY) $(RUN) -- results/figs/survival.png
+
+dose: .venv/stamp  ## which dose of a vector of yours: make dose VECTOR=mine.gguf MODEL=smollm2 [BEHAVIOR=...] [LAYERS=10-20]
+	@PYTHONPATH=workflow_scripts python -m steerdose.my_vector --cores $(CORES) --vector "$(VECTOR)" --model "$(MODEL)" \
+	--behavior "$(or $(BEHAVIOR),honesty)" --layers "$(LAYERS)"
 
 study: OVERLAY = --configfile studies/families.yaml
 study: .venv/stamp overlay  ## every figure and table of a study, by default of the families', studies/families.yaml

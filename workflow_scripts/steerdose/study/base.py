@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,3 +46,14 @@ def pick(mapping: dict[str, Any], name: str, key: str) -> Any:
     if name not in mapping:
         raise SteerdoseError(f"'{name}' is not defined under {key} (defined: {sorted(mapping)})")
     return mapping[name]
+
+
+def spelled(values: Iterable[int | str]) -> list[str]:
+    """Return names with ranges of numbers like 9-23 spelled out."""
+    found: list[str] = []
+    for each in map(str, values):
+        span = re.fullmatch(r"([0-9]+)-([0-9]+)", each)
+        if span and int(span[1]) > int(span[2]):
+            raise ValueError(f"{each} is empty; give a rising range like 9-23")
+        found += map(str, range(int(span[1]), int(span[2]) + 1)) if span else [each]
+    return found

@@ -5,12 +5,12 @@ Nothing else in the project asks a method for its kind.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, ValidationError, field_validator, model_validator
 
-from steerdose.study.base import NAME, Count, Name, Part, Positive, Share, Text, unique
+from steerdose.study.base import NAME, Count, Name, Part, Positive, Share, Text, spelled, unique
 from steerdose.study.estimators import ESTIMATORS, Estimator
 from steerdose.study.kind import Method
 
@@ -160,17 +160,6 @@ class Random(Method):
         return f"random copy {self.draw} of {self.of}"
 
 
-def _spelled(values: Iterable[int | str]) -> list[str]:
-    """Return names with ranges of numbers like 9-23 spelled out."""
-    spelled: list[str] = []
-    for each in map(str, values):
-        span = re.fullmatch(r"([0-9]+)-([0-9]+)", each)
-        if span and int(span[1]) > int(span[2]):
-            raise ValueError(f"{each} is empty; give a rising range like 9-23")
-        spelled += map(str, range(int(span[1]), int(span[2]) + 1)) if span else [each]
-    return spelled
-
-
 class Import(Method):
     """A steering that another tool made."""
 
@@ -197,10 +186,10 @@ class Import(Method):
     @field_validator("layers")
     @classmethod
     def _numbers(cls, value: tuple[int | str, ...] | None) -> tuple[int, ...] | None:
-        spelled = _spelled(value or ())
-        if not all(each.isdecimal() for each in spelled):
+        given = spelled(value or ())
+        if not all(each.isdecimal() for each in given):
             raise ValueError(f"{list(value or ())} are no numbers of layers; give numbers from 0, or ranges like 10-20")
-        return unique(tuple(map(int, spelled))) or None
+        return unique(tuple(map(int, given))) or None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -278,12 +267,12 @@ class Parts(Method):
     @field_validator("names")
     @classmethod
     def _spelled_out(cls, value: tuple[int | str, ...], info: Any) -> tuple[int | str, ...]:
-        spelled = _spelled(value)
-        if wrong := [each for each in spelled if not NAME.fullmatch(each)]:
+        given = spelled(value)
+        if wrong := [each for each in given if not NAME.fullmatch(each)]:
             raise ValueError(f"{wrong} cannot be in a file's name; give the last part of the modules' paths")
-        if info.data.get("by") == "layer" and not all(each.isdecimal() for each in spelled):
+        if info.data.get("by") == "layer" and not all(each.isdecimal() for each in given):
             raise ValueError(f"{list(value)} are no numbers of layers; give numbers, or ranges like 9-23")
-        return unique(tuple(spelled))
+        return unique(tuple(given))
 
     @property
     def derives_from(self) -> str | None:
