@@ -2,6 +2,7 @@
 
 import json
 
+import gguf
 import pytest
 import tiny
 import torch
@@ -58,3 +59,17 @@ def refuse(take, match, *arguments, **settings):
         take(*arguments, **settings)
     assert str(caught.value).startswith("methods.theirs (")
     return str(caught.value)
+
+
+def write_gguf(path, directions, hint="llama", count=2, arch="controlvector"):
+    writer = gguf.GGUFWriter(path, arch)
+    if hint:
+        writer.add_string("controlvector.model_hint", hint)
+    writer.add_uint32("controlvector.layer_count", count)
+    for name, direction in directions.items():
+        writer.add_tensor(name, direction.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

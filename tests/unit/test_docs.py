@@ -14,8 +14,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from import_examples import vector, write_gguf
 from snakemake.cli import get_argument_parser
 from snakemake.utils import update_config
+from steerdose import my_vector
 from steerdose.make import estimators
 from steerdose.study import estimators as declared
 from steerdose.study.load import load_study
@@ -54,7 +56,7 @@ def place(tmp_path, monkeypatch):
     """A folder with the project in it, and with what the pages take a reader to bring."""
     for name in SETUP:
         (tmp_path / name).symlink_to(ROOT / name)
-    for path in ("honest.gguf", "adapters/honest", "adapters/dishonest"):
+    for path in ("adapters/honest", "adapters/dishonest"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).touch()
     (tmp_path / "evals").mkdir()
@@ -64,6 +66,11 @@ def place(tmp_path, monkeypatch):
     pl.DataFrame(dilemma).write_parquet(tmp_path / "dilemmas.parquet")
     (tmp_path / "mine.yaml").write_text(next(text for page, text in blocks("yaml") if page == "README.md"))
     monkeypatch.chdir(tmp_path)
+    write_gguf("honest.gguf", {"direction.1": vector(1, 576)})
+    (dose,) = (words for words in commands("make") if words[1] == "dose")
+    given = dict(word.split("=") for word in dose[2:])
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    my_vector.write_overlay(my_vector.overlay(given["VECTOR"], given["MODEL"], given["BEHAVIOR"], "", config))
     return tmp_path
 
 
@@ -92,7 +99,7 @@ def test_snakemake_finds_a_way_to_every_target(place):
 
 def test_make_knows_every_target_and_every_script_is_there(place):
     known = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    inline = [tuple(match.split()) for text in TEXTS.values() for match in re.findall(r"`(make [^`]+)`", text)]
+    inline = [tuple(shlex.split(match)) for text in TEXTS.values() for match in re.findall(r"`(make [^`]+)`", text)]
     for words in [*commands("make"), *inline]:
         assert words[1] in known, words
         for overlay in (word.removeprefix("OVERLAY=--configfile ") for word in words[2:] if "OVERLAY" in word):

@@ -7,10 +7,10 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 import yaml
+from import_examples import vector, write_gguf
 from snakemake.utils import update_config
 from steerdose import my_vector
 from steerdose.errors import SteerdoseError
@@ -24,13 +24,7 @@ CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def control_vector(path, kind="controlvector"):
-    writer = gguf.GGUFWriter(path, kind)
-    writer.add_tensor("direction.1", np.ones(32, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return write_gguf(path, {"direction.1": vector(1)}, arch=kind)
 
 
 def test_every_format_is_told_by_what_lies_there(tmp_path):

@@ -104,12 +104,9 @@ def write_overlay(given: dict[str, Any]) -> Path:
     path = Path(f"{name}.yaml")
     if path.exists():
         there = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        same = [
-            there.get(key, {}).get(name) == own
-            for key in ("methods", "models")
-            for name, own in given.get(key, {}).items()
-        ]
-        if not all(same) or there["study"]["models"] != given["study"]["models"]:
+        entries = [(key, *entry) for key in ("methods", "models") for entry in given.get(key, {}).items()]
+        same = all(there.get(key, {}).get(name) == entry for key, name, entry in entries)
+        if not same or there["study"]["models"] != given["study"]["models"]:
             raise SteerdoseError(
                 f"{path} is there and is for another vector, layers or model: move it away, or use it as it is with "
                 f'make survival OVERLAY="--configfile {path}"'

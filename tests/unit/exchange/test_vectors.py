@@ -4,31 +4,16 @@ import sys
 from dataclasses import make_dataclass
 from types import ModuleType
 
-import gguf
 import numpy as np
 import pytest
 import tiny
 import torch
-from import_examples import IDS, llama_fixture, refuse, resolved, take_fixture, vector  # noqa: F401
+from import_examples import IDS, llama_fixture, refuse, resolved, take_fixture, vector, write_gguf  # noqa: F401
 from safetensors.torch import save_file
 from steerdose.errors import SteerdoseError
 from steerdose.model.architecture import find_blocks
 from steerdose.steering.edits import Add
 from steerdose.steering.steering import steer
-
-
-def write_gguf(path, directions, hint="llama", count=2, arch="controlvector"):
-    writer = gguf.GGUFWriter(path, arch)
-    if hint:
-        writer.add_string("controlvector.model_hint", hint)
-    writer.add_uint32("controlvector.layer_count", count)
-    for name, direction in directions.items():
-        writer.add_tensor(name, direction.numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 def test_direction_k_is_added_to_the_output_of_layer_k_counted_from_0(take, tmp_path):
