@@ -30,6 +30,7 @@ rule all:
     default_target: True
     input:
         targets(),
+        "results/start.rst",
         "results/provenance.html",
 
 

@@ -31,6 +31,24 @@ rule write_reading:
         "../workflow_scripts/write_reading.py"
 
 
+rule write_start:
+    input:
+        doses="results/tables/dose.parquet",
+        figure="results/figs/therapeutic.png",
+    output:
+        start="results/start.rst",
+    log:
+        "results/logs/write_start.log",
+    conda:
+        ENV
+    params:
+        code=code("write_start"),
+    message:
+        "Write what the report opens with"
+    script:
+        "../workflow_scripts/write_start.py"
+
+
 rule write_provenance:
     input:
         results=lambda w: targets(),

@@ -99,6 +99,23 @@ def test_the_description_comes_from_the_config_and_its_links_lead_to_categories(
     assert "geometry" in seen["menu"]
 
 
+def test_it_opens_with_the_doses_and_their_picture_above_the_graph_of_jobs(report):
+    script = f"""{READY}
+    const image = document.querySelector(".prose img");
+    if (!image.complete) await new Promise((done) => {{ image.onload = image.onerror = done }});
+    while (!document.querySelector("#rulegraph svg, #rulegraph canvas")) await pause();
+    const place = (what) => document.querySelector(what).getBoundingClientRect();
+    const [table, graph] = [place(".prose table"), place("#rulegraph")];
+    const rows = document.querySelector(".prose table").rows.length;
+    return {{table: table.top, rows, image: place(".prose img").top, natural: image.naturalWidth, graph: graph.top,
+             order: place("#in-which-order-to-read").top}};
+    """
+    seen = browser.visit(report, script).found
+    assert 0 <= seen["table"] < seen["image"] < seen["order"] < seen["graph"]
+    assert seen["natural"] > 300
+    assert seen["rows"] == 1 + 2, "a method each"
+
+
 def test_the_texts_to_read_are_those_of_the_rollouts(finished_study):
     cell = finished_study.root / "results/tiny/honesty/seed0"
     page = (cell / "reading.html").read_text(encoding="utf-8")
