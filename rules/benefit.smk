@@ -85,6 +85,58 @@ rule tabulate_dose:
         "../workflow_scripts/tabulate_dose.py"
 
 
+rule tabulate_contrasts:
+    input:
+        scores=plan.all_scores(benefit=True),
+        doses="results/tables/dose.parquet",
+    output:
+        table="results/tables/contrasts.parquet",
+        csv="results/tables/contrasts.csv",
+        html=report(
+            "results/tables/contrasts.html",
+            caption="../report/contrasts_table.rst",
+            category="Benefit",
+            labels={"table": "contrasts"},
+        ),
+    log:
+        "results/logs/tabulate_contrasts.log",
+    conda:
+        ENV
+    params:
+        settings=slices.tabulate_contrasts,
+        caption=caption("contrasts"),
+        code=code("tabulate_contrasts"),
+    message:
+        "Compare what methods buy, over all seeds"
+    script:
+        "../workflow_scripts/tabulate_contrasts.py"
+
+
+rule tabulate_claims:
+    input:
+        contrasts="results/tables/contrasts.parquet",
+    output:
+        csv="results/tables/claims.csv",
+        html=report(
+            "results/tables/claims.html",
+            caption="../report/claims_table.rst",
+            category="Benefit",
+            labels={"table": "claims"},
+        ),
+    log:
+        "results/logs/tabulate_claims.log",
+    conda:
+        ENV
+    params:
+        settings=slices.tabulate_claims,
+        caption=caption("claims"),
+        code=code("tabulate_claims"),
+    message:
+        "Say what the study may claim"
+    script:
+        "../workflow_scripts/tabulate_claims.py"
+
+
 rule plot_therapeutic:
     input:
         curves="results/tables/effect_curves.parquet",

@@ -74,7 +74,7 @@ DEPENDENT = {
     "tasks.instructions.scorer": {
         "score_texts", "tabulate_effects", "tabulate_specificity", "tabulate_dose", "plot_frontier",  # a damage
     },
-    "benefit.effects.honesty": {"tabulate_dose", "plot_frontier"},
+    "benefit.effects.honesty": {"tabulate_dose", "tabulate_contrasts", "plot_frontier"},
     "benefit.damages": {"tabulate_dose", "plot_frontier"},
     "study.tasks": {"tabulate_effects", "tabulate_specificity", "tabulate_dose", "plot_frontier"},
     "survival.threshold.value": {"set_threshold", "tabulate_threshold_sweep"},
@@ -93,7 +93,7 @@ DEPENDENT = {
     "figures.smoothing": {"plot_spaghetti", "plot_spaghetti_normalised"},
     "figures.most": PANELS,
     "reading.n_tokens": {"write_reading"},
-    "comparisons.pair": {"tabulate_logrank"},
+    "comparisons.pair": {"tabulate_logrank", "tabulate_contrasts"},
 }  # fmt: skip
 # Another value where a number off by one, or a list without its last member, would not do.
 OTHER = {

@@ -14,7 +14,7 @@ TRAINING = {"train_adapter", "merge_diff"}
 MAKING = {"generate_pairs", "capture_activations", "fit_repe", *TRAINING}
 DOSING = {"calibrate_alpha", "audit_dose", "gather_calibration"}
 RELEVANCE = {"score_relevance", "tabulate_relevance", "plot_relevance"}
-BENEFIT = {"tabulate_dose", "plot_therapeutic", "plot_frontier"}
+BENEFIT = {"tabulate_dose", "plot_therapeutic", "plot_frontier", "tabulate_contrasts", "tabulate_claims", "write_start"}
 SCORING = {"score_task", "gather_scores", "write_texts", "score_texts", "tabulate_effects", *BENEFIT}
 SCORING |= {"tabulate_specificity"}
 ROLLING = {"rollout_trajectories", "gather_rollouts"}
@@ -102,7 +102,11 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
         ("benefit/scorers", {"score_texts"}),
         ("benefit/index", {"tabulate_dose"}),
         ("study/items", {"score_task", "write_texts", "score_texts"}),
-        ("benefit/effects", {"tabulate_effects", "tabulate_specificity", "tabulate_dose", "plot_frontier"}),
+        (
+            "benefit/effects",
+            {"tabulate_effects", "tabulate_specificity", "tabulate_dose", "tabulate_contrasts", "plot_frontier"},
+        ),
+        ("benefit/claims", {"tabulate_claims"}),
         ("engine/score", {"audit_probe", "score_task", "score_relevance", "score_reference"}),
         ("outcomes/text", {"audit_probe", "measure_prefixes", "tabulate_texts"}),
         ("outcomes/bands", {"set_bands"}),

@@ -153,7 +153,7 @@ def _effects(scores: pl.DataFrame, name: str, task: Any, measure: str, confidenc
             row |= {"level": float(shown.mean()), **_answered(scores, {**key, "alpha": alpha})}
             if alpha:
                 own = sums[str(method)][float(alpha)]
-                row |= _estimated(own.estimates(resampled(own.n_clusters)), own.n_clusters, confidence)
+                row |= estimated(own.estimates(resampled(own.n_clusters)), own.n_clusters, confidence)
                 row |= _flips((rows["y_0"] * rows["label"]).to_numpy(), shown, measure)
             found.append(row)
         if isinstance(task, ChoiceTask):
@@ -171,7 +171,7 @@ def _add_surgical(found: list[dict[str, Any]], rows: pl.DataFrame) -> None:
         row["si"] = surgical_informedness(rows.filter(method=row["method"]), row["alpha"], masses)
 
 
-def _estimated(found: Mapping[str, np.ndarray], n: int, confidence: float) -> dict[str, float | None]:
+def estimated(found: Mapping[str, np.ndarray], n: int, confidence: float) -> dict[str, float | None]:
     """Return every estimate with its interval, and of the effect p and what is detectable. found: (1 + draws,) each."""
     tail = (1 - confidence) / 2
     row: dict[str, float | None] = {}

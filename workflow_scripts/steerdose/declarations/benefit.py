@@ -85,6 +85,57 @@ SPECIFICITY = Table(
         """),
     ),
 )
+CONTRASTS = Table(
+    "contrasts",
+    rule="tabulate_contrasts",
+    path="results/tables/contrasts",
+    title="Contrasts",
+    row="a method against nothing, and a pair of methods, over all seeds",
+    reading="Does one method buy more than another? Each at its own recommended dose, or doing nothing where none is "
+    "recommended; a prompt as it is. The same items and seeds are resampled for both. Rows against nothing are what a "
+    "method buys over all seeds. Agreeing counts the seeds that have the commoner sign: of three seeds two always "
+    "agree, and all three do by chance in one study of four. Doses were recommended on the items that they are judged "
+    "on, so effects are flattered, and a method with many doses more than a prompt, which has one.",
+    columns=(
+        *columns("""
+        model | text | | a key of models
+        behavior | text | | a key of behaviors
+        sign | text | | positive or negative
+        benefit | text | | task and measure
+        method | text | | a method of the study
+        against | text | | another one; empty: the unsteered model
+        seeds | integer | | adapters and pairs that are averaged
+        n | integer | clusters | of items that are resampled
+        """),
+        *_EFFECT,
+        *columns("""
+        p | number | probability | of no difference
+        q | number | probability | the same, corrected over the rows of a model, behavior and sign
+        detectable | number | as measure | difference that would have been found in 80 % of studies of this size
+        agreeing | integer | seeds | of the commoner sign
+        by_chance | number | probability | of so many agreeing, if each sign were a coin
+        """),
+    ),
+)
+CLAIMS = Table(
+    "claims",
+    rule="tabulate_claims",
+    path="results/tables/claims",
+    title="Claims",
+    row="a rule of a model, behavior and sign",
+    reading="What this study may claim, by rules that were set beforehand. Prompting that does as much is the simpler "
+    "means. Activation steering that does as much leaves weight steering to find another reason. What a random push "
+    "buys too is no property of a direction. An order of adapter families is published only where every step is "
+    "decided and holds in every one of several seeds. Numbers are those of the table of contrasts.",
+    columns=columns("""
+    model | text | | a key of models; empty: over models
+    behavior | text | | a key of behaviors
+    sign | text | | positive or negative
+    rule | text | | what is asked
+    verdict | text | | the answer
+    sentence | text | | the answer with its numbers
+    """),
+)
 EFFECT_CURVES = Table(
     "effect_curves",
     rule="tabulate_dose",

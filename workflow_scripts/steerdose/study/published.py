@@ -35,6 +35,21 @@ class TabulateLogrank(Part):
     comparisons: dict[str, tuple[Name, ...]]
 
 
+class TabulateContrasts(TabulateLogrank):
+    """Of tables.contrasts. effects: task and measure of the benefit by behavior."""
+
+    tasks: dict[Name, Task]
+    effects: dict[Name, tuple[Name, Name]]
+    confidence: Confidence
+
+
+class TabulateClaims(Part):
+    """Of tables.claims. groups: of every method."""
+
+    groups: dict[Name, Name]
+    confidence: Confidence
+
+
 class TabulateDoseResponse(Part):
     """Of tables.dose_response."""
 

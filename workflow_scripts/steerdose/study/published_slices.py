@@ -98,9 +98,24 @@ class PublishedSlices:
 
     @property
     def tabulate_logrank(self) -> str:
-        alone = [name for name, each in self.study.chosen.items() if self.study.entries[name] == name]
-        default = {"methods": tuple(alone)} if len(alone) > 1 else {}
-        return shown.TabulateLogrank(comparisons=self.study.comparisons or default).text()
+        return shown.TabulateLogrank(comparisons=self._comparisons).text()
+
+    @property
+    def _comparisons(self) -> dict[str, tuple[str, ...]]:
+        """The sets of methods that are compared in pairs: those of the config, or all that stand alone."""
+        alone = [name for name in self.study.chosen if self.study.entries[name] == name]
+        return self.study.comparisons or ({"methods": tuple(alone)} if len(alone) > 1 else {})
+
+    @property
+    def tabulate_contrasts(self) -> str:
+        effects = self._benefit["effects"]
+        asked = self._effects(dict.fromkeys(task for task, _ in effects.values()))
+        return shown.TabulateContrasts(**asked, effects=effects, comparisons=self._comparisons).text()
+
+    @property
+    def tabulate_claims(self) -> str:
+        groups = {name: each.group for name, each in self.study.chosen.items()}
+        return shown.TabulateClaims(groups=groups, confidence=self.study.survival.confidence).text()
 
     @property
     def tabulate_dose_response(self) -> str:
