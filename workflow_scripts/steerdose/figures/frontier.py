@@ -13,12 +13,13 @@ from steerdose.columns import CELL, METHOD
 from steerdose.declarations.benefit import EFFECTS
 from steerdose.declarations.passed import DOSE_SHARES
 from steerdose.figures.choice import evenly, note
-from steerdose.figures.style import Style, drawing, method_styles, note_handles, save
+from steerdose.figures.style import Style, drawing, method_styles, note_handles, save, title_of
 from steerdose.files import read_table
 from steerdose.study.published import PlotFrontier
 
 BROKEN = "share broken by the window"
 FRONT: Style = {"color": "0.75", "linewidth": 5, "solid_capstyle": "round", "zorder": 0}
+HOLLOW: Style = {"color": "0.3", "marker": "o", "markerfacecolor": "white", "linewidth": 0}
 
 
 def plot_frontier(*, effects: str, shares: str, settings: PlotFrontier, png: str, svg: str) -> None:
@@ -68,13 +69,15 @@ def frontier_figure(points: pl.DataFrame, settings: PlotFrontier) -> Figure:
     figure = Figure((2.2 + 2.7 * len(names), 0.8 + 2.7 * len(cells)), layout="constrained")
     axes = figure.subplots(len(cells), len(names), squeeze=False, sharex="col", sharey="row")
     for row, cell in zip(axes, cells, strict=True):
-        row[0].set_title(", ".join(str(value) for value in cell.select(CELL).row(0)))
+        row[0].set_title(", ".join(title_of(name, cell[name][0]) for name in CELL))
         for each, name in zip(row, names, strict=True):
             _draw(each, cell.filter(name=name), looks)
     for each, name in zip(axes[-1], names, strict=True):
         each.set_xlabel(name)
     figure.supylabel("effect, toward the sign of the dose")
     handles = [Line2D([], [], label=method, **look) for method, look in looks.items()]
+    if (points["alpha"] < 0).any():
+        handles.append(Line2D([], [], label="hollow: negative sign", **HOLLOW))
     handles.append(Line2D([], [], label="no dose is better", **FRONT))
     figure.legend(handles=[*handles, *note_handles(note(settings, "effects"))], loc="outside right center")
     return figure

@@ -193,14 +193,15 @@ def arrange(frame: pl.DataFrame, by: Sequence[str], panel: str, most: int) -> tu
     columns = ceil(widest / ceil(widest / most))
     rows: list[list[Panel]] = []
     for group in groups:
-        panels = [(_title(panel, part[panel][0]), part) for part in group.partition_by(panel, maintain_order=True)]
-        heading = fill(", ".join(_title(name, group[name][0]) for name in by), 30 * columns)
+        panels = [(title_of(panel, part[panel][0]), part) for part in group.partition_by(panel, maintain_order=True)]
+        heading = fill(", ".join(title_of(name, group[name][0]) for name in by), 30 * columns)
         panels[0] = (f"{heading}\n{panels[0][0]}", panels[0][1])
         rows += [panels[start : start + columns] for start in range(0, len(panels), columns)]
     return columns, rows
 
 
-def _title(column: str, value: str | float) -> str:
+def title_of(column: str, value: str | float) -> str:
+    """Return a key's value in a title; numbers are named."""
     return fill(value, 30) if isinstance(value, str) else f"{column} {value:g}"
 
 
