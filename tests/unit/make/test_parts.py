@@ -5,10 +5,11 @@ import torch
 from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
-from steerdose.make.parts import layer_of, make_parts
+from steerdose.make.cuts import layer_of
+from steerdose.make.parts import make_parts
 from steerdose.steering.edits import LowRank, matrix
 from steerdose.steering.steering import Steering
-from steerdose.study.methods import Parts
+from steerdose.study.parts import Parts
 from steerdose.study.settings import MakeParts
 
 PATHS = [
@@ -91,8 +92,8 @@ def test_a_member_that_the_file_lacks_is_refused(cut):
 @pytest.mark.parametrize(
     ("by", "names", "message"),
     [
-        ("layer", (0, 5, 7), r"methods\.cut\.names: lora has no layer \['5', '7'\]; it has \['0', '2', '11'\]"),
-        ("module", ("k_proj",), r"methods\.cut\.names: lora has no module \['k_proj'\]; it has \['q_proj', 'down_"),
+        ("layer", (0, 5, 7), r"methods\.cut\.names: lora: it has no layer 5; it has \['0', '2', '11'\]"),
+        ("module", ("k_proj",), r"methods\.cut\.names: lora: it has no module k_proj; it has \['q_proj', 'down_"),
     ],
 )
 def test_a_part_that_the_whole_lacks_is_refused_with_those_there_are(cut, tmp_path, by, names, message):

@@ -7,7 +7,8 @@ from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from snakemake.utils import update_config
 from steerdose.study.base import Part
 from steerdose.study.estimators import ESTIMATORS
-from steerdose.study.methods import PEFT_TYPES, Activation, Adapter, Parts, Training
+from steerdose.study.methods import PEFT_TYPES, Activation, Adapter, Training
+from steerdose.study.parts import Parts
 from study_examples import CONFIG, ROOT, activation, changed, imported, parts, study
 
 ADAPTERS = [name for name, method in CONFIG["methods"].items() if method["kind"] == "adapter"]

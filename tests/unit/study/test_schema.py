@@ -17,7 +17,7 @@ ALTERNATIVES = {
     "comparisons.*",  # the default is said in the schema
     # kind import is shown in a comment
     *(f"methods.*.{key}" for key in ("format", "positive", "negative", "ignore", "layers")),
-    *(f"methods.*.{key}" for key in ("by", "names")),  # kind parts is in the documentation
+    *(f"methods.*.{key}" for key in ("by", "names", "drop")),  # kind parts is in the documentation
     *(f"tasks.*.{key}" for key in ("prefill", "cluster", "options", "right", "n_items")),  # so are public layouts
 }
 

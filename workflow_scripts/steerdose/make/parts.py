@@ -1,48 +1,35 @@
-"""The parts of a weight delta, as methods of their own: cut by layer or by module, kept in one file."""
+"""The parts of a weight delta, as methods of their own: cut in one of several ways, kept in one file."""
 
 import json
-from collections.abc import Callable
-from pathlib import PurePosixPath
 
 from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
+from steerdose.make.cuts import Whole, cut
 from steerdose.steering.steering import MEMBERS, Steering, origin
 from steerdose.study.settings import MakeParts
-
-
-def layer_of(path: str) -> str:
-    """Return the number of the block that a module lies in."""
-    found = [part for part in path.split(".") if part.isdecimal()]
-    if not found:
-        raise SteerdoseError(f"{path} lies in no block, so it has no layer; cut by module instead")
-    return found[0]
-
-
-CUTS: dict[str, Callable[[str], str]] = {
-    "layer": layer_of,
-    "module": lambda path: PurePosixPath(path.replace(".", "/")).name,
-}
 
 
 def make_parts(*, source: str, cell: Cell, settings: MakeParts, entry: str, steering: str, geometry: str) -> None:
     """Write steering/{entry}.safetensors, which holds the edits of all parts, and its geometry.json.
 
-    `Steering.member` takes one part out of the file. Raises SteerdoseError for a part that the whole does not have.
+    `Steering.member` takes one part out of the file. geometry.json has of each its share of the delta's energy (squared
+    norm), and how far it and what is left make up the whole. Raises SteerdoseError for a part that is not there.
     """
-    whole, method = Steering.load(source), settings.method
-    cut = [(CUTS[method.by](path), path, edit) for path, edit in whole.edits]
-    wanted = [str(name) for name in method.names]
-    found = dict.fromkeys(member for member, _, _ in cut)
-    if missing := [name for name in wanted if name not in found]:
-        raise SteerdoseError(f"methods.{entry}.names: {method.of} has no {method.by} {missing}; it has {list(found)}")
-    kept = [each for each in cut if each[0] in wanted]
-    metadata = origin(cell, settings, whole.metadata["model_sha256"])
-    parts = Steering(
+    delta, method = Steering.load(source), settings.method
+    whole = Whole(delta)
+    try:
+        parts = [cut(whole, method.by, str(name), method.drop) for name in method.names]
+    except SteerdoseError as error:
+        raise SteerdoseError(f"methods.{entry}.names: {method.of}: {error}") from error
+    placed = [(part.name, path, edit) for part in parts for path, edit in part.kept]
+    metadata = origin(cell, settings, delta.metadata["model_sha256"])
+    made = Steering(
         entry,
-        tuple((path, edit) for _, path, edit in kept),
-        {**metadata, MEMBERS: json.dumps([member for member, _, _ in kept])},
+        tuple((path, edit) for _, path, edit in placed),
+        {**metadata, MEMBERS: json.dumps([member for member, _, _ in placed])},
     )
-    parts.save(steering)
-    modules = [{**each, "member": kept[i][0]} for i, each in enumerate(parts.describe())]
-    write_json({"method": entry, "modules": modules}, geometry)
+    made.save(steering)
+    modules = [{**each, "member": placed[i][0]} for i, each in enumerate(made.describe())]
+    told = [{"member": part.name, "energy": part.energy, "error": part.error} for part in parts]
+    write_json({"method": entry, "of": method.of, "parts": told, "modules": modules}, geometry)

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, ValidationError, field_validator, model_validator
 
-from steerdose.study.base import NAME, Count, Name, Part, Positive, Share, Text, spelled, unique
+from steerdose.study.base import Count, Name, Part, Positive, Share, Text, spelled, unique
 from steerdose.study.estimators import ESTIMATORS, Estimator
 from steerdose.study.kind import Method
+from steerdose.study.parts import Parts
 
 Delta = Literal["difference", "bisector", "positive", "negative"]
 PEFT_TYPES = (
@@ -225,68 +226,6 @@ class Prompt(Method):
     @property
     def origin(self) -> str:
         return f"{self.style} system prompt"
-
-
-class PartOf(Method):
-    """One part of another method's weight delta; written by its entry of kind parts, never in a config."""
-
-    makes = "make_parts"
-    jobs = ("make_parts", "calibrate_alpha")
-    kind: Literal["part"]
-    of: Name
-    by: Literal["layer", "module"]
-    member: str
-    entry: Name
-
-    @property
-    def group(self) -> str:
-        return self.entry
-
-    @property
-    def derives_from(self) -> str | None:
-        return self.of
-
-    @property
-    def origin(self) -> str:
-        return f"{self.by} {self.member} of {self.of}"
-
-
-class Parts(Method):
-    """Many methods: the parts of another method's weight delta, each calibrated and rolled out like a whole one."""
-
-    makes = "make_parts"
-    kind: Literal["parts"]
-    of: Name
-    by: Literal["layer", "module"] = Field(
-        description="layer: the edits of one block, its number from 0; module: those of one name, like down_proj."
-    )
-    names: Annotated[tuple[int | str, ...], Field(min_length=1)] = Field(
-        description="The parts to make: numbers of layers, ranges of them like 9-23, or names of modules."
-    )
-
-    @field_validator("names")
-    @classmethod
-    def _spelled_out(cls, value: tuple[int | str, ...], info: Any) -> tuple[int | str, ...]:
-        given = spelled(value)
-        if wrong := [each for each in given if not NAME.fullmatch(each)]:
-            raise ValueError(f"{wrong} cannot be in a file's name; give the last part of the modules' paths")
-        if info.data.get("by") == "layer" and not all(each.isdecimal() for each in given):
-            raise ValueError(f"{list(value)} are no numbers of layers; give numbers, or ranges like 9-23")
-        return unique(tuple(given))
-
-    @property
-    def derives_from(self) -> str | None:
-        return self.of
-
-    @property
-    def origin(self) -> str:
-        return f"{len(self.names)} parts of {self.of} by {self.by}"
-
-    def members(self, name: str) -> dict[str, Method]:
-        return {f"{name}.{each}": self._member(name, str(each)) for each in self.names}
-
-    def _member(self, entry: str, member: str) -> PartOf:
-        return PartOf(kind="part", of=self.of, by=self.by, member=member, entry=entry, target=self.target)
 
 
 Entry = Annotated[Adapter | Activation | Random | Import | Prompt | Parts, Discriminator("kind")]

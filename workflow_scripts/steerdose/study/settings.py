@@ -11,7 +11,8 @@ from steerdose.study.base import Name, Part, Positions
 from steerdose.study.config import Calibration, Confidence, LmEval, Measure, Pairs, Statistic, Threshold
 from steerdose.study.endpoints import Endpoint, Reference, Relevance, TextEndpoint
 from steerdose.study.kind import Target
-from steerdose.study.methods import Activation, Adapter, Import, Parts, Random
+from steerdose.study.methods import Activation, Adapter, Import, Random
+from steerdose.study.parts import Parts
 from steerdose.study.probes import Probe
 from steerdose.study.rollout import Forks, Trajectories
 from steerdose.study.tasks import ReadTask, WritingTask

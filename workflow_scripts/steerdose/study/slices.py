@@ -4,7 +4,8 @@ from typing import Any
 
 from steerdose.study import settings as of
 from steerdose.study.endpoints import TextEndpoint
-from steerdose.study.methods import Adapter, Parts
+from steerdose.study.methods import Adapter
+from steerdose.study.parts import Parts
 from steerdose.study.published_slices import PublishedSlices
 from steerdose.study.rollout import Trajectories
 from steerdose.study.tasks import ChoiceTask, LikelihoodTask
