@@ -147,8 +147,8 @@ def test_how_tables_are_published_makes_tables_anew_and_what_is_drawn_with_them(
         ("exchange/read.py", {"import_steering"}),
         ("exchange/write.py", EXPORTED),
         ("exchange/card.py", {"write_card"}),
-        ("steering/steering.py", {*MADE, *STEERED, *EXPORTED, *UNSTEERED, "tabulate_geometry"}),
-        ("model/sources.py", {"resolve_model", "import_steering"}),
+        ("steering/steering.py", {*MADE, *STEERED, *EXPORTED, "run_lm_eval", *UNSTEERED, "tabulate_geometry"}),
+        ("model/sources.py", {"resolve_model", "import_steering", "write_card"}),
     ],
 )
 def test_an_edit_reruns_exactly_the_rules_that_compute_with_it(edited, module, scripts):
