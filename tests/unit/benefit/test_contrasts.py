@@ -132,6 +132,8 @@ def test_a_sentence_has_the_numbers():
     assert claim["sentence"] == (
         "lora buys more than simple: difference 0.4 (0.35 to 0.45), q 0.001, 3 of 3 seeds agree (by chance 25%)."
     )
+    (claim,) = claims(rows({"lora": 0.1, "simple": 0.5}), GROUPS, 0.05)
+    assert claim["sentence"].startswith("simple buys more than lora: difference 0.4 (0.35 to 0.45)")
 
 
 def test_families_are_ordered_only_if_each_step_is_decided_in_every_one_of_several_seeds():

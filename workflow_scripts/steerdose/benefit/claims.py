@@ -70,9 +70,12 @@ def difference(one: str, other: str, pairs: Mapping[tuple[str, str], Row]) -> Ro
     """Return by how much `one` exceeds `other`, whichever way round their pair was taken; empty if it was not."""
     if (one, other) in pairs or (other, one) not in pairs:
         return pairs.get((one, other), {})
-    row = pairs[other, one]
-    turned = {"effect": -row["effect"], "effect_low": -row["effect_high"], "effect_high": -row["effect_low"]}
-    return {**row, **turned}
+    return turned(pairs[other, one])
+
+
+def turned(row: Row) -> Row:
+    """Return a difference seen from the other method."""
+    return {**row, "effect": -row["effect"], "effect_low": -row["effect_high"], "effect_high": -row["effect_low"]}
 
 
 def decided(row: Row, size: float) -> int:
@@ -96,7 +99,8 @@ def _duel(rule: Rule, champion: str, rival: str, row: Row, size: float) -> Claim
         0: f"{champion} is not shown to buy more than {rival}",
     }[outcome]
     verdict = rule.verdicts[{1: 0, -1: 1, 0: 2}[outcome]]
-    return {"rule": rule.name, "verdict": verdict, "sentence": f"{start}: {told(row)}."}
+    shown = turned(row) if outcome < 0 else row
+    return {"rule": rule.name, "verdict": verdict, "sentence": f"{start}: {told(shown)}."}
 
 
 def _order(families: Sequence[str], steps: Sequence[tuple[str, str, Row]], size: float) -> Claim:
