@@ -11,7 +11,7 @@ from steerdose.declarations.passed import SCORES
 from steerdose.files import read_table, read_tables, write_csv, write_table
 from steerdose.study.published import TabulateEffects, TabulateSpecificity
 from steerdose.study.tasks import measures_of
-from steerdose.tables.publish import write_html
+from steerdose.tables.publish import typed, write_html
 
 
 def tabulate_effects(
@@ -37,9 +37,7 @@ def tabulate_specificity(
                 kl = kl_of(read_table(delivered, DELIVERED_KL), key)
                 found = specificity(sums_by_dose(part, options), settings.controls, kl, settings.confidence)
                 rows += [key | {"task": task, "measure": measure} | row for row in found]
-    texts = ("model", "behavior", "method", "task", "measure", "control")
-    types = {each.name: pl.String if each.name in texts else pl.Float64 for each in SPECIFICITY.columns}
-    table = pl.DataFrame(rows, schema=types | {"seed": pl.Int64})
+    table = typed(rows, SPECIFICITY)
     write_csv(table, csv, SPECIFICITY)
     write_html(table, html, SPECIFICITY, caption, n_names=8)
 
