@@ -15,8 +15,10 @@ from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
 from steerdose.flow.failures import forget_unfinished
 from steerdose.flow.targets import asked_targets, nearest_targets
+from steerdose.study.ablations import GROUPS
 from steerdose.study.load import load_study
-from steerdose.study.plan import CELL, MODEL, Plan, content, state
+from steerdose.study.paths import CELL, MODEL
+from steerdose.study.plan import Plan, content, state
 from steerdose.study.slices import Slices
 
 try:
@@ -42,6 +44,7 @@ wildcard_constraints:
     part="[0-9]+",
     sign="positive|negative",
     submodule="[A-Za-z0-9_.-]+",
+    group=plan.one_of(GROUPS),
     probes="rolled_out|others",
     alpha=r"-?[0-9]+(\.[0-9]+)?",
 
@@ -75,7 +78,8 @@ def caption(table):
 
 def targets():
     """Return the files that `rule all` makes."""
-    final = [rule for rule in workflow.rules if rule.name.startswith(("tabulate_", "plot_"))]
+    published = [rule for rule in workflow.rules if rule.name.startswith(("tabulate_", "plot_"))]
+    final = [rule for rule in published if study.ablations.methods or not rule.snakefile.endswith("ablations.smk")]
     return [*(path for rule in final for path in rule.output), *plan.each_cell(f"{CELL}/reading.html")]
 
 

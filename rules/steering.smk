@@ -161,6 +161,8 @@ rule import_steering:
 rule make_parts:
     input:
         source=plan.derived_from,
+        weights=plan.part_weights,
+        bases=plan.part_bases,
     output:
         steering=f"{CELL}/steering/{{entry}}.safetensors",
         geometry=f"{CELL}/steering/{{entry}}.geometry.json",

@@ -18,7 +18,7 @@ WITHOUT_RESULT = {"jobs.threads", "jobs.gpus"}  # how fast jobs run, and where
 MODEL_JOBS = {
     "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose", "audit_probe",
     "roll_reference", "rollout_trajectories", "score_task", "write_texts", "score_relevance",
-    "score_reference", "run_lm_eval",
+    "score_reference", "run_lm_eval", "screen_parts",
 }  # fmt: skip
 PANELS = {
     "plot_survival", "plot_survival_by_dose", "plot_dose_response", "plot_lethal_dose", "plot_calibration",
@@ -53,6 +53,7 @@ DEPENDENT = {
     "rollout.n_questions": {"audit_probe", "rollout_trajectories", "score_relevance"},
     "rollout.template": {
         "audit_probe", "roll_reference", "rollout_trajectories", "score_relevance", "score_reference", "score_task",
+        "screen_parts",
     },
     "rollout.batch_size": {"audit_probe", "rollout_trajectories"},
     "rollout.forks.every": {
@@ -68,13 +69,18 @@ DEPENDENT = {
     "probes.json_interrupt.question": {"audit_probe"},
     "probes.yes_no.question": {"audit_probe", "rollout_trajectories"},
     "tasks.knowledge.forms.claim.prompt": {"score_task"},
+    "ablations.methods": {"share_bases", "tabulate_ablations"},
+    "ablations.draws": {"screen_parts"},
+    "ablations.widths": {"share_bases", "screen_parts"},
+    "ablations.effects.honesty": {"screen_parts"},
+    "tasks.honesty.forms.honest.prompt": {"score_task", "screen_parts"},
     "tasks.knowledge.data": {"score_task", "write_texts", "score_texts"},  # they name one function of all tasks
     "tasks.sycophancy.measures.agreement": {"tabulate_effects", "tabulate_specificity"},
     "tasks.mood.window": {"write_texts"},
     "tasks.instructions.scorer": {
         "score_texts", "tabulate_effects", "tabulate_specificity", "tabulate_dose", "plot_frontier",  # a damage
     },
-    "benefit.effects.honesty": {"tabulate_dose", "tabulate_contrasts", "plot_frontier"},
+    "benefit.effects.honesty": {"tabulate_dose", "tabulate_contrasts", "plot_frontier", "plot_screening"},
     "benefit.damages": {"tabulate_dose", "plot_frontier"},
     "study.tasks": {"tabulate_effects", "tabulate_specificity", "tabulate_dose", "plot_frontier"},
     "survival.threshold.value": {"set_threshold", "tabulate_threshold_sweep"},
@@ -133,6 +139,10 @@ OTHER = {
     "survival.threshold.kind": "absolute",
     "benefit.effects.honesty": "knowledge",
     "lm_eval.include_path": "data",
+    "ablations.methods": ["lora"],
+    "tasks.outlook.options": "glad",
+    "tasks.outlook.right": "id",
+    "ablations.effects.honesty": "knowledge",
     "lm_eval.num_fewshot": 1,
     "lm_eval.limit": 4,
     "tasks.instructions.scorer": "valence",
@@ -176,7 +186,7 @@ def leaves(part, *place):
 
 # The kind of a method or a probe says which other keys there are, and one that splices has no question.
 FIXED = re.compile(
-    r"models\.other\..*|(methods|probes|endpoints|tasks)\.\w+\.kind|tasks\.mood\.scorer|benefit\.effects\.(sycophancy|cheerfulness)|probes\.(json_splice\.question|recall\.answers)"
+    r"models\.other\..*|(methods|probes|endpoints|tasks)\.\w+\.kind|tasks\.mood\.scorer|ablations\.damage|(benefit|ablations)\.effects\.(sycophancy|cheerfulness)|probes\.(json_splice\.question|recall\.answers)"
 )
 KEYS = [key for key in leaves(config()) if not FIXED.fullmatch(key)]
 
@@ -248,6 +258,7 @@ def jobs(study, plan, rule, body):
         "probes": ["rolled_out", "others"],
         "alpha": ["1"],
         "part": ["0"],
+        "group": study.ablations.groups,
     }
     names = re.findall(r"\{(\w+)\}", log)
     for key in itertools.product(*[values[name] for name in names]):

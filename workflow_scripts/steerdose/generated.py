@@ -17,7 +17,7 @@ from pathlib import Path
 from steerdose.declarations.base import Column, Table
 from steerdose.declarations.index import PUBLISHED, TABLES
 from steerdose.errors import SteerdoseError
-from steerdose.study.plan import CELL, MODEL
+from steerdose.study.paths import CELL, MODEL
 from steerdose.study.schema import schema_text
 
 COMMAND = "run `make generated`"

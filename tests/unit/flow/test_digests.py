@@ -21,6 +21,7 @@ STEERED = {
 MADE = {
     "merge_diff", "fit_repe", "draw_control", "import_steering", "make_parts",
 }  # write steerings  # fmt: skip
+ABLATED = {"share_bases", "screen_parts"}  # take steerings apart
 UNSTEERED = {"audit_probe", "roll_reference", "score_relevance", "score_reference"}  # run the engine without one
 LOADED = {"generate_pairs", "train_adapter", "capture_activations", "audit_probe"}  # run the model as it is
 
@@ -142,12 +143,23 @@ def test_how_tables_are_published_makes_tables_anew_and_what_is_drawn_with_them(
         ("make/adapters.py", {"train_adapter"}),
         ("make/pairs.py", {"generate_pairs"}),
         ("make/controls.py", {"draw_control"}),
-        ("make/parts.py", {"make_parts"}),
+        ("make/parts.py", {"make_parts", "screen_parts"}),
+        ("make/bases.py", {"share_bases", "make_parts", "screen_parts"}),
+        ("cuts/ways.py", {"make_parts", "screen_parts"}),
+        ("cuts/whole.py", {"share_bases", "make_parts", "screen_parts"}),
+        ("engine/replay.py", {"screen_parts"}),
+        ("steering/merge.py", {"screen_parts"}),
+        ("ablation/screen.py", {"screen_parts"}),
+        ("ablation/shares.py", {"tabulate_ablations"}),
+        ("ablation/claims.py", {"tabulate_ablation_claims", "plot_keep_drop"}),
         ("make/delta.py", {"merge_diff", "import_steering"}),
         ("exchange/read.py", {"import_steering"}),
         ("exchange/write.py", EXPORTED),
         ("exchange/card.py", {"write_card"}),
-        ("steering/steering.py", {*MADE, *STEERED, *EXPORTED, "run_lm_eval", *UNSTEERED, "tabulate_geometry"}),
+        (
+            "steering/steering.py",
+            {*MADE, *STEERED, *EXPORTED, "run_lm_eval", *UNSTEERED, "tabulate_geometry", *ABLATED},
+        ),
         ("model/sources.py", {"resolve_model", "import_steering", "write_card"}),
     ],
 )

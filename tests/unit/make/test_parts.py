@@ -3,9 +3,9 @@
 import pytest
 import torch
 from steerdose.columns import Cell
+from steerdose.cuts.whole import layer_of
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
-from steerdose.make.cuts import layer_of
 from steerdose.make.parts import make_parts
 from steerdose.steering.edits import LowRank, matrix
 from steerdose.steering.steering import Steering
@@ -36,7 +36,7 @@ def cut_fixture(tmp_path):
 
     def run(by, names, entry="lora_by"):
         make_parts(
-            source=str(tmp_path / "lora.safetensors"), cell=Cell("m", "b", 0),
+            source=str(tmp_path / "lora.safetensors"), weights=[], bases=[], cell=Cell("m", "b", 0),
             settings=MakeParts(method=Parts(kind="parts", of="lora", by=by, names=names)), entry=entry,
             steering=str(tmp_path / "parts.safetensors"), geometry=str(tmp_path / "parts.json"),
         )  # fmt: skip

@@ -12,7 +12,8 @@ WITH_OPTIONS = [name for name, method in CONFIG["methods"].items() if "options" 
 FREE = {"models", "methods", "probes", "tasks", "endpoints"} | {
     f"methods.{name}.options" for name in WITH_OPTIONS
 }  # keys of choice
-FREE |= {"benefit.effects"} | {f"tasks.{name}.{key}" for name in CONFIG["tasks"] for key in ("forms", "measures")}
+FREE |= {"benefit.effects", "ablations.effects"}
+FREE |= {f"tasks.{name}.{key}" for name in CONFIG["tasks"] for key in ("forms", "measures")}
 OVERLAYS = [*sorted((ROOT / "studies").glob("*.yaml")), *sorted((ROOT / "tests/config").glob("*.yaml"))]
 
 
@@ -51,6 +52,12 @@ def test_every_shipped_overlay_is_a_study(overlay):
 def test_an_unknown_key_is_refused_in_every_section(path):
     place = f"{path}.quux".lstrip(".")
     assert refused(changed(**{place: 1})) == [f"{place}: unknown key; remove it, or see config.yaml for its name"]
+
+
+def test_a_key_that_is_called_as_a_kind_is_named_as_a_key():
+    assert refused(changed(**{"tasks.outlook.options": 7})) == [
+        "tasks.outlook.options: input should be a valid string, found 7"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ ALTERNATIVES = {
     # kind import is shown in a comment
     *(f"methods.*.{key}" for key in ("format", "positive", "negative", "ignore", "layers")),
     *(f"methods.*.{key}" for key in ("by", "names", "drop")),  # kind parts is in the documentation
-    *(f"tasks.*.{key}" for key in ("prefill", "cluster", "options", "right", "n_items")),  # so are public layouts
+    *(f"tasks.*.{key}" for key in ("prefill", "cluster", "n_items")),  # so are public layouts
 }
 
 

@@ -46,6 +46,7 @@ def text(found, name, **wildcards):
         "job": "p.job0",
         "part": "0",
         "task": "mood" if name in WRITTEN else "knowledge",
+        "group": "modules",
     }
     member = getattr(found, name)
     return member(Wildcards({**CELL, **given, "probes": "rolled_out", **wildcards})) if callable(member) else member
@@ -99,7 +100,10 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_in_the_config_do_not_reac
         ({"pairs.temperature": 0.5}, {"generate_pairs"}),
         (
             {"rollout.template": "{question}!"},
-            {"rollout_trajectories", "audit_probe", "roll_reference", "score_relevance", "score_reference"},
+            {
+                *("rollout_trajectories", "audit_probe", "roll_reference", "score_relevance", "score_reference"),
+                "screen_parts",
+            },
         ),
         ({"calibration.tolerance": 0.5}, {"calibrate_alpha", "plot_calibration"}),
         ({"calibration.n_audit_prompts": 3}, {"audit_dose"}),
@@ -112,6 +116,9 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_in_the_config_do_not_reac
         ({"tasks.knowledge.forms.claim.prompt": "So? {claim}"}, {"score_task"}),
         ({"tasks.mood.window": 5}, {"write_texts"}),
         ({"benefit.damages": ["text"]}, {"tabulate_dose", "plot_frontier"}),
+        ({"ablations.draws": 3}, {"screen_parts"}),
+        ({"ablations.methods": ["lora", "dora"]}, {"share_bases", "tabulate_ablations"}),
+        ({"ablations.widths": [4]}, {"share_bases"}),  # of the group modules, which has no widths, no part
     ],
     ids=lambda value: ", ".join(sorted(value)),
 )

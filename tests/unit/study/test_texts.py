@@ -97,7 +97,7 @@ def test_no_shipped_text_occurs_twice():
     texts += [c[form] for c in shipped("claims") for form in ("claim", "negation")]
     texts += [c[form] for c in shipped("sycophancy") for form in ("claim", "negation", "control") if form in c]
     texts += [row["situation"] for row in shipped("dilemmas")]
-    texts += [row["prompt"] for name in ("open_prompts", "instructions") for row in shipped(name)]
+    texts += [row["prompt"] for name in ("open_prompts", "instructions", "outlooks") for row in shipped(name)]
     counts = Counter(" ".join("".join(c for c in text.casefold() if c.isalnum() or c == " ").split()) for text in texts)
     assert [text for text, count in counts.items() if count > 1] == []
 
@@ -108,6 +108,10 @@ def test_shipped_tasks_have_as_many_items_as_they_promise():
     assert len(shipped("dilemmas")) == 80
     assert len(shipped("instructions")) >= 40
     assert len(shipped("open_prompts")) >= 40
+    assert len(shipped("outlooks")) == 32
+    for row in shipped("outlooks"):
+        glad, gloomy = (len(answer.split()) for answer in row["answers"])
+        assert glad == gloomy, f"{row['id']}: one answer is longer"
     assert len({row["register"] for row in shipped("reference_texts")}) >= 8
 
 

@@ -5,12 +5,12 @@ when a wording changes. `passed` holds the tables that pass between rules, the o
 as csv and html (and parquet, where a figure reads them).
 """
 
-from steerdose.declarations import benefit, deaths, endpoints, methods, passed, ranking, relevance, survival
+from steerdose.declarations import ablations, benefit, deaths, endpoints, methods, passed, ranking, relevance, survival
 from steerdose.declarations.base import Table
 
 PUBLISHED = tuple(
     each
-    for module in (benefit, survival, endpoints, ranking, relevance, deaths, methods)
+    for module in (benefit, ablations, survival, endpoints, ranking, relevance, deaths, methods)
     for each in vars(module).values()
     if isinstance(each, Table) and each.title
 )

@@ -3,22 +3,37 @@
 import json
 
 from steerdose.columns import Cell
+from steerdose.cuts.ways import cut
+from steerdose.cuts.whole import Whole, whole_of
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
-from steerdose.make.cuts import Whole, cut
+from steerdose.make.bases import load_bases
+from steerdose.model.architecture import linear_weights
+from steerdose.model.loading import load_model
 from steerdose.steering.steering import MEMBERS, Steering, origin
 from steerdose.study.settings import MakeParts
 
 
-def make_parts(*, source: str, cell: Cell, settings: MakeParts, entry: str, steering: str, geometry: str) -> None:
+def make_parts(
+    *,
+    source: str,
+    weights: list[str],
+    bases: list[str],
+    cell: Cell,
+    settings: MakeParts,
+    entry: str,
+    steering: str,
+    geometry: str,
+) -> None:
     """Write steering/{entry}.safetensors, which holds the edits of all parts, and its geometry.json.
 
+    weights: the model, where the way to cut reads its weights; bases: the shared ones, where it needs these.
     `Steering.member` takes one part out of the file. geometry.json has of each its share of the delta's energy (squared
     norm), and how far it and what is left make up the whole. Raises SteerdoseError for a part that is not there.
     """
     delta, method = Steering.load(source), settings.method
-    whole = Whole(delta)
     try:
+        whole = opened(delta, method.of, weights, bases, cell)
         parts = [cut(whole, method.by, str(name), method.drop) for name in method.names]
     except SteerdoseError as error:
         raise SteerdoseError(f"methods.{entry}.names: {method.of}: {error}") from error
@@ -33,3 +48,14 @@ def make_parts(*, source: str, cell: Cell, settings: MakeParts, entry: str, stee
     modules = [{**each, "member": placed[i][0]} for i, each in enumerate(made.describe())]
     told = [{"member": part.name, "energy": part.energy, "error": part.error} for part in parts]
     write_json({"method": entry, "of": method.of, "parts": told, "modules": modules}, geometry)
+
+
+def opened(delta: Steering, method: str, weights: list[str], bases: list[str], cell: Cell) -> Whole:
+    """Return a delta with all that ways to cut it need. weights, bases: no or one path each."""
+    return whole_of(
+        delta,
+        method=method,
+        weights=linear_weights(load_model(weights[0], device="cpu", train=True).model) if weights else {},
+        bases=load_bases(bases[0]) if bases else {},
+        draw=(*cell.parts, method),
+    )

@@ -19,11 +19,13 @@ class Edit:
 
     opposite: whether the change at -c is the change at c reversed, and means the opposite.
     summable: whether two edits of this kind may be added up to one.
+    is_weight_delta: whether it is linear in the module's input, so that it may stand in the weight.
     directions: the fields whose last axis is a direction, which a random control replaces.
     """
 
     opposite: ClassVar[bool] = True
     summable: ClassVar[bool] = True
+    is_weight_delta: ClassVar[bool] = False
     directions: ClassVar[tuple[str, ...]] = ()
 
     @property

@@ -13,6 +13,7 @@ from steerdose.steering.edit import Edit
 class LowRank(Edit):
     """y + c B A x: a weight delta of rank r. A: (r, in), B: (out, r)."""
 
+    is_weight_delta = True
     A: Tensor
     B: Tensor
 
@@ -32,6 +33,7 @@ class LowRank(Edit):
 class Dense(Edit):
     """y + c dW x: a weight delta of full rank. dW: (out, in)."""
 
+    is_weight_delta = True
     dW: Tensor  # noqa: N815
 
     @property

@@ -8,8 +8,9 @@ from steerdose.errors import SteerdoseError
 from steerdose.study.config import Study
 from steerdose.study.items import Row, forms_of, is_local, load_items
 from steerdose.study.kind import Method, PromptTarget
-from steerdose.study.methods import HUB_ID
-from steerdose.study.tasks import ChoiceTask, LikelihoodTask, measures_of
+from steerdose.study.methods import HUB_ID, Adapter, Import
+from steerdose.study.parts import OF_BASES, Parts
+from steerdose.study.tasks import ChoiceTask, LikelihoodTask, WritingTask, measures_of
 from steerdose.study.texts import load_personas, load_prompts, load_questions, load_system_prompts
 
 Problem = tuple[tuple[str | int, ...], str]
@@ -17,7 +18,7 @@ Problem = tuple[tuple[str | int, ...], str]
 
 def problems_of(study: Study) -> Iterator[Problem]:
     """Yield the key path and the text of every problem."""
-    for check in (_names, _options, _derived, _sources, _comparisons, _targets, _texts, _tasks):
+    for check in (_names, _options, _derived, _sources, _comparisons, _targets, _texts, _tasks, _ablations):
         yield from check(study)
 
 
@@ -190,3 +191,27 @@ def _overlaps(study: Study, name: str, items: Sequence[Row]) -> Iterator[Problem
 
 def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
+
+
+def _ablations(study: Study) -> Iterator[Problem]:
+    asked = study.ablations
+    deltas = [name for name, each in study.methods.items() if isinstance(each, Adapter | Import)]
+    for name in asked.methods:
+        if name not in deltas:
+            yield ("ablations", "methods"), f"'{name}' is no weight delta of its own; give some of {deltas}"
+        elif (study.methods[name].positions or study.positions) != "all":
+            yield ("ablations", "methods"), f"'{name}' steers some tokens alone; a part is read with all steered"
+    for behavior, name in asked.effects.items():
+        if isinstance(study.tasks.get(name), WritingTask | None):
+            read = [each for each, task in study.tasks.items() if not isinstance(task, WritingTask)]
+            yield ("ablations", "effects", behavior), f"'{name}' is no task that is read; give one of {read}"
+    if asked.methods and not isinstance(study.tasks.get(asked.damage), LikelihoodTask):
+        yield ("ablations", "damage"), f"'{asked.damage}' is not a task of kind likelihood"
+    if asked.methods and asked.n_answers > study.reference.n_questions:
+        yield (
+            ("ablations", "n_answers"),
+            f"{asked.n_answers} wanted, reference.n_questions is {study.reference.n_questions}",
+        )
+    for name, method in study.methods.items():
+        if isinstance(method, Parts) and method.by in OF_BASES and method.of not in asked.methods:
+            yield ("methods", name, "of"), f"'{method.of}' is not in ablations.methods, whose families make the bases"

@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
+from steerdose.study.ablations import Ablations
 from steerdose.study.base import Count, Name, Part, Positions, Positive, Share, Text, unique
 from steerdose.study.endpoints import Deaths, Endpoint, Reference, Relevance
 from steerdose.study.kind import Method, PromptTarget, Target
 from steerdose.study.methods import Entry
 from steerdose.study.probes import Probe
 from steerdose.study.rollout import Names, Rollout
-from steerdose.study.tasks import ReadTask, Task, WritingTask, measures_of
+from steerdose.study.tasks import LikelihoodTask, ReadTask, Task, WritingTask, measures_of
 
 Statistic = Literal["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
 Confidence = Annotated[float, Field(gt=0, lt=1)]
@@ -193,6 +194,7 @@ class Study(Part):
     endpoints: Annotated[dict[Name, Endpoint], Field(min_length=1)]
     survival: Survival
     benefit: Benefit
+    ablations: Ablations
     lm_eval: LmEval
     reading: Reading
     deaths: Deaths
@@ -228,6 +230,13 @@ class Study(Part):
         """Return a task that is read; its rules see no other."""
         task = self.tasks[name]
         assert not isinstance(task, WritingTask)
+        return task
+
+    @property
+    def damage_texts(self) -> LikelihoodTask:
+        """The task whose texts say what a part of a delta breaks."""
+        task = self.tasks[self.ablations.damage]
+        assert isinstance(task, LikelihoodTask)
         return task
 
     def written_task(self, name: str) -> WritingTask:

@@ -81,10 +81,15 @@ def _place(found: Any, config: Any) -> Place:
     """Return the key path in the config, without the names that pydantic gives to the members of a union."""
     loc, kind = found["loc"], found["type"]
     place: list[str | int] = []
+    entered = False  # a mapping, of which pydantic may say next of what kind it is
     for index, part in enumerate(loc):
+        if entered and part == config.get("kind"):
+            entered = False
+            continue
         here = _has(config, part)
         if here:
             config = config[part]
+        entered = here and isinstance(config, dict)
         if here or (kind == "missing" and index == len(loc) - 1):
             place.append(part)
     return (*place, "kind") if kind.startswith("union_tag") else tuple(place)

@@ -7,12 +7,20 @@ from pydantic import Field, field_validator
 from steerdose.study.base import NAME, Name, spelled, unique
 from steerdose.study.kind import Method
 
-By = Literal["layer", "module", "third", "role", "rank", "quartile", "energy"]
-NUMBERED = ("layer", "rank", "quartile", "energy")
+By = Literal[
+    "layer", "module", "third", "role", "rank", "quartile", "energy", "form", "base", "shared", "others", "top", "tail",
+    "random_basis", "random", "random_overall", "random_module", "directions",
+]  # fmt: skip
+OF_WEIGHTS = ("form", "base")  # ways that read the base weights
+OF_BASES = ("shared", "others", "top", "tail", "random_basis")  # that project on bases of several families
+CONTROLS = ("random", "random_overall", "random_module", "directions")  # no parts: nothing is left without them
+NUMBERED = ("layer", "rank", "quartile", "energy", "base", *OF_BASES, "random", "random_overall")
 KNOWN = {
     "third": ("early", "middle", "late"),
     "role": ("writers", "readers", "attention", "mlp"),
     "quartile": ("1", "2", "3", "4"),
+    "form": ("rows", "columns", "rotation"),
+    "directions": ("equal",),
 }
 
 
@@ -51,7 +59,12 @@ class Parts(Method):
         description="layer: the edits of one block, its number from 0; module: those of one name, like down_proj; "
         "third: early, middle, late, of the layers that the delta changes; role: writers, readers, attention, mlp; "
         "rank: the so many largest singular values of every matrix; quartile: 1 to 4 of its singular values; energy: "
-        "the fewest with so many percent of its squared norm."
+        "the fewest with so many percent of its squared norm. form: what one parameterisation alone could have done: "
+        "rows (DoRA's magnitude), columns (IA3's gate), rotation (OFT's). base: what the so many leading singular "
+        "directions of the base weight read and write. Of what o and down write: shared, others, top, tail, "
+        "random_basis: in so many directions that all families of ablations.methods write, all but this one, its own "
+        "first or last ones, or random ones. Controls, of which nothing can be left out: random, random_overall, "
+        "numbers of draws; random_module, names of modules; directions: equal."
     )
     names: Annotated[tuple[int | str, ...], Field(min_length=1)] = Field(
         description="The parts to make: numbers, ranges of them like 9-23, or names."
@@ -68,8 +81,9 @@ class Parts(Method):
             raise ValueError(f"{list(value)} are no numbers; by {by} they are numbers, or ranges like 9-23")
         if by in KNOWN and (wrong := sorted({*given} - {*KNOWN[by]})):
             raise ValueError(f"{wrong}: by {by} there are {', '.join(KNOWN[by])}")
-        if (by in ("rank", "energy") and "0" in given) or (by == "energy" and max(map(int, given)) > 99):
-            raise ValueError("a rank is 1 or more, an energy 1 to 99 percent")
+        counted = by in ("rank", "energy", "base", *OF_BASES)
+        if (counted and "0" in given) or (by == "energy" and max(map(int, given)) > 99):
+            raise ValueError("a rank or a count of directions is 1 or more, an energy 1 to 99 percent")
         return unique(tuple(given))
 
     @property

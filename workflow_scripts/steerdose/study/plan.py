@@ -4,28 +4,23 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any
 
+from steerdose.study.ablation_files import AblationFiles
 from steerdose.study.blocks import spans
-from steerdose.study.config import Study
 from steerdose.study.endpoints import TextEndpoint
 from steerdose.study.items import load_items
 from steerdose.study.kind import Method, PromptTarget
+from steerdose.study.paths import CELL, at, local_files
 from steerdose.study.published import MethodFiles
 from steerdose.study.tasks import LikelihoodTask, WritingTask
 
-CELL = "results/{model}/{behavior}/seed{seed}"
-MODEL = "results/models/{model}"
 BENCHMARKS = "results/benchmarks"
 
 
-class Plan:
+class Plan(AblationFiles):
     """What a study consists of, for the rules' inputs and targets."""
-
-    def __init__(self, study: Study) -> None:
-        self.study = study
 
     @cached_property
     def jobs(self) -> dict[str, tuple[str, ...]]:
@@ -68,12 +63,6 @@ class Plan:
 
     # Cells
 
-    @cached_property
-    def cells(self) -> list[dict[str, Any]]:
-        chosen = self.study.study
-        keys = product(chosen.models, chosen.behaviors, chosen.seeds)
-        return [dict(zip(("model", "behavior", "seed"), key, strict=True)) for key in keys]
-
     def each(self, pattern: str, methods: Iterable[str] | None = None) -> list[str]:
         """Return `pattern` for every cell and method of the study, in the config's order."""
         names = self.names() if methods is None else list(methods)
@@ -81,13 +70,10 @@ class Plan:
 
     def of_cell(self, w: Any, file: str) -> list[str]:
         """Return a file of every method of the study in a job's own cell."""
-        return [_at(w, f"{CELL}/{file}", method=name) for name in self.names()]
+        return [at(w, f"{CELL}/{file}", method=name) for name in self.names()]
 
     def each_model(self, pattern: str) -> list[str]:
         return [pattern.format(model=model) for model in self.study.study.models]
-
-    def each_cell(self, pattern: str) -> list[str]:
-        return [pattern.format(**cell) for cell in self.cells]
 
     # Files that a job reads
 
@@ -100,25 +86,22 @@ class Plan:
         """Return the steering that the entry of a control, or of parts, is made of."""
         return self._steering_of(w, self.study.methods[w.entry].derives_from or "")[0]
 
-    def _steering_of(self, w: Any, method: str) -> list[str]:
-        return [_at(w, f"{CELL}/steering/{self.study.entries[method]}.safetensors")]
-
     def captured(self, w: Any) -> str:
         """Return the activations that an entry is fitted to."""
         submodule = getattr(self.study.methods[w.entry], "submodule", None)
-        return _at(w, f"{CELL}/captures/{submodule or 'residual'}.safetensors")
+        return at(w, f"{CELL}/captures/{submodule or 'residual'}.safetensors")
 
     def references(self, w: Any) -> list[str]:
         """Return the measured prompts that the targets of a job's methods name."""
         targets = [self.study.target_of(method) for method in self.jobs[w.job]]
         prompts = dict.fromkeys(target.prompt for target in targets if isinstance(target, PromptTarget))
         doses = any(self.method(method).has_dose for method in self.jobs[w.job])
-        return [_at(w, f"{CELL}/calibration/{prompt}.json") for prompt in prompts if doses]
+        return [at(w, f"{CELL}/calibration/{prompt}.json") for prompt in prompts if doses]
 
     def search(self, w: Any) -> list[str]:
         """Return table and summary of the search that a job's, or a method's, doses come from."""
         job = w.job if "job" in w.keys() else self.job_of[w.method]  # noqa: SIM118
-        return [_at(w, f"{CELL}/calibration/jobs/{job}.{file}") for file in ("search.parquet", "search.json")]
+        return [at(w, f"{CELL}/calibration/jobs/{job}.{file}") for file in ("search.parquet", "search.json")]
 
     def calibrated(self) -> list[str]:
         """Return the tables of the doses of the study's methods, a file a job and cell."""
@@ -129,7 +112,7 @@ class Plan:
     def audits(self, w: Any) -> list[str]:
         """Return the parts of the audit of a method's dose."""
         pattern = f"{CELL}/calibration/jobs/{self.job_of[w.method]}.audit{{part}}.parquet"
-        return [_at(w, pattern, part=part) for part in range(len(self.audit_spans))]
+        return [at(w, pattern, part=part) for part in range(len(self.audit_spans))]
 
     def system_prompts(self, w: Any) -> list[str]:
         """Return the file of system prompts where a job's methods have any."""
@@ -143,28 +126,21 @@ class Plan:
     def rollouts(self, table: str) -> Any:
         """Return the function that gives the parts of a method's rollouts."""
         return lambda w: [
-            _at(w, f"{CELL}/rollouts/jobs/{self.job_of[w.method]}.{part}.{table}.parquet")
+            at(w, f"{CELL}/rollouts/jobs/{self.job_of[w.method]}.{part}.{table}.parquet")
             for part in range(len(self.rollout_spans))
         ]
 
     def scores(self, w: Any) -> list[str]:
         """Return the parts of a method's scores of a task."""
         pattern = f"{CELL}/scores/jobs/{self.job_of[w.method]}.{w.task}.{{part}}.parquet"
-        return [_at(w, pattern, part=part) for part in range(len(self.score_spans(w.task)))]
-
-    def local_files(self, source: str) -> list[str]:
-        """Return the files of a source that is a local path, and none of a remote one."""
-        place = Path(source)
-        if place.is_file():
-            return [str(place)]
-        return sorted(str(path) for path in place.glob("*") if path.is_file()) if place.is_dir() else []
+        return [at(w, pattern, part=part) for part in range(len(self.score_spans(w.task)))]
 
     def model_files(self, w: Any) -> list[str]:
-        return self.local_files(self.study.models[w.model].source)
+        return local_files(self.study.models[w.model].source)
 
     def imported_files(self, w: Any) -> list[str]:
         sources = self.study.methods[w.entry].sources
-        return [file for source in sources.values() for file in self.local_files(source)]
+        return [file for source in sources.values() for file in local_files(source)]
 
     # Jobs over parts of the prompts
 
@@ -200,7 +176,7 @@ class Plan:
 
     def items(self, w: Any) -> list[str]:
         """Return the file of a task's items, if it is on this machine."""
-        return self.local_files(self.study.tasks[w.task].data)
+        return local_files(self.study.tasks[w.task].data)
 
     def recommended(self, w: Any) -> list[str]:
         """Return the table of recommended doses where the study has a method in this cell."""
@@ -217,12 +193,12 @@ class Plan:
         """Return the file of the unsteered model's texts where a task reads some of them."""
         task = self.study.tasks[w.task]
         read = isinstance(task, LikelihoodTask) and task.n_answers
-        return [_at(w, "results/{model}/reference/tokens.parquet")] if read else []
+        return [at(w, "results/{model}/reference/tokens.parquet")] if read else []
 
     def written(self, table: str) -> Any:
         """Return the function that gives the parts of what a method wrote for a task."""
         return lambda w: [
-            _at(w, f"{CELL}/written/jobs/{self.job_of[w.method]}.{w.task}.{part}.{table}.parquet")
+            at(w, f"{CELL}/written/jobs/{self.job_of[w.method]}.{w.task}.{part}.{table}.parquet")
             for part in range(len(self.score_spans(w.task)))
         ]
 
@@ -268,10 +244,6 @@ class Plan:
 
 def _submodule(method: Method) -> str:
     return getattr(method, "submodule", None) or "residual"
-
-
-def _at(w: Any, pattern: str, **more: Any) -> str:
-    return pattern.format(**{**dict(w.items()), **more})
 
 
 def content(paths: Sequence[str]) -> str:

@@ -104,6 +104,13 @@ class TabulateDose(TabulateSpecificity):
     prompts: tuple[Name, ...]
 
 
+class TabulateAblations(TabulateEffects):
+    """Of tables.ablations. effects: task and measure by behavior. damage: a task of texts, by its name."""
+
+    effects: dict[Name, tuple[Name, Name]]
+    damage: tuple[Name, Task]
+
+
 class TabulateRelevance(Part):
     """Of tables.relevance."""
 
@@ -211,6 +218,13 @@ class PlotFrontier(Panels):
 
     effects: dict[Name, tuple[Name, Name]]
     damages: tuple[tuple[Name, Name], ...]
+
+
+class PlotScreening(Part):
+    """Of figures.screening. parts: of what, how cut, its name and side, by method. effects: as written, by behavior."""
+
+    parts: dict[Name, tuple[Name, Name, Name, Name]]
+    effects: dict[Name, tuple[Name, Name]]
 
 
 class WriteReading(Part):

@@ -6,8 +6,9 @@ from typing import Any
 from steerdose.study import published as shown
 from steerdose.study import settings as of
 from steerdose.study.config import Study
+from steerdose.study.parts import PartOf
 from steerdose.study.plan import Plan
-from steerdose.study.tasks import ChoiceTask, Task
+from steerdose.study.tasks import ChoiceTask, Task, measures_of
 
 
 def judged(task: Task) -> Task:
@@ -83,8 +84,30 @@ class PublishedSlices:
     def plot_frontier(self) -> str:
         return shown.PlotFrontier(**self._panels, **self._benefit).text()
 
+    @property
+    def plot_screening(self) -> str:
+        parts: dict[str, tuple[str, str, str, str]] = {
+            name: (each.of, each.by, each.member, "drop" if each.drop else "keep")
+            for name, each in self.study.chosen.items()
+            if isinstance(each, PartOf)
+        }
+        return shown.PlotScreening(parts=parts, effects=self._benefit["effects"]).text()
+
     def _of_group(self, group: str) -> tuple[str, ...]:
         return tuple(name for name, each in self.study.chosen.items() if each.group == group)
+
+    @property
+    def tabulate_ablations(self) -> str:
+        asked = self.study.ablations
+        chosen = {each: asked.effects[each] for each in self.study.study.behaviors if each in asked.effects}
+        effects = {behavior: (task, measures_of(self.study.tasks[task])[0]) for behavior, task in chosen.items()}
+        if not asked.methods:
+            effects = {}
+        return shown.TabulateAblations(
+            **self._effects(dict.fromkeys(task for task, _ in effects.values())),
+            effects=effects,
+            damage=(asked.damage, judged(self.study.damage_texts)),
+        ).text()
 
     @property
     def tabulate_hazards(self) -> str:

@@ -12,10 +12,10 @@ from steerdose.study.config import Calibration, Confidence, LmEval, Measure, Pai
 from steerdose.study.endpoints import Endpoint, Reference, Relevance, TextEndpoint
 from steerdose.study.kind import Target
 from steerdose.study.methods import Activation, Adapter, Import, Random
-from steerdose.study.parts import Parts
+from steerdose.study.parts import By, Parts
 from steerdose.study.probes import Probe
 from steerdose.study.rollout import Forks, Trajectories
-from steerdose.study.tasks import ReadTask, WritingTask
+from steerdose.study.tasks import LikelihoodTask, ReadTask, WritingTask
 
 
 class Run(Part):
@@ -74,6 +74,14 @@ class MakeParts(Part):
     """Of make.parts."""
 
     method: Parts
+
+
+class ShareBases(Part):
+    """Of make.bases. methods: the families, in the order of their files; columns: of a basis, at most."""
+
+    methods: tuple[Name, ...]
+    widths: tuple[int, ...]
+    columns: int
 
 
 class Subject(Part):
@@ -165,6 +173,24 @@ class ScoreTexts(Part):
     task: WritingTask
     method: Name
     endpoint: tuple[Name, TextEndpoint] | None
+
+
+class ScreenParts(Part):
+    """Of ablation.screen: the parts of one method's delta, cut in the ways of one group. effect: name of `task`."""
+
+    run: Run
+    ways: tuple[By, ...]
+    widths: tuple[int, ...]
+    draws: int
+    alpha: float
+    tolerance: float
+    max_evaluations: int
+    effect: Name
+    task: ReadTask = Field(discriminator="kind")
+    damage: Name
+    texts: LikelihoodTask
+    n_tokens: int
+    template: str
 
 
 class SetThreshold(Part):

@@ -68,6 +68,11 @@ class Slices(PublishedSlices):
         assert isinstance(method, Parts)
         return of.MakeParts(method=method).text()
 
+    @property
+    def share_bases(self) -> str:
+        asked = self.study.ablations
+        return of.ShareBases(methods=asked.methods, widths=asked.widths, columns=max(asked.widths)).text()
+
     # Doses
 
     def calibrate_alpha(self, w: Any) -> str:
@@ -166,6 +171,26 @@ class Slices(PublishedSlices):
         return of.ScoreTexts(task=task, method=w.method, endpoint=self.plan.text_endpoint).text()
 
     gather_scores = gather_rollouts
+
+    def screen_parts(self, w: Any) -> str:
+        asked = self.study.ablations
+        name = asked.effects[w.behavior]
+        task = self.study.read_task(name).model_copy(update={"n_items": asked.n_items, "batch_size": 1})
+        if isinstance(task, ChoiceTask):
+            task = task.model_copy(update={"measures": {}})
+        shared = {each: getattr(asked, each) for each in ("draws", "alpha", "tolerance", "max_evaluations", "n_tokens")}
+        shared["widths"] = asked.widths if w.group in ("spectra", "bases") else ()
+        texts = self.study.damage_texts.model_copy(update={"n_answers": asked.n_answers, "batch_size": 1})
+        return of.ScreenParts(
+            run=self._run(w),
+            ways=asked.ways_of(w.group),
+            **shared,
+            effect=name,
+            task=task,
+            damage=asked.damage,
+            texts=texts,
+            template=self.study.rollout.template,
+        ).text()
 
     # Survival
 
