@@ -90,7 +90,10 @@ class Screen:
             shorter = self.coefficient * math.sqrt(energy)
             found = self.replay.read(steering, shorter)
             self._keep((*place, f"energy{energy:g}"), found, coefficient=shorter, **told | {"energy": energy})
-        self._match((*place, "kl"), steering, at_coefficient.mean_kl, told)
+        if abs(at_coefficient.mean_kl / self.target - 1) <= self.settings.tolerance:
+            self._keep((*place, "kl"), at_coefficient, coefficient=self.coefficient, **told)
+        else:
+            self._match((*place, "kl"), steering, at_coefficient.mean_kl, told)
 
     def rest(self, way: str, part: Part, whole: Whole) -> None:
         """Read what is left of the writers alone without a subspace of theirs, at the whole's coefficient."""

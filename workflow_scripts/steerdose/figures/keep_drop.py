@@ -22,13 +22,8 @@ from steerdose.figures.style import drawing, save
 from steerdose.files import read_table
 
 LIMITS = (-0.4, 1.4)
-QUADRANTS = {
-    (1, 1): "localised:\nenough and necessary",
-    (1, 0): "redundant:\nenough, not necessary",
-    (0, 1): "bottleneck:\nnecessary, not enough",
-    (0, 0): "distributed:\nneither",
-}
-NAMED = 4  # parts of a panel
+QUADRANTS = {(1, 1): "localised", (1, 0): "redundant", (0, 1): "bottleneck", (0, 0): "distributed"}
+NAMED = 3  # parts of a panel
 
 
 def plot_keep_drop(*, ablations: str, png: str, svg: str) -> None:
@@ -69,7 +64,11 @@ def _draw(axes: Axes, cell: pl.DataFrame, named: bool) -> None:
         own = cell.filter(kind=kind)
         axes.plot(own["retained"].clip(*LIMITS), own["removed"].clip(*LIMITS), **POINT | look)
     for name, x, y in (
-        cell.sort("retained", descending=True).select("name", "retained", "removed").head(NAMED).iter_rows()
+        cell.filter(kind=WHERE)
+        .sort("retained", descending=True)
+        .select("name", "retained", "removed")
+        .head(NAMED)
+        .iter_rows()
     ):
         place = (min(x, LIMITS[1]), max(min(y, LIMITS[1]), LIMITS[0]))
         axes.annotate(name, place, (-4, 3), textcoords="offset points", fontsize=7, ha="right")

@@ -23,6 +23,7 @@ LOOKS: dict[str, Style] = {
     FORM: {"marker": "D", "color": "#000000"},
     "a random subspace": {"marker": "x", "color": "0.45"},
 }
+LEGEND = 2.9  # inches, for the legend at the right and the labels at the left
 POINT: Style = {"linestyle": "", "markersize": 5, "markeredgewidth": 0.8, "alpha": 0.85}
 
 
@@ -53,7 +54,8 @@ def panels(count: int, width: float, height: float, rows: int = 1, most: int = 4
     """
     columns = min(count, most)
     lines = -(-count // columns)
-    figure = Figure((1.2 + width * columns, 1.0 + height * rows * lines), layout="constrained")
+    size = (LEGEND + max(width * columns, 3.2), 1.0 + height * rows * lines)
+    figure = Figure(size, layout="constrained")
     axes = figure.subplots(rows * lines, columns, squeeze=False, sharex=True, sharey=True)
     grid = [[axes[rows * (i // columns) + row][i % columns] for row in range(rows)] for i in range(lines * columns)]
     for unused in grid[count:]:

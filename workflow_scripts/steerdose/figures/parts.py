@@ -33,7 +33,7 @@ def parts_figure(ablations: pl.DataFrame) -> Figure:
     if not names:
         return nothing("no delta with an effect was taken apart")
     single = rows.select("model", "behavior").n_unique() == 1
-    figure = Figure((2.4 + 1.55 * len(cells), 1.2 + 0.17 * len(names)), layout="constrained")
+    figure = Figure((max(6.0, 2.4 + 1.55 * len(cells)), 1.2 + 0.17 * len(names)), layout="constrained")
     axes = figure.subplots(1, len(cells), squeeze=False, sharey=True, sharex=True)[0]
     for each, cell in zip(axes, cells, strict=True):
         title = heading(cell.row(0, named=True), single)

@@ -25,7 +25,7 @@ from steerdose.files import read_table
 
 MATCHINGS = {"coefficient": "at the whole's coefficient", "kl": "at the whole's KL"}
 LIMITS = (-0.5, 1.6)  # of retained; what lies outside is drawn at the edge
-NAMED = 3  # parts of a panel
+LEAST = 1e-3  # energy that is shown
 
 
 def plot_retained(*, ablations: str, png: str, svg: str) -> None:
@@ -62,7 +62,7 @@ def _draw(axes: Axes, cell: pl.DataFrame, matching: str) -> None:
     axes.set_xscale("log")
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.axhline(1, color="0.8", linewidth=0.8, zorder=0)
-    share = np.geomspace(1e-3, 1, 50)
+    share = np.geomspace(LEAST, 1, 50)
     if matching == "coefficient":
         axes.plot(share, share, color="0.6", linestyle=":", linewidth=1)
     at = pl.col("at").str.starts_with("energy") | (pl.col("at") == "coefficient")
@@ -77,8 +77,10 @@ def _draw(axes: Axes, cell: pl.DataFrame, matching: str) -> None:
     for kind, look in LOOKS.items():
         own = points.filter(kind=kind)
         axes.plot(own["energy"], own["retained"].clip(*LIMITS), **POINT | look)
-    far = points.filter(pl.col("energy") < 0.6).sort(pl.col("retained") - pl.col("energy"), descending=True).head(NAMED)
-    for name, energy, retained in far.select("name", "energy", "retained").iter_rows():
+    gain = pl.col("retained") - pl.col("energy")
+    far = points.filter(pl.col("energy").is_between(LEAST, 0.6)).sort(gain, descending=True)
+    for name, energy, retained in far.unique("kind", keep="first").select("name", "energy", "retained").iter_rows():
         place = (energy, min(retained, LIMITS[1]))
-        axes.annotate(name, place, (0, 4), textcoords="offset points", fontsize=7, ha="center")
+        axes.annotate(name, place, (-4, 2), textcoords="offset points", fontsize=7, ha="right")
+    axes.set_xlim(LEAST, 1.3)
     axes.set_ylim(LIMITS[0] - 0.05, LIMITS[1] + 0.15)
