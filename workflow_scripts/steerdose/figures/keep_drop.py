@@ -10,6 +10,7 @@ from steerdose.figures.part_styles import (
     LOOKS,
     PLACE,
     POINT,
+    WHERE,
     handles,
     heading,
     kind_of,
@@ -63,13 +64,8 @@ def _draw(axes: Axes, cell: pl.DataFrame, named: bool) -> None:
     for kind, look in LOOKS.items():
         own = cell.filter(kind=kind)
         axes.plot(own["retained"].clip(*LIMITS), own["removed"].clip(*LIMITS), **POINT | look)
-    for name, x, y in (
-        cell.filter(kind=WHERE)
-        .sort("retained", descending=True)
-        .select("name", "retained", "removed")
-        .head(NAMED)
-        .iter_rows()
-    ):
+    best = cell.filter(kind=WHERE).sort("retained", descending=True).head(NAMED)
+    for name, x, y in best.select("name", "retained", "removed").iter_rows():
         place = (min(x, LIMITS[1]), max(min(y, LIMITS[1]), LIMITS[0]))
         axes.annotate(name, place, (-4, 3), textcoords="offset points", fontsize=7, ha="right")
     if named:
