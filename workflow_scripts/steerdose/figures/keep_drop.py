@@ -24,7 +24,6 @@ from steerdose.files import read_table
 
 LIMITS = (-0.4, 1.4)
 QUADRANTS = {(1, 1): "localised", (1, 0): "redundant", (0, 1): "bottleneck", (0, 0): "distributed"}
-NAMED = 3  # parts of a panel
 
 
 def plot_keep_drop(*, ablations: str, png: str, svg: str) -> None:
@@ -64,7 +63,7 @@ def _draw(axes: Axes, cell: pl.DataFrame, named: bool) -> None:
     for kind, look in LOOKS.items():
         own = cell.filter(kind=kind)
         axes.plot(own["retained"].clip(*LIMITS), own["removed"].clip(*LIMITS), **POINT | look)
-    best = cell.filter(kind=WHERE).sort("retained", descending=True).head(NAMED)
+    best = cell.filter(kind=WHERE).sort("retained", descending=True).head(1)
     for name, x, y in best.select("name", "retained", "removed").iter_rows():
         place = (min(x, LIMITS[1]), max(min(y, LIMITS[1]), LIMITS[0]))
         axes.annotate(name, place, (-4, 3), textcoords="offset points", fontsize=7, ha="right")

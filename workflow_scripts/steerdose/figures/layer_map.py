@@ -25,7 +25,7 @@ def layer_figure(ablations: pl.DataFrame) -> Figure:
     cells = rows.partition_by("model", "behavior", maintain_order=True)
     if not cells:
         return nothing("no delta with an effect was taken apart by layer")
-    wide = max(cell["part"].n_unique() for cell in cells)
+    wide = max(10, *(cell["part"].n_unique() for cell in cells))
     tall = sum(1.0 + 0.32 * cell["method"].n_unique() for cell in cells)
     figure = Figure((2.2 + 0.42 * wide, 0.4 + 2 * tall), layout="constrained")
     axes = figure.subplots(2 * len(cells), squeeze=False)[:, 0]

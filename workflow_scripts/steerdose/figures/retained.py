@@ -67,7 +67,9 @@ def _draw(axes: Axes, cell: pl.DataFrame, matching: str) -> None:
         axes.plot(share, share, color="0.6", linestyle=":", linewidth=1)
     at = pl.col("at").str.starts_with("energy") | (pl.col("at") == "coefficient")
     copies = cell.filter(at if matching == "coefficient" else pl.col("at") == "kl", way="random")
-    band = copies.group_by("energy").agg(pl.col("retained").min().alias("low"), pl.col("retained").max().alias("high"))
+    band = copies.group_by(pl.col("energy").round(3)).agg(
+        pl.col("retained").min().alias("low"), pl.col("retained").max().alias("high")
+    )
     if matching == "coefficient":
         band = band.sort("energy")
         axes.fill_between(band["energy"], band["low"], band["high"], color="0.8", lw=0, zorder=0)
@@ -77,9 +79,9 @@ def _draw(axes: Axes, cell: pl.DataFrame, matching: str) -> None:
     for kind, look in LOOKS.items():
         own = points.filter(kind=kind)
         axes.plot(own["energy"], own["retained"].clip(*LIMITS), **POINT | look)
-    gain = pl.col("retained") - pl.col("energy")
-    far = points.filter(pl.col("energy").is_between(LEAST, 0.6)).sort(gain, descending=True)
-    for name, energy, retained in far.unique("kind", keep="first").select("name", "energy", "retained").iter_rows():
+    parts = points.filter(pl.col("energy").is_between(LEAST, 0.6), pl.col("way") != "random_basis")
+    best = parts.sort(pl.col("retained") - pl.col("energy"), descending=True).head(1)
+    for name, energy, retained in best.select("name", "energy", "retained").iter_rows():
         place = (energy, min(retained, LIMITS[1]))
         axes.annotate(name, place, (-4, 2), textcoords="offset points", fontsize=7, ha="right")
     axes.set_xlim(LEAST, 1.3)

@@ -25,7 +25,7 @@ def confirmed(ablations: pl.DataFrame, effects: pl.DataFrame, settings: PlotScre
     """Return a row a part that is a method of the study too: its effect in the screen and at its own dose 1."""
     places = pl.DataFrame(
         [(name, *place) for name, place in settings.parts.items()],
-        schema=["name", "method", "way", "part", "side"], orient="row",
+        schema=dict.fromkeys(("name", "method", "way", "part", "side"), pl.String), orient="row",
     )  # fmt: skip
     screened = ablations.filter(at="kl").join(places, on=["method", "way", "part", "side"], how="inner")
     found = []
