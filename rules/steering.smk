@@ -107,6 +107,34 @@ rule fit_repe:
         "../workflow_scripts/fit_repe.py"
 
 
+rule construct_delta:
+    input:
+        model=MODEL,
+        residual=f"{CELL}/captures/residual.safetensors",
+        inputs=plan.captured,
+    output:
+        steering=f"{CELL}/steering/{{entry}}.safetensors",
+        geometry=f"{CELL}/steering/{{entry}}.geometry.json",
+    log:
+        "results/logs/construct_delta/{model}.{behavior}.seed{seed}.{entry}.log",
+    benchmark:
+        "results/benchmarks/construct_delta/{model}.{behavior}.seed{seed}.{entry}.tsv"
+    wildcard_constraints:
+        entry=plan.one_of(plan.made_by("construct_delta")),
+    conda:
+        ENV
+    threads: model_threads
+    resources:
+        **BUSY_JOB,
+    params:
+        settings=slices.construct_delta,
+        code=code("construct_delta"),
+    message:
+        "Construct {wildcards.entry} without training"
+    script:
+        "../workflow_scripts/construct_delta.py"
+
+
 rule draw_control:
     input:
         source=plan.derived_from,

@@ -41,6 +41,7 @@ DEPENDENT = {
     "methods.lora.training.learning_rate": {"train_adapter", "merge_diff"},
     "methods.lora.delta": {"merge_diff", "tabulate_methods", "tabulate_geometry", "write_card"},
     "methods.lora.target": {"calibrate_alpha"},
+    "methods.constructed.ridge": {"construct_delta"},
     "methods.mean_diff.depths": {"fit_repe"},
     "calibration.target": {"calibrate_alpha"},
     "calibration.tolerance": {"calibrate_alpha", *SEARCHED},
@@ -122,6 +123,9 @@ OTHER = {
     "methods.mean_diff.depths": [0.5],
     "methods.mean_diff.submodule": "self_attn.o_proj",
     "methods.random_direction.of": "lora",
+    "methods.constructed.recipe": "outer",
+    "methods.constructed.writer": "self_attn.o_proj",
+    "methods.constructed.layer_range": [0.2, 0.8],
     "methods.simple_prompt.style": "engineered",
     "methods.theirs.format": "checkpoint",
     "methods.theirs.positive": "config.yaml",
@@ -163,7 +167,7 @@ class Wildcards(dict):
 
 def config():
     read = yaml.safe_load((ROOT / "config.yaml").read_text())
-    names = ("lora", "mean_diff", "random_direction", "simple_prompt")
+    names = ("lora", "mean_diff", "constructed", "random_direction", "simple_prompt")
     methods = {name: read["methods"][name] for name in names}
     methods["lora"]["target"] = 1.5
     methods["mean_diff"]["estimator"] = "pca"

@@ -19,7 +19,7 @@ STEERED = {
     "write_texts",
 }  # run the model under steerings
 MADE = {
-    "merge_diff", "fit_repe", "draw_control", "import_steering", "make_parts",
+    "merge_diff", "fit_repe", "construct_delta", "draw_control", "import_steering", "make_parts",
 }  # write steerings  # fmt: skip
 ABLATED = {"share_bases", "screen_parts"}  # take steerings apart
 UNSTEERED = {"audit_probe", "roll_reference", "score_relevance", "score_reference"}  # run the engine without one
@@ -138,8 +138,9 @@ def test_how_tables_are_published_makes_tables_anew_and_what_is_drawn_with_them(
     [
         ("make/estimators.py", {"fit_repe"}),
         ("make/fit.py", {"fit_repe"}),
-        ("make/modes.py", {"fit_repe"}),
-        ("make/captures.py", {"capture_activations", "fit_repe"}),
+        ("make/modes.py", {"fit_repe", "construct_delta"}),
+        ("make/construct.py", {"construct_delta"}),
+        ("make/captures.py", {"capture_activations", "fit_repe", "construct_delta"}),
         ("make/adapters.py", {"train_adapter"}),
         ("make/pairs.py", {"generate_pairs"}),
         ("make/controls.py", {"draw_control"}),

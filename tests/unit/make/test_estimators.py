@@ -220,3 +220,19 @@ def test_estimators_that_read_weights_say_so():
         else:
             for field, tensor in fit(name, contrast).tensors().items():
                 assert torch.equal(fit(name, bare).tensors()[field], tensor), f"{name}: {field}"
+
+
+def test_svd_steering_keeps_what_the_block_writes_and_no_more():
+    block = tiny.model().model.layers[1]
+    generator = torch.Generator().manual_seed(3)
+    positive, negative = (torch.randn(50, 32, generator=generator) for _ in range(2))
+    contrast = Contrast(positive + 1, negative, block)
+    W = torch.cat([block.self_attn.o_proj.weight, block.mlp.down_proj.weight], 1).detach().double()
+    Q = torch.linalg.svd(W).U[:, :4]
+    unit = contrast.mean_difference / contrast.mean_difference.norm()
+    few, all_ = (ESTIMATORS["svd_steering"](contrast, rank=rank).v.double() for rank in (4, 32))
+    torch.testing.assert_close(few, Q @ (Q.T @ unit), atol=1e-5, rtol=1e-4)
+    assert few.norm() < 0.9, "not scaled up again: the projection is as long as it is"
+    torch.testing.assert_close(all_, unit, atol=1e-5, rtol=1e-4)
+    with pytest.raises(SteerdoseError, match=r"options\.rank is 0"):
+        ESTIMATORS["svd_steering"](contrast, rank=0)

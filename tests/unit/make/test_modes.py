@@ -4,7 +4,8 @@ import pytest
 import torch
 from contrast_examples import WIDTH, Block, normal
 from steerdose.errors import SteerdoseError
-from steerdose.make.modes import block_modes, linear_weight, residual_role, singular_modes
+from steerdose.make.modes import block_modes, singular_modes
+from steerdose.model.linear import linear_weight, residual_role
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -51,5 +52,5 @@ def test_roles_come_from_shapes_and_square_layers_from_names():
     assert residual_role("attention.norm_mix", (24, 24), 8) == "inner"
     assert residual_role("self_attn.o_proj", (8, 8), 8) == "writer"
     assert residual_role("self_attn.k_proj", (8, 8), 8) == "reader"
-    with pytest.raises(SteerdoseError, match=r"cannot tell whether the square layer 'attn.mystery' reads .*sspace"):
+    with pytest.raises(SteerdoseError, match=r"cannot be told whether the square layer 'attn.mystery' reads .*sspace"):
         residual_role("attn.mystery", (8, 8), 8)

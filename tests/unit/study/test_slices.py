@@ -17,7 +17,7 @@ CLASSES = {**vars(settings), **vars(published)}
 SHARED = {"panels": published.Panels, "resolve_model": Model, "gather_scores": settings.GatherRollouts}
 ENTRIES = {
     "train_adapter": "lora", "merge_diff": "lora", "fit_repe": "mean_diff", "draw_control": "random_delta",
-    "import_steering": "theirs", "make_parts": "p",
+    "import_steering": "theirs", "make_parts": "p", "construct_delta": "constructed",
 }  # fmt: skip
 FUNCTIONS = [name for name, member in inspect.getmembers(Slices) if not name.startswith("_")]
 

@@ -25,7 +25,7 @@ from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, write_table
 from steerdose.flow.progress import bar
 from steerdose.make.parts import opened
-from steerdose.model.architecture import linear_weights
+from steerdose.model.linear import linear_weights
 from steerdose.model.loading import load_model
 from steerdose.outcomes.scores import TASKS, rows_of
 from steerdose.outcomes.tasks.likelihood import OWN

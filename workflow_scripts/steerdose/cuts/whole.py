@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from steerdose.errors import SteerdoseError
+from steerdose.model.linear import WRITERS
 from steerdose.steering.edit import Edit
 from steerdose.steering.edits import Dense, LowRank, matrix
 from steerdose.steering.steering import Steering
@@ -19,7 +20,6 @@ Spectrum = tuple[Tensor, Tensor, Tensor]  # U (out, r), s (r,), Vh (r, in) in fl
 Bases = Mapping[str, Tensor]  # {kind}.{layer}: orthonormal columns (width, K), the leading ones first
 
 ROUNDING = 1e-6  # of the largest singular value: factors are stored in float32
-WRITERS = frozenset({"o_proj", "down_proj", "c_proj", "dense", "dense_4h_to_h", "out_proj", "fc2", "fc_out"})
 ATTENTION = re.compile(r"\.(self_attn|attn|attention|self_attention|linear_attn)\.")
 
 

@@ -21,6 +21,7 @@ from steerdose.model.loading import LoadedModel, load_model
 from steerdose.study.settings import CaptureActivations
 
 RESIDUAL = "residual"  # in file names: the output of the whole block
+INPUT = ".input"  # behind a submodule: what goes into it
 SIDES = ("persona_pos", "persona_neg")
 
 
@@ -58,6 +59,7 @@ def capture(
 ) -> dict[str, Tensor]:
     """Return each module's output at the last token of every prompt, (prompts, width), fp32 on the CPU.
 
+    Of a path with `INPUT` behind it, what goes into the module.
     Prompts of equal length share a batch, so nothing is ever padded and the padding side cannot matter. Raises
     SteerdoseError for a module that flattens its batch, or that a prompt does not pass through.
     """
@@ -67,8 +69,9 @@ def capture(
     batch: list[int] = []
 
     def keep(path: str) -> Callable[..., None]:
-        def hook(_module: Any, _args: Any, output: Any) -> None:
-            y = output[0] if isinstance(output, tuple) else output
+        def hook(_module: Any, args: Any, output: Any) -> None:
+            seen = args if path.endswith(INPUT) else output
+            y = seen[0] if isinstance(seen, tuple) else seen
             if y.ndim != 3:
                 raise SteerdoseError(f"{path} flattens its batch, so its activations cannot be told apart by prompt")
             for i, row in zip(batch, y[:, -1].float().cpu(), strict=True):
@@ -76,7 +79,7 @@ def capture(
 
         return hook
 
-    handles = [layers[path].register_forward_hook(keep(path)) for path in modules]
+    handles = [layers[path.removesuffix(INPUT)].register_forward_hook(keep(path)) for path in modules]
     try:
         with torch.inference_mode(), bar(len(prompts), "activations") as progress:
             while by_length:
@@ -107,12 +110,16 @@ def persona_prompts(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def modules_of_blocks(model: Any, submodule: str) -> list[str]:
-    """Return the path of a submodule in every block that has it; of the blocks themselves for `RESIDUAL`."""
+    """Return the path of a submodule in every block that has it; of the blocks themselves for `RESIDUAL`.
+
+    Behind a submodule `INPUT` may stand, and stands behind its paths.
+    """
     blocks = find_blocks(model)
     if submodule == RESIDUAL:
         return blocks
     modules = dict(model.named_modules())
-    found = [f"{block}.{submodule}" for block in blocks if f"{block}.{submodule}" in modules]
+    inner = submodule.removesuffix(INPUT)
+    found = [f"{block}.{submodule}" for block in blocks if f"{block}.{inner}" in modules]
     if not found:
         inside = [path.removeprefix(f"{blocks[0]}.") for path in modules if path.startswith(f"{blocks[0]}.")]
         raise SteerdoseError(f"submodule '{submodule}' does not exist in {blocks[0]}; it has {inside}")

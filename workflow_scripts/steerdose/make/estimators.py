@@ -13,7 +13,7 @@ from torch import Tensor
 
 from steerdose.errors import SteerdoseError
 from steerdose.make.contrast import Contrast
-from steerdose.make.modes import SMALLEST_MODE, block_modes, singular_modes
+from steerdose.make.modes import SMALLEST_MODE, block_modes, singular_modes, written
 from steerdose.steering.edits import (
     TINY,
     Ablate,
@@ -233,6 +233,20 @@ def super_sspace(contrast: Contrast, *, rank: int) -> Edit:
     The modes are the eigenvectors of sum W W^T over the writers plus sum W^T W over the readers.
     """
     return AddS(**_top_modes(contrast, *block_modes(contrast.module, contrast.positive.shape[1]), rank))
+
+
+@estimator
+def svd_steering(contrast: Contrast, *, rank: int) -> Edit:
+    """Add the mean difference, as a unit vector, projected on what the block's own weights write most.
+
+    The `rank` leading left singular vectors of all layers of the block that write to the residual stream, side by side.
+    The projection keeps its length: scaled up to 1, a direction that the weights hardly write would look as strong as
+    one that they do.
+    """
+    if rank < 1:
+        raise SteerdoseError(f"options.rank is {rank}: give a number of directions")
+    Q = written(contrast.module, contrast.positive.shape[1])[:, :rank]
+    return Add((Q @ (Q.T @ unit(contrast.mean_difference))).float())
 
 
 def _linear_modes(contrast: Contrast, rank: int) -> dict[str, Tensor]:

@@ -1,6 +1,5 @@
 """Singular modes of linear layers and of whole blocks: the coordinates of S-space."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
@@ -8,24 +7,9 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from steerdose.errors import SteerdoseError
+from steerdose.model.linear import linear_layers, linear_weight, residual_role
 
 SMALLEST_MODE = 1e-6  # singular values below this share of the largest are rounding noise
-WRITERS = ("o_proj", "out_proj", "c_proj", "down_proj", "dense_4h_to_h", "dense", "wo", "w2", "fc2", "fc_out")
-READERS = (
-    "q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn", "query", "key", "value", "gate_proj",
-    "up_proj", "gate_up_proj", "c_fc", "dense_h_to_4h", "in_proj", "wq", "wk", "wv", "w1", "w3", "fc1", "fc_in",
-)  # fmt: skip
-
-
-def linear_weight(module: nn.Module) -> Tensor:
-    """Return the weight of a linear layer as (out, in), double, on the CPU."""
-    weight = module.weight.detach().double().cpu()  # type: ignore[operator]
-    return weight.T if isinstance(module, Conv1D) else weight
-
-
-def linear_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the linear layers inside a module with their paths; '' is the module itself."""
-    return ((path, inner) for path, inner in module.named_modules() if isinstance(inner, nn.Linear | Conv1D))
 
 
 @lru_cache(maxsize=1)  # a fit and its resamplings ask for the same module
@@ -61,20 +45,25 @@ def block_modes(block: nn.Module, width: int) -> tuple[Tensor, Tensor, Tensor]:
     return vectors[:, kept], values[kept].sqrt(), torch.zeros(width)
 
 
-def residual_role(path: str, shape: tuple[int, int], width: int) -> str:
-    """Return what a linear layer (out, in) does to a residual stream of this width: writer, reader or inner.
+@lru_cache(maxsize=1)
+def written(block: nn.Module, width: int) -> Tensor:
+    """Return the left singular vectors (width, r) of all layers of a block that write to the residual stream."""
+    return _leading([W for _, W in _in_role(block, width, "writer")])
 
-    The shape says so, except for square layers: these go by their name. Raises SteerdoseError for an unknown name.
-    """
-    out, into = shape
-    if out != into:
-        return "writer" if out == width else "reader" if into == width else "inner"
-    if out != width:
-        return "inner"
-    name = path.rsplit(".", 1)[-1]
-    if name in WRITERS or name in READERS:
-        return "writer" if name in WRITERS else "reader"
-    raise SteerdoseError(
-        f"'super_sspace' cannot tell whether the square layer '{path}' reads from or writes to the residual stream: "
-        "add its name to WRITERS or READERS in steerdose/make/modes.py, or use 'sspace' on one linear layer"
-    )
+
+def read(block: nn.Module, width: int) -> Tensor:
+    """Return the right singular vectors (width, r) of all layers of a block that read the residual stream."""
+    return _leading([W.T for _, W in _in_role(block, width, "reader")])
+
+
+def _in_role(block: nn.Module, width: int, role: str) -> list[tuple[str, Tensor]]:
+    layers = [(path, linear_weight(layer)) for path, layer in linear_layers(block)]
+    found = [(path, W) for path, W in layers if residual_role(path, (W.shape[0], W.shape[1]), width) == role]
+    if not found:
+        raise SteerdoseError(f"no linear layer is a {role} of the residual stream: set 'submodule' to null")
+    return found
+
+
+def _leading(weights: list[Tensor]) -> Tensor:
+    U, values, _ = torch.linalg.svd(torch.cat(weights, 1), full_matrices=False)
+    return U[:, values > SMALLEST_MODE * values[0]]

@@ -8,7 +8,7 @@ from steerdose.cuts.whole import Whole, whole_of
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
 from steerdose.make.bases import load_bases
-from steerdose.model.architecture import linear_weights
+from steerdose.model.linear import linear_weights
 from steerdose.model.loading import load_model
 from steerdose.steering.steering import MEMBERS, Steering, origin
 from steerdose.study.settings import MakeParts

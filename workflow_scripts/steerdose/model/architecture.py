@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+from torch import nn
 
 from steerdose.errors import SteerdoseError
 
@@ -58,12 +57,3 @@ def block_at(depth: float, n_blocks: int) -> int:
 def layer_range(n_layers: int, fractions: tuple[float, float]) -> list[int]:
     """Return the layers from round(first n) to round(last n), the last excluded."""
     return list(range(round(fractions[0] * n_layers), round(fractions[1] * n_layers)))
-
-
-def linear_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of all linear layers, (out, in) by module path."""
-    return {
-        path: module.weight.detach().T if isinstance(module, Conv1D) else module.weight.detach()
-        for path, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D)
-    }

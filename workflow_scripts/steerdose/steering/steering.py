@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import safe_open
@@ -48,6 +48,7 @@ class Steering:
     method: str
     edits: tuple[tuple[str, Edit], ...]
     metadata: dict[str, str]
+    n_loaded: ClassVar[int] = 0  # files that were read in this process
 
     def __post_init__(self) -> None:
         if not self.edits:
@@ -73,6 +74,7 @@ class Steering:
 
     @classmethod
     def load(cls, path: str | Path) -> "Steering":
+        Steering.n_loaded += 1
         with safe_open(path, framework="pt") as file:
             header = dict(file.metadata() or {})
             if header.pop("format_version", None) != FORMAT_VERSION:

@@ -96,6 +96,13 @@ class SuperSspace(Estimator):
     rank: int = -1
 
 
+class SvdSteering(Estimator):
+    """Add what of the mean difference lies in the directions that the block's weights write most."""
+
+    weights = True
+    rank: int = 16
+
+
 ESTIMATORS: dict[str, type[Estimator]] = {
     "mean_diff": MeanDiff,
     "pca": Pca,
@@ -110,4 +117,5 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "sspace_ablate": SspaceAblate,
     "sspace_damp_amp": SspaceDampAmp,
     "super_sspace": SuperSspace,
+    "svd_steering": SvdSteering,
 }

@@ -24,6 +24,13 @@ PEFT_TYPES = (
 HUB_ID = re.compile(r"(?![./])[\w.-]+/[\w.-]+@[\w./-]+")
 
 
+def rising(value: tuple[float, float]) -> tuple[float, float]:
+    """Return two fractions; raise ValueError where nothing lies between them."""
+    if value[0] >= value[1]:
+        raise ValueError(f"{value[0]} to {value[1]} is empty; give two rising fractions like [0.3, 0.8]")
+    return value
+
+
 class Training(Part):
     """How one sign of an adapter is trained."""
 
@@ -77,12 +84,7 @@ class Adapter(Method):
             raise ValueError(f"{value} holds a number that is not finite; give a finite one") from error
         return value
 
-    @field_validator("layer_range")
-    @classmethod
-    def _rising(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if value[0] >= value[1]:
-            raise ValueError(f"{value[0]} to {value[1]} is empty; give two rising fractions like [0.3, 0.8]")
-        return value
+    _rising = field_validator("layer_range")(rising)
 
     @property
     def origin(self) -> str:
@@ -137,6 +139,30 @@ class Activation(Method):
     def origin(self) -> str:
         labels = " with shuffled labels" if self.shuffle_labels else ""
         return f"{self.estimator} of activations read here{labels}"
+
+
+class Constructed(Method):
+    """A weight delta of the base weights and of activations under opposite personas; nothing is trained."""
+
+    makes = "construct_delta"
+    jobs = ("generate_pairs", "capture_activations", "construct_delta", "calibrate_alpha")
+    kind: Literal["constructed"]
+    recipe: Literal["outer", "lm_head", "write_not_read", "least_squares"]
+    writer: Text = Field(description="Path inside the block of a layer that writes to the residual stream.")
+    layer_range: tuple[Share, Share] = Field(description="Fractions of the depth, the end excluded.")
+    rank: Count = Field(32, description="Directions of the head, or of what weights write and read.")
+    ridge: Positive = Field(0.1, description="Of least_squares, in units of the mean variance of an input.")
+
+    _rising = field_validator("layer_range")(rising)
+
+    @property
+    def submodule(self) -> str:
+        """What is captured for it beside the residual stream: the inputs of the layer."""
+        return f"{self.writer}.input"
+
+    @property
+    def origin(self) -> str:
+        return f"{self.recipe} of base weights and activations read here"
 
 
 class Random(Method):
@@ -228,4 +254,4 @@ class Prompt(Method):
         return f"{self.style} system prompt"
 
 
-Entry = Annotated[Adapter | Activation | Random | Import | Prompt | Parts, Discriminator("kind")]
+Entry = Annotated[Adapter | Activation | Constructed | Random | Import | Prompt | Parts, Discriminator("kind")]

@@ -11,7 +11,7 @@ from steerdose.study.base import Name, Part, Positions
 from steerdose.study.config import Calibration, Confidence, LmEval, Measure, Pairs, Statistic, Threshold
 from steerdose.study.endpoints import Endpoint, Reference, Relevance, TextEndpoint
 from steerdose.study.kind import Target
-from steerdose.study.methods import Activation, Adapter, Import, Random
+from steerdose.study.methods import Activation, Adapter, Constructed, Import, Random
 from steerdose.study.parts import By, Parts
 from steerdose.study.probes import Probe
 from steerdose.study.rollout import Forks, Trajectories
@@ -56,6 +56,12 @@ class FitRepe(Part):
     """Of make.fit."""
 
     method: Activation
+
+
+class ConstructDelta(Part):
+    """Of make.construct."""
+
+    method: Constructed
 
 
 class DrawControl(Part):

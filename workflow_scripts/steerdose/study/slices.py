@@ -57,6 +57,9 @@ class Slices(PublishedSlices):
         options = method.fitted.model_dump()  # defaults too: a job depends on their values, not on where they stand
         return of.FitRepe(method=method.model_copy(update={"options": options})).text()
 
+    def construct_delta(self, w: Any) -> str:
+        return of.ConstructDelta(method=self._method(w)).text()
+
     def draw_control(self, w: Any) -> str:
         return of.DrawControl(method=self._method(w)).text()
 

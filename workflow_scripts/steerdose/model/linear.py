@@ -1,0 +1,52 @@
+"""Linear layers: their weights, and whether they read from the residual stream or write to it."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from steerdose.errors import SteerdoseError
+
+WRITERS = ("o_proj", "out_proj", "c_proj", "down_proj", "dense_4h_to_h", "dense", "wo", "w2", "fc2", "fc_out")
+READERS = (
+    "q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn", "query", "key", "value", "gate_proj",
+    "up_proj", "gate_up_proj", "c_fc", "dense_h_to_4h", "in_proj", "wq", "wk", "wv", "w1", "w3", "fc1", "fc_in",
+)  # fmt: skip
+
+
+def linear_weight(module: nn.Module) -> Tensor:
+    """Return the weight of a linear layer as (out, in), double, on the CPU."""
+    weight = module.weight.detach().double().cpu()  # type: ignore[operator]
+    return weight.T if isinstance(module, Conv1D) else weight
+
+
+def linear_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the linear layers inside a module with their paths; '' is the module itself."""
+    return ((path, inner) for path, inner in module.named_modules() if isinstance(inner, nn.Linear | Conv1D))
+
+
+def linear_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of all linear layers as they are, (out, in) by module path."""
+    return {
+        path: layer.weight.detach().T if isinstance(layer, Conv1D) else layer.weight.detach()  # type: ignore[operator]
+        for path, layer in linear_layers(model)
+    }
+
+
+def residual_role(path: str, shape: tuple[int, int], width: int) -> str:
+    """Return what a linear layer (out, in) does to a residual stream of this width: writer, reader or inner.
+
+    The shape says so, except for square layers: these go by their name. Raises SteerdoseError for an unknown name.
+    """
+    out, into = shape
+    if out != into:
+        return "writer" if out == width else "reader" if into == width else "inner"
+    if out != width:
+        return "inner"
+    name = path.rsplit(".", 1)[-1]
+    if name in WRITERS or name in READERS:
+        return "writer" if name in WRITERS else "reader"
+    raise SteerdoseError(
+        f"it cannot be told whether the square layer '{path}' reads from or writes to the residual stream: "
+        "add its name to WRITERS or READERS in steerdose/model/linear.py, or use 'sspace' on one linear layer"
+    )
