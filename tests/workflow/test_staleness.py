@@ -16,7 +16,10 @@ DOSING = {"calibrate_alpha", "audit_dose", "gather_calibration"}
 RELEVANCE = {"score_relevance", "tabulate_relevance", "plot_relevance"}
 BENEFIT = {"tabulate_dose", "plot_therapeutic", "plot_frontier", "tabulate_contrasts", "tabulate_claims", "write_start"}
 SCORING = {"score_task", "gather_scores", "write_texts", "score_texts", "tabulate_effects", *BENEFIT}
-SCORING |= {"tabulate_specificity"}
+SCORING |= {"tabulate_specificity", "plot_screening"}
+ABLATIONS = {"tabulate_ablations", "tabulate_ablation_claims", "plot_retained", "plot_layer_map", "plot_keep_drop"}
+SCREEN = {"screen_parts", *ABLATIONS, "plot_parts", "plot_screening"}
+OF_DELTAS = {"share_bases", "plot_angles", *SCREEN}
 ROLLING = {"rollout_trajectories", "gather_rollouts"}
 PROBING = {"audit_probe", "set_threshold"}
 BANDS = {"roll_reference", "set_bands"}
@@ -29,12 +32,13 @@ MODEL |= {
     "score_task",
     "score_relevance",
     "score_reference",
+    "screen_parts",
 }
 FIGURES = {rule for rule in RULES if rule.startswith("plot_")}
 CURVES = {"plot_survival", "plot_survival_by_dose", "plot_incidence", "plot_prevalence", "tabulate_endpoints"}
 DOSES = {"tabulate_dose_response", "plot_dose_response", "plot_lethal_dose", "plot_relevance", "plot_equal_kl"}
 DOSES |= BENEFIT
-WORTH = {"score_texts", "tabulate_effects", "tabulate_specificity"}  # of the bands, like deaths
+WORTH = {"score_texts", "tabulate_effects", "tabulate_specificity", "plot_screening"}  # of the bands, like deaths
 SWEEP = {"tabulate_threshold_sweep", "plot_threshold_sweep"}
 PROBES = {"tabulate_probes", "plot_probes"}
 DEATHS = {"tabulate_deaths", "plot_death_anatomy"}
@@ -90,7 +94,7 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
         ("make/delta", {"merge_diff", "import_steering"}),
         ("make/estimators", {"fit_repe"}),
         ("make/pairs", {"generate_pairs"}),
-        ("dose/search", {"calibrate_alpha"}),
+        ("dose/search", {"calibrate_alpha", "screen_parts"}),
         ("dose/meter", {"calibrate_alpha", "audit_dose"}),
         (
             "engine/generate",
@@ -101,13 +105,16 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
         ),
         ("benefit/scorers", {"score_texts"}),
         ("benefit/index", {"tabulate_dose"}),
-        ("study/items", {"score_task", "write_texts", "score_texts"}),
+        ("study/items", {"score_task", "write_texts", "score_texts", "screen_parts"}),
         (
             "benefit/effects",
-            {"tabulate_effects", "tabulate_specificity", "tabulate_dose", "tabulate_contrasts", "plot_frontier"},
+            {
+                *("tabulate_effects", "tabulate_specificity", "tabulate_dose", "tabulate_contrasts", "plot_frontier"),
+                "tabulate_ablations",
+            },
         ),
         ("benefit/claims", {"tabulate_claims"}),
-        ("engine/score", {"audit_probe", "score_task", "score_relevance", "score_reference"}),
+        ("engine/score", {"audit_probe", "score_task", "score_relevance", "score_reference", "screen_parts"}),
         ("outcomes/text", {"audit_probe", "measure_prefixes", "tabulate_texts"}),
         ("outcomes/bands", {"set_bands"}),
         ("outcomes/reference", {"roll_reference"}),
@@ -147,9 +154,12 @@ class TestFinished:
     @pytest.mark.parametrize(
         ("changes", "rules"),
         [
-            ({"methods": {"lora": {"training": {"steps": 5}}}}, {*TRAINING, *OF_STEERINGS, "plot_training"}),
-            ({"methods": {"lora": {"delta": "bisector"}}}, {"merge_diff", *OF_STEERINGS}),
-            ({"methods": {"lora": {"target": 0.3}}}, OF_DOSES),
+            (
+                {"methods": {"lora": {"training": {"steps": 5}}}},
+                {*TRAINING, *OF_STEERINGS, *OF_DELTAS, "plot_training"},
+            ),
+            ({"methods": {"lora": {"delta": "bisector"}}}, {"merge_diff", *OF_STEERINGS, *OF_DELTAS}),
+            ({"methods": {"lora": {"target": 0.3}}}, {*OF_DOSES, *SCREEN}),
             ({"rollout": {"alphas": [0, 1, 2, 3]}}, {*ROLLING, *OF_ROLLOUTS, *SCORING}),
             ({"rollout": {"n_questions": 3}}, {*ROLLING, *OF_ROLLOUTS, *PROBING}),
             ({"survival": {"threshold": {"value": 0.5}}}, {"set_threshold", "kaplan_meier", *OF_DEATHS}),
@@ -159,6 +169,7 @@ class TestFinished:
                 {"reference": {"n_questions": 41}},
                 {
                     *(*BANDS, "kaplan_meier", *OF_LIVES, *WORTH, "score_reference", "tabulate_relevance"),
+                    *SCREEN,
                     *("score_task", "gather_scores"),  # of the task that reads the unsteered model's answers
                 },
             ),

@@ -6,12 +6,28 @@ from steerdose.errors import SteerdoseError
 from steerdose.study.load import load_study
 from study_examples import ROOT, activation, changed, imported, parts, study
 
-OWN = "['lora', 'dora', 'pissa', 'delora', 'oft', 'boft', 'ia3', 'mean_diff', 'shuffled_direction']"
+FAMILIES = ("lora", "dora", "pissa", "delora", "oft", "boft", "ia3")
+OWN = [*FAMILIES, "mean_diff", "constructed", "shuffled_direction"]
 
 
 @pytest.fixture(autouse=True)
 def root(monkeypatch):
     monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"ablations.damage": "honesty"}, "ablations.damage: 'honesty' is not a task of kind likelihood"),
+        ({"ablations.n_answers": 99}, "ablations.n_answers: 99 wanted, reference.n_questions is 80"),
+        ({"positions": "generated"}, "ablations.methods: 'lora' steers some tokens alone; a part is read with all"),
+    ],
+)
+def test_what_does_not_fit_a_screen_is_said_where_there_is_one(changes, line):
+    assert study(**changes).ablations.methods == ()
+    with pytest.raises(SteerdoseError) as caught:
+        study(**changes, **{"ablations.methods": ["lora"]})
+    assert line in str(caught.value)
 
 
 def refused(**values):
@@ -59,6 +75,31 @@ def refused(**values):
             f"methods.p.of: 'p' has no steering of its own to copy or cut; give one of {OWN}",
         ),
         ("methods.p", parts(3, of="simple_prompt"), "methods.p.of: 'simple_prompt' has no steering of its own to copy"),
+        (
+            "ablations.methods",
+            ["mean_diff"],
+            "ablations.methods: 'mean_diff' is no weight delta of its own; give some",
+        ),
+        (
+            "ablations.methods",
+            ["rome"],
+            "ablations.methods: 'rome' is no weight delta of its own; give some of",
+        ),
+        (
+            "ablations.effects",
+            {"honesty": "mood"},
+            "ablations.effects.honesty: 'mood' is no task that is read;",
+        ),
+        (
+            "ablations.effects",
+            {"honesty": "none"},
+            "ablations.effects.honesty: 'none' is no task that is read;",
+        ),
+        (
+            "methods.p",
+            {"kind": "parts", "of": "lora", "by": "shared", "names": [8]},
+            "methods.p.of: 'lora' is not in ablations.methods, whose families make the bases",
+        ),
         ("comparisons", {"a": ["lora", "dora"]}, "comparisons.a: 'dora' is not among the study's methods (['lora', 'm"),
         ("comparisons", {"a": ["lora", "dose"]}, "comparisons.a: 'dose' is not among the study's methods (['lora', 'm"),
         ("data.prompts", "none.jsonl", "data.prompts: cannot read none.jsonl (No such file or directory); check the"),

@@ -105,7 +105,8 @@ def test_an_unknown_key_gets_the_nearest_name(key, near):
         (
             "methods.mean_diff.kind",
             "activations",
-            "methods.mean_diff.kind: 'activations' is not one of ['adapter', 'activation', 'random', 'import', "
+            "methods.mean_diff.kind: 'activations' is not one of ['adapter', 'activation', 'constructed', 'ran"
+            "dom', 'import', "
             "'prompt', 'parts']; did you mean activation?",
         ),
         ("methods.new", {"depths": [0]}, "methods.new.kind: this key is missing; give one of ['adapter', "),
