@@ -26,8 +26,8 @@ class Cell:
     seed: int | None = None
     method: str | None = None
 
-    def of(self, method: str) -> "Cell":
-        """Return the place of one method of a job that has several."""
+    def of(self, method: str | None) -> "Cell":
+        """Return the place of one method of a job that has several; None: the cell that they share."""
         return replace(self, method=method)
 
     @property

@@ -168,7 +168,7 @@ def screen_parts(
     SteerdoseError for a method that is no weight delta.
     """
     loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
-    whole = opened(Steering.load(steering), method, [], bases, cell.of(None))  # type: ignore[arg-type]
+    whole = opened(Steering.load(steering), method, [], bases, cell.of(None))
     whole.weights = linear_weights(loaded.model)
     asked = list(_asked(loaded.tokenizer, settings, reference, questions))
     replay = Replay(loaded, [item for each in asked for item in each.items])

@@ -26,11 +26,9 @@ def linear_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def linear_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of all linear layers as they are, (out, in) by module path."""
-    return {
-        path: layer.weight.detach().T if isinstance(layer, Conv1D) else layer.weight.detach()  # type: ignore[operator]
-        for path, layer in linear_layers(model)
-    }
+    """Return the weights of all linear layers as they are, (out, in) by module path, on the CPU."""
+    found = {path: layer.weight.detach().cpu() for path, layer in linear_layers(model)}  # type: ignore[operator]
+    return {path: W.T if isinstance(model.get_submodule(path), Conv1D) else W for path, W in found.items()}
 
 
 def residual_role(path: str, shape: tuple[int, int], width: int) -> str:
