@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from steerdose.steering.edit import Edit
-from steerdose.steering.edits import LowRank, matrix
+from steerdose.steering.edits import LowRank
 from steerdose.steering.steering import Steering, steer
 
 
@@ -46,5 +46,5 @@ def _sum(module: Any, edit: Edit, coefficient: float) -> Tensor:
         B, A = edit.B.to(weight), edit.A.to(weight)
         factors = (A.T, B.T) if isinstance(module, Conv1D) else (B, A)
         return torch.addmm(weight, *factors, alpha=coefficient)
-    delta = matrix(edit).to(weight)
-    return weight + coefficient * (delta.T if isinstance(module, Conv1D) else delta)
+    delta = edit.tensors()["dW"].to(weight)
+    return torch.add(weight, delta.T if isinstance(module, Conv1D) else delta, alpha=coefficient)
