@@ -20,7 +20,9 @@ def test_two_families_of_sixty_parts_are_planned_fast_and_in_few_jobs(planned):
     methods = {
         name: {"kind": "parts", "of": name.partition("_")[0], "by": "layer", "names": ["0-59"]} for name in families
     }
-    planned.configure(study={"methods": list(families)}, methods=methods, jobs={"methods": 20})
+    planned.configure(
+        study={"methods": list(families)}, methods=methods, jobs={"methods": 20}, ablations={"methods": []}
+    )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     stale = planned.stale()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

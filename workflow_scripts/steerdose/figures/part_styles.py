@@ -52,15 +52,16 @@ def panels(count: int, width: float, height: float, rows: int = 1, most: int = 4
 
     The list is by panel; axes that have no panel are taken away.
     """
-    columns = min(count, most)
-    lines = -(-count // columns)
+    lines = -(-count // most)
+    columns = -(-count // lines)
     size = (LEGEND + max(width * columns, 3.2), 1.0 + height * rows * lines)
     figure = Figure(size, layout="constrained")
     axes = figure.subplots(rows * lines, columns, squeeze=False, sharex=True, sharey=True)
     grid = [[axes[rows * (i // columns) + row][i % columns] for row in range(rows)] for i in range(lines * columns)]
-    for unused in grid[count:]:
+    for i, unused in enumerate(grid[count:], start=count):
         for each in unused:
             each.remove()
+        grid[i - columns][-1].tick_params(labelbottom=True)
     return figure, grid[:count]
 
 
