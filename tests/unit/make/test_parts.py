@@ -84,6 +84,14 @@ def test_a_plain_steering_is_its_own_only_member():
     assert plain.member("lora") is plain
 
 
+def test_parts_that_overlap_are_kept_in_one_file(cut):
+    """o_proj would be a writer and in the attention; here the MLP's writers are in two parts."""
+    roles, _ = cut("role", ("writers", "mlp"))
+    both = [path for path, _ in roles.member("lora_by.writers").edits]
+    assert both == PATHS[1::3]
+    assert set(both) < {path for path, _ in roles.member("lora_by.mlp").edits}
+
+
 def test_a_member_that_the_file_lacks_is_refused(cut):
     with pytest.raises(SteerdoseError, match=r"lora_by\.7"):
         cut("layer", (0, 2))[0].member("lora_by.7")

@@ -10,6 +10,7 @@ from steerdose.files import write_json
 from steerdose.make.bases import load_bases
 from steerdose.model.linear import linear_weights
 from steerdose.model.loading import load_model
+from steerdose.steering.edit import Edit
 from steerdose.steering.steering import MEMBERS, Steering, origin
 from steerdose.study.settings import MakeParts
 
@@ -41,13 +42,18 @@ def make_parts(
     metadata = origin(cell, settings, delta.metadata["model_sha256"])
     made = Steering(
         entry,
-        tuple((path, edit) for _, path, edit in placed),
+        tuple((path, _copied(edit)) for _, path, edit in placed),
         {**metadata, MEMBERS: json.dumps([member for member, _, _ in placed])},
     )
     made.save(steering)
     modules = [{**each, "member": placed[i][0]} for i, each in enumerate(made.describe())]
     told = [{"member": part.name, "energy": part.energy, "error": part.error} for part in parts]
     write_json({"method": entry, "of": method.of, "parts": told, "modules": modules}, geometry)
+
+
+def _copied(edit: Edit) -> Edit:
+    """Return an edit with tensors of its own: parts may have one in common, and a file holds none twice."""
+    return type(edit)(**{name: tensor.clone() for name, tensor in edit.tensors().items()})
 
 
 def opened(delta: Steering, method: str, weights: list[str], bases: list[str], cell: Cell) -> Whole:
