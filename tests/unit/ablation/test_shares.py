@@ -67,6 +67,16 @@ def test_a_whole_without_an_effect_has_no_shares():
     assert shown <= 9, "of 60; 5 % would be 3"
 
 
+def test_a_part_whose_logits_overflowed_on_the_texts_of_the_damage_has_none():
+    effect = drawn(examples.scores(PLANTED), examples.TASK, "margin")
+    scores = examples.scores(PLANTED, "text", "nll")
+    broken = (pl.col("part") == "early") & (pl.col("side") == "keep")
+    scores = scores.with_columns(value=pl.when(broken).then(None).otherwise(pl.col("value")))
+    found = dict(shares(effect, drawn(scores, examples.TEXTS, "nll"), 0.95))
+    assert "nll" not in found[EARLY]
+    assert found["third", "late", "keep", "coefficient"]["nll"] is not None
+
+
 def test_other_items_or_another_whole_are_refused():
     frame = examples.scores(PLANTED)
     with pytest.raises(SteerdoseError, match="expected the same items at every dose"):

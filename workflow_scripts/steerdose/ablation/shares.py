@@ -94,8 +94,10 @@ def shares(effect: Drawn, damage: Drawn, confidence: float) -> Iterator[tuple[Pl
 
 def _row(place: Place, own: np.ndarray, n: int, damage: Drawn, confidence: float) -> dict[str, Any]:
     row: dict[str, Any] = {"n": n, **estimated({"effect": own}, n, confidence)}
-    lost = estimated({"nll": damage.draws[place], "effect": damage.draws[place]}, damage.n, confidence)
-    return row | {name: lost[name] for name in ("nll", "nll_low", "nll_high")}
+    if place in damage.draws:  # else all of its logits overflowed there
+        lost = estimated({"nll": damage.draws[place], "effect": damage.draws[place]}, damage.n, confidence)
+        row |= {name: lost[name] for name in ("nll", "nll_low", "nll_high")}
+    return row
 
 
 def _share(place: Place, ratio: np.ndarray, confidence: float) -> dict[str, Any]:
