@@ -15,7 +15,7 @@ import polars as pl
 
 from steerdose.ablation.places import PLACE, WHOLE_PLACE, ZERO_PLACE, Place
 from steerdose.columns import METHOD, Cell
-from steerdose.cuts.ways import CONTROLS, Part, both, names_of
+from steerdose.cuts.ways import CONTROLS, Part, both, hypothesis, names_of
 from steerdose.cuts.whole import Placed, Whole, is_writer, squared
 from steerdose.declarations.ablations import SCREEN_SCORES, SCREENED_PARTS
 from steerdose.dose.search import NOISE, find_dose
@@ -175,6 +175,8 @@ def screen_parts(
     dose = read_json(doses)[method]["positive"]["c_star"] * settings.alpha
     screen = Screen(replay, asked, settings, dose)
     screen.whole(whole)
+    for way in settings.ways:
+        log.info("%s: %s", way, hypothesis(way))
     wanted = [(way, name) for way in settings.ways for name in _names(screen, whole, way, settings)]
     with bar(len(wanted), "parts") as progress:
         for way, name in wanted:

@@ -39,9 +39,9 @@ class Pack:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a delta does to the items: their scores, None where a logit is not finite; and the KL to the unsteered model
+    """What a delta does to the items.
 
-    at every token that is asked for, nats, one list an item.
+    scores: None where a logit is not finite. kl: to the unsteered model at every token asked for, nats, a list an item.
     """
 
     scores: list[Score | None]
