@@ -1,0 +1,1 @@
+"""Directions that can be named before training: do they hold what training changes?"""
