@@ -23,9 +23,6 @@ class Switches(Part):
     determined_rotation: bool = Field(
         True, description="A rotation within what the data determine; else completed arbitrarily to all dimensions."
     )
-    one_rendering: bool = Field(
-        True, description="Clean prompts in the chat template like the personas' ones; else as raw text."
-    )
     exact_delta: bool = Field(True, description="The delta from its factors; else of weights rounded to bfloat16.")
     checked_rank: bool = Field(
         True, description="Directions that are rounding are left out; else the width is what was asked for."
@@ -41,11 +38,10 @@ class Switches(Part):
     turned_features: bool = Field(
         True, description="Added, amplified and suppressed features as directions; else coordinate by coordinate."
     )
-    closed_form_null: bool = Field(True, description="The variance of chance in closed form; else of 120 draws.")
 
 
 LEGACY = Switches(
     center_contrasts=True, fold_norm_gain=False, whole_heads=False, common_suffix=False, determined_rotation=False,
-    one_rendering=False, exact_delta=False, checked_rank=False, balanced=False, refilled=False, same_block=False,
-    measured_sink=False, turned_features=False, closed_form_null=False,
+    exact_delta=False, checked_rank=False, balanced=False, refilled=False, same_block=False,
+    measured_sink=False, turned_features=False,
 )  # fmt: skip

@@ -1,8 +1,9 @@
 """How much of a label a basis holds, over chance: R = tr(Q^T S Q) width / r.
 
 S is the label as a positive matrix of trace 1: of activations the mean of x x^T / |x|^2 over prompts, of a weight delta
-M M^T / |M|^2. A random basis has R = 1 in the mean and no basis more than width / r. A label is kept as a factor F
-with S = F F^T, (width, v) with v the prompts or the rank, so nothing of size width^2 is made.
+M M^T / |M|^2. A random basis has R = 1 in the mean and no basis more than width / r. A label is kept as its factor F
+with S = F F^T, (width, v), columns orthogonal and falling: the singular vectors of what it was made of, each as long as
+its singular value. So it is taken apart once, and the best basis of every width can be read off.
 """
 
 from collections.abc import Sequence
@@ -11,34 +12,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerdose.subspaces.linear import beside, orthonormal
+from steerdose.subspaces.linear import RELATIVE, beside, orthonormal
 
 LEAST = 1e-3  # sine of the angle to what is taken away: what is below lies in it, but for rounding
 
 
 def of_differences(rows: Tensor) -> Tensor | None:
-    """Return the factor (width, n) of rows (n, width), each scaled to length 1; None where all of them are zero."""
+    """Return the label of rows (n, width), each scaled to length 1; None where all of them are zero."""
     length = rows.double().norm(dim=1, keepdim=True)
     there = length[:, 0] > 0
-    if not there.any():
+    return of_delta((rows.double()[there] / length[there]).T)
+
+
+def of_delta(M: Tensor) -> Tensor | None:
+    """Return the label of a weight delta M, or of any U with U U^T = M M^T; None for a zero one."""
+    if not M.any():
         return None
-    return (rows.double()[there] / length[there]).T / there.sum().sqrt()
+    U, values, _ = torch.linalg.svd(M.double(), full_matrices=False)
+    kept = values > RELATIVE * values[0]
+    return U[:, kept] * (values[kept] / values.norm())
 
 
-def of_delta(factor: Tensor) -> Tensor | None:
-    """Return the factor of a weight delta M, or of any U with U U^T = M M^T; None for a zero one."""
-    norm = factor.double().norm()
-    return factor.double() / norm if norm > 0 else None
-
-
-def mean_of(factors: Sequence[Tensor]) -> Tensor:
-    """Return the factor of the mean of several labels, each heard alike."""
-    return torch.cat([each / len(factors) ** 0.5 for each in factors], 1)
+def mean_of(labels: Sequence[Tensor]) -> Tensor:
+    """Return the mean of several labels, each heard alike."""
+    found = of_delta(torch.cat(list(labels), 1))
+    assert found is not None
+    return found
 
 
 def effective_dimension(factor: Tensor) -> float:
     """Return 1 / tr S^2, the number of directions that a label has as it were."""
-    return float(1 / (factor.T @ factor).square().sum())
+    return float(1 / factor.square().sum(0).square().sum())
 
 
 def recovery(factor: Tensor, Q: Tensor, width: int | None = None) -> float:
@@ -46,16 +50,9 @@ def recovery(factor: Tensor, Q: Tensor, width: int | None = None) -> float:
     return float((Q.double().T @ factor).square().sum() * (width or factor.shape[0]) / Q.shape[1])
 
 
-def recoveries(factor: Tensor, Q: Tensor, widths: Sequence[int]) -> list[float]:
-    """Return R of a basis's first columns, for several widths that it has."""
-    energy = (Q.double().T @ factor).square().sum(1).cumsum(0)
-    return [float(energy[w - 1]) * factor.shape[0] / w for w in widths]
-
-
 def best(factor: Tensor, r: int) -> Tensor:
-    """Return the basis of width r with the largest R: the leading left singular vectors. Narrower where S is."""
-    U, values, _ = torch.linalg.svd(factor, full_matrices=False)
-    return U[:, : min(r, int((values > 1e-9 * values[0]).sum()))]
+    """Return the basis of width r with the largest R; narrower where the label has fewer directions."""
+    return factor[:, :r] / factor[:, :r].norm(dim=0)
 
 
 def chance_variance(factor: Tensor, r: int, width: int | None = None) -> float:
@@ -72,19 +69,20 @@ def chance_draws(factor: Tensor, r: int, draws: int, rng: np.random.Generator, w
 
     What a uniformly random basis Q has in a v-dimensional space is distributed as A (A^T A + W)^-1/2, A (v, r) Gaussian
     and W Wishart_r(d - v); so R = d / r tr((A^T A + W)^-1 A^T D A) with D the eigenvalues of S. W is drawn by
-    Bartlett's decomposition. Raises ValueError where d - v is less than r.
+    Bartlett's decomposition; where d - v is less than r, all d directions are drawn and there is no W.
     """
     d = width or factor.shape[0]
-    eigenvalues = np.linalg.eigvalsh((factor.T @ factor).numpy())
-    eigenvalues = eigenvalues[eigenvalues > 1e-12]
+    eigenvalues = factor.square().sum(0).numpy()
+    if d - len(eigenvalues) < r:
+        eigenvalues = np.concatenate([eigenvalues, np.zeros(d - len(eigenvalues))])
     v, rest = len(eigenvalues), d - len(eigenvalues)
-    if rest < r:
-        raise ValueError(f"a label of rank {v} leaves {rest} of {d} directions, fewer than the basis has")
     A = rng.standard_normal((draws, v, r))
-    L = np.tril(rng.standard_normal((draws, r, r)), -1)
-    L[:, range(r), range(r)] = np.sqrt(rng.chisquare(rest - np.arange(r), (draws, r)))
-    inside = np.einsum("nvr,v,nvs->nrs", A, eigenvalues, A)
-    every = np.einsum("nvr,nvs->nrs", A, A) + L @ L.transpose(0, 2, 1)
+    L = np.zeros((draws, r, r))
+    if rest:
+        L = np.tril(rng.standard_normal((draws, r, r)), -1)
+        L[:, range(r), range(r)] = np.sqrt(rng.chisquare(rest - np.arange(r), (draws, r)))
+    turned = A.transpose(0, 2, 1)
+    inside, every = turned @ (eigenvalues[:, None] * A), turned @ A + L @ L.transpose(0, 2, 1)
     return np.trace(np.linalg.solve(every, inside), axis1=1, axis2=2) * d / r
 
 

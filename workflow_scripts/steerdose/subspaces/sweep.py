@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from steerdose.subspaces.labels import Labels
@@ -50,6 +51,26 @@ def swept(
                 yield from _specific(told, labels.rows[each.block], Q, clean[each.block])
 
 
+def by_prompt(
+    bases: Iterable[Built], labels: Labels, blocks: Sequence[int], widths: Sequence[int]
+) -> dict[tuple[str, int], Tensor]:
+    """Return R of the target `stream` by hypothesis and width, of every prompt the mean over blocks, (n,).
+
+    Their mean over prompts is the mean over blocks of what `swept` has, where no prompt's change is zero; they are what
+    is resampled to say how sure it is.
+    """
+    found: dict[tuple[str, int], list[Tensor]] = {}
+    for each in bases:
+        if each.block not in blocks or each.basis is None:
+            continue
+        rows = labels.rows[each.block].double()
+        unit = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+        energy = (unit @ each.basis.Q).square().cumsum(1)
+        for width in (w for w in widths if w <= energy.shape[1]):
+            found.setdefault((each.name, width), []).append(energy[:, width - 1] * rows.shape[1] / width)
+    return {key: torch.stack(own).mean(0) for key, own in found.items()}
+
+
 def _kind(name: str) -> dict[str, str]:
     return {"family": HYPOTHESES[name].family, "axis": HYPOTHESES[name].axis}
 
@@ -57,7 +78,7 @@ def _kind(name: str) -> dict[str, str]:
 def _scored(factor: Tensor, Q: Tensor) -> dict[str, float | None]:
     R, width = recovery(factor, Q), Q.shape[1]
     own = best(factor, width)
-    most = recovery(factor, own) * own.shape[1] / width  # a label of fewer directions leaves the others empty
+    most = float(factor[:, :width].square().sum()) * len(factor) / width
     told = overlap(Q, own)
     return {
         "recovery": R,

@@ -1,0 +1,76 @@
+"""A hypothesis over all blocks that a delta edits: its mean recovery, and whether chance would do as much."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import false_discovery_control
+from torch import Tensor
+
+from steerdose.seeds import seed_from
+from steerdose.subspaces.labels import Labels
+from steerdose.subspaces.registry import HYPOTHESES, MODEL
+from steerdose.subspaces.scores import chance_draws, chance_variance, excess, mean_of
+
+DRAWS = 9999  # of random bases: the smallest p is 1 in 10000
+
+
+class Chance:
+    """What random bases recover in the mean over blocks: one a block, or one and the same for all of them."""
+
+    def __init__(self, labels: Labels, blocks: Sequence[int], draws: int = DRAWS) -> None:
+        self._labels, self._blocks, self._draws = labels, blocks, draws
+        self._known: dict[tuple[str, int, str], tuple[float, np.ndarray]] = {}
+
+    def of(self, target: str, width: int, scope: str) -> tuple[float, np.ndarray]:
+        """Return the exact standard deviation of the mean, and draws of it."""
+        key = (target, width, scope)
+        if key not in self._known:
+            own = [each[target] for each in (self._labels.factors[i] for i in self._blocks) if target in each]
+            rng = np.random.default_rng(seed_from("chance", *key))
+            self._known[key] = self._shared(own, width, rng) if scope == MODEL else self._each(own, width, rng)
+        return self._known[key]
+
+    def _each(self, labels: Sequence[Tensor], width: int, rng: np.random.Generator) -> tuple[float, np.ndarray]:
+        variance = sum(chance_variance(each, width) for each in labels) / len(labels) ** 2
+        drawn = sum((chance_draws(each, width, self._draws, rng) for each in labels), np.zeros(self._draws))
+        return variance**0.5, drawn / len(labels)
+
+    def _shared(self, labels: Sequence[Tensor], width: int, rng: np.random.Generator) -> tuple[float, np.ndarray]:
+        label = mean_of(labels)
+        return chance_variance(label, width) ** 0.5, chance_draws(label, width, self._draws, rng)
+
+
+def summarised(rows: Iterable[Mapping[str, Any]], chance: Chance) -> Iterator[dict[str, Any]]:
+    """Yield a row a hypothesis, target and width, the mean over blocks of what `swept` has.
+
+    p: share of random bases that recover as much; q: the same, corrected over the hypotheses of one target and width
+    (Benjamini and Hochberg 1995). z is a unit, no probability: where a label has few directions chance is skewed.
+    """
+    groups: dict[tuple[str, int, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row.get("best") is not None:
+            groups.setdefault((row["target"], row["width"], row["subspace"]), []).append(row)
+    tests: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for (target, width, name), own in groups.items():
+        sd, drawn = chance.of(target, width, HYPOTHESES[name].scope)
+        R, best = (float(np.mean([each[key] for each in own])) for key in ("recovery", "best"))
+        told = {"subspace": name, "family": own[0]["family"], "axis": own[0]["axis"], "target": target, "width": width}
+        found = {"blocks": len(own), "recovery": R, "best": best, "excess": excess(R, best), "chance_sd": sd}
+        p = float((1 + (drawn >= R).sum()) / (1 + len(drawn)))
+        tests.setdefault((target, width), []).append({**told, **found, "z": (R - 1) / sd if sd else None, "p": p})
+    for family in tests.values():
+        for row, q in zip(family, false_discovery_control([row["p"] for row in family]), strict=True):
+            yield {**row, "q": float(q)}
+
+
+def resampled_mean(by_seed: Sequence[Tensor], confidence: float, draws: int = 2000) -> tuple[float, float]:
+    """Return bounds of a mean over prompts and seeds, both resampled. by_seed: R of every prompt, (n,), a seed each."""
+    values = np.stack([np.asarray(each) for each in by_seed])
+    seeds, n = values.shape
+    rng = np.random.default_rng(seed_from("prompts", seeds, n))
+    picked = rng.integers(seeds, size=(draws, seeds, 1)), rng.integers(n, size=(draws, 1, n))
+    means = values[picked].mean((1, 2))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
