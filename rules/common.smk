@@ -79,7 +79,8 @@ def caption(table):
 def targets():
     """Return the files that `rule all` makes."""
     published = [rule for rule in workflow.rules if rule.name.startswith(("tabulate_", "plot_"))]
-    final = [rule for rule in published if study.ablations.methods or not rule.snakefile.endswith("ablations.smk")]
+    asked = {"ablations.smk": study.ablations.methods, "subspaces.smk": study.subspaces.methods}
+    final = [rule for rule in published if asked.get(Path(rule.snakefile).name, True)]
     return [*(path for rule in final for path in rule.output), *plan.each_cell(f"{CELL}/reading.html")]
 
 

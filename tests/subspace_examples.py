@@ -4,8 +4,9 @@ import tiny
 import torch
 from steerdose.model.residual import residual_view
 from steerdose.study.subspaces import Switches
-from steerdose.subspaces.of_activations import Activations, Sites
+from steerdose.subspaces.of_activations import Activations
 from steerdose.subspaces.of_weights import Weights
+from steerdose.subspaces.sites import Sites
 
 N, TOKENS = 12, 40
 

@@ -12,7 +12,18 @@ from steerdose.pages.render import VISIBLE
 
 pytestmark = pytest.mark.slow
 
-CATEGORIES = {"Ablations", "Benefit", "Start", "Survival", "Dose", "Instrument", "Deaths", "Text", "Tables"}
+CATEGORIES = {
+    "Ablations",
+    "Subspaces",
+    "Benefit",
+    "Start",
+    "Survival",
+    "Dose",
+    "Instrument",
+    "Deaths",
+    "Text",
+    "Tables",
+}
 READY = """
 const pause = () => new Promise((done) => setTimeout(done, 300));
 while (!document.querySelector("#app .prose")) await pause();

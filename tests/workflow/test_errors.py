@@ -125,7 +125,8 @@ def test_a_dry_run_plans_every_figure_and_table_and_the_model_jobs_of_each_metho
     ends = {name for name in scripts if name.startswith(("tabulate_", "plot_", "write_"))}
     ends -= {"write_card", "write_texts"}
     if overlay.stem != "tiny":  # in which alone a delta is taken apart
-        ends -= set(re.findall(r"^rule (\w+):", (ROOT / "rules/ablations.smk").read_text(), re.MULTILINE))
+        for stage in ("ablations", "subspaces"):
+            ends -= set(re.findall(r"^rule (\w+):", (ROOT / f"rules/{stage}.smk").read_text(), re.MULTILINE))
     assert {name: count for name, count in planned.items() if name in ends} == dict.fromkeys(ends, 1)
     each_cell = {"resolve_model": 1, "generate_pairs": 1, "capture_activations": 1, "audit_probe": 2}
     each_method = dict.fromkeys(("calibrate_alpha", "audit_dose", "rollout_trajectories", "write_texts"), 2)

@@ -18,7 +18,7 @@ WITHOUT_RESULT = {"jobs.threads", "jobs.gpus"}  # how fast jobs run, and where
 MODEL_JOBS = {
     "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose", "audit_probe",
     "roll_reference", "rollout_trajectories", "score_task", "write_texts", "score_relevance",
-    "score_reference", "run_lm_eval", "screen_parts",
+    "score_reference", "run_lm_eval", "screen_parts", "capture_sites", "sweep_subspaces",
 }  # fmt: skip
 PANELS = {
     "plot_survival", "plot_survival_by_dose", "plot_dose_response", "plot_lethal_dose", "plot_calibration",
@@ -37,7 +37,13 @@ DEPENDENT = {
     "lm_eval.include_path": {"run_lm_eval"},
     "lm_eval.limit": {"run_lm_eval"},
     "pairs.temperature": {"generate_pairs"},
-    "repe.batch_size": {"capture_activations"},
+    "repe.batch_size": {"capture_activations", "sweep_subspaces"},
+    "subspaces.methods": {"tabulate_subspaces"},
+    "subspaces.mode": {"capture_sites", "build_subspaces", "sweep_subspaces"},
+    "subspaces.switches": {"build_subspaces"},
+    "subspaces.n_prompts": {"capture_sites"},
+    "subspaces.widths": {"build_subspaces", "sweep_subspaces"},
+    "subspaces.alpha": {"sweep_subspaces"},
     "methods.lora.training.learning_rate": {"train_adapter", "merge_diff"},
     "methods.lora.delta": {"merge_diff", "tabulate_methods", "tabulate_geometry", "write_card"},
     "methods.lora.target": {"calibrate_alpha"},
@@ -144,6 +150,9 @@ OTHER = {
     "benefit.effects.honesty": "knowledge",
     "lm_eval.include_path": "data",
     "ablations.methods": ["lora"],
+    "subspaces.methods": ["lora"],
+    "subspaces.mode": "legacy",
+    "subspaces.switches": {"balanced": False},
     "tasks.outlook.options": "glad",
     "tasks.outlook.right": "id",
     "ablations.effects.honesty": "knowledge",

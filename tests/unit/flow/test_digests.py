@@ -22,6 +22,7 @@ MADE = {
     "merge_diff", "fit_repe", "construct_delta", "draw_control", "import_steering", "make_parts",
 }  # write steerings  # fmt: skip
 ABLATED = {"share_bases", "screen_parts"}  # take steerings apart
+SUBSPACES = {"capture_sites", "build_subspaces", "sweep_subspaces"}
 UNSTEERED = {"audit_probe", "roll_reference", "score_relevance", "score_reference"}  # run the engine without one
 LOADED = {"generate_pairs", "train_adapter", "capture_activations", "audit_probe"}  # run the model as it is
 
@@ -136,30 +137,48 @@ def test_how_tables_are_published_makes_tables_anew_and_what_is_drawn_with_them(
 @pytest.mark.parametrize(
     ("module", "scripts"),
     [
-        ("make/estimators.py", {"fit_repe"}),
+        ("make/estimators.py", {"fit_repe", "build_subspaces"}),
         ("make/fit.py", {"fit_repe"}),
-        ("make/modes.py", {"fit_repe", "construct_delta"}),
+        ("make/modes.py", {"fit_repe", "construct_delta", "build_subspaces"}),
         ("make/construct.py", {"construct_delta"}),
-        ("make/captures.py", {"capture_activations", "fit_repe", "construct_delta"}),
+        (
+            "make/captures.py",
+            {"capture_activations", "fit_repe", "construct_delta", "capture_sites", "sweep_subspaces"},
+        ),
         ("make/adapters.py", {"train_adapter"}),
         ("make/pairs.py", {"generate_pairs"}),
         ("make/controls.py", {"draw_control"}),
         ("make/parts.py", {"make_parts", "screen_parts"}),
         ("make/bases.py", {"share_bases", "make_parts", "screen_parts"}),
         ("cuts/ways.py", {"make_parts", "screen_parts"}),
-        ("cuts/whole.py", {"share_bases", "make_parts", "screen_parts"}),
+        ("cuts/whole.py", {"share_bases", "make_parts", "screen_parts", "sweep_subspaces"}),
         ("engine/replay.py", {"screen_parts"}),
         ("steering/merge.py", {"screen_parts"}),
         ("ablation/screen.py", {"screen_parts"}),
         ("ablation/shares.py", {"tabulate_ablations"}),
         ("ablation/claims.py", {"tabulate_ablation_claims", "plot_keep_drop"}),
+        ("model/residual.py", SUBSPACES),
+        ("subspaces/of_weights.py", {"build_subspaces"}),
+        ("subspaces/of_attention.py", {"build_subspaces"}),
+        ("subspaces/labels.py", {"sweep_subspaces"}),
+        ("subspaces/resampling.py", {"tabulate_subspaces"}),
         ("make/delta.py", {"merge_diff", "import_steering"}),
         ("exchange/read.py", {"import_steering"}),
         ("exchange/write.py", EXPORTED),
         ("exchange/card.py", {"write_card"}),
         (
             "steering/steering.py",
-            {*MADE, *STEERED, *EXPORTED, "run_lm_eval", *UNSTEERED, "tabulate_geometry", *ABLATED},
+            {
+                *MADE,
+                *STEERED,
+                *EXPORTED,
+                "run_lm_eval",
+                *UNSTEERED,
+                "tabulate_geometry",
+                *ABLATED,
+                "build_subspaces",
+                "sweep_subspaces",
+            },
         ),
         ("model/sources.py", {"resolve_model", "import_steering", "write_card"}),
     ],

@@ -12,7 +12,7 @@ WITH_OPTIONS = [name for name, method in CONFIG["methods"].items() if "options" 
 FREE = {"models", "methods", "probes", "tasks", "endpoints"} | {
     f"methods.{name}.options" for name in WITH_OPTIONS
 }  # keys of choice
-FREE |= {"benefit.effects", "ablations.effects"}
+FREE |= {"benefit.effects", "ablations.effects", "subspaces.switches"}
 FREE |= {f"tasks.{name}.{key}" for name in CONFIG["tasks"] for key in ("forms", "measures")}
 OVERLAYS = [*sorted((ROOT / "studies").glob("*.yaml")), *sorted((ROOT / "tests/config").glob("*.yaml"))]
 

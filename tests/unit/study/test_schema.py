@@ -15,6 +15,7 @@ ALTERNATIVES = {
     "methods.*.target",  # to calibration.target
     "methods.*.positions",  # to positions
     "comparisons.*",  # the default is said in the schema
+    "subspaces.switches.*",  # the mode says it
     # kind import is shown in a comment
     *(f"methods.*.{key}" for key in ("format", "positive", "negative", "ignore", "layers")),
     *(f"methods.*.{key}" for key in ("by", "names", "drop")),  # kind parts is in the documentation

@@ -96,7 +96,7 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_in_the_config_do_not_reac
         ({"methods.lora.delta": "bisector"}, {"merge_diff", "tabulate_methods", "tabulate_geometry"}),  # they name it
         ({"methods.lora.target": 0.25}, set()),  # of the lora job alone, see below
         ({"methods.mean_diff.depths": [0.1]}, {"fit_repe"}),
-        ({"repe.batch_size": 3}, {"capture_activations"}),
+        ({"repe.batch_size": 3}, {"capture_activations", "sweep_subspaces"}),
         ({"pairs.temperature": 0.5}, {"generate_pairs"}),
         (
             {"rollout.template": "{question}!"},

@@ -6,9 +6,10 @@ import torch
 from scipy.stats import kstest
 from steerdose.subspaces.labels import Labels
 from steerdose.subspaces.linear import Basis, orthonormal
-from steerdose.subspaces.registry import Built
+from steerdose.subspaces.registry import BLOCK, MODEL, Built
+from steerdose.subspaces.resampling import resampled_mean
 from steerdose.subspaces.scores import of_delta, of_differences
-from steerdose.subspaces.summary import Chance, resampled_mean, summarised
+from steerdose.subspaces.summary import Chance, summarised
 from steerdose.subspaces.sweep import by_prompt, swept
 from subspace_examples import normal
 
@@ -19,6 +20,8 @@ LABELS = Labels(
     ROWS,
 )
 OF_BLOCKS, OF_MODEL = "write", "global_write"  # a basis a block, and one for all
+NAMES = ["mlp_write", "attn_write", "mlp_up_read", "kv_super", "input_super", "qk_circuit"]
+SCOPES = {**dict.fromkeys([OF_BLOCKS, *NAMES], BLOCK), OF_MODEL: MODEL}
 
 
 def bases(name, make):
@@ -38,7 +41,7 @@ def test_of_random_bases_p_is_uniform_and_z_has_a_variance_of_one(name, target):
     found = []
     for _ in range(400):
         rows = [row for row in swept(bases(name, random_basis(rng)), LABELS, BLOCKS, (4,)) if row["target"] == target]
-        found += list(summarised(rows, chance))
+        found += list(summarised(rows, chance, SCOPES))
     assert kstest([row["p"] for row in found], "uniform").pvalue > 0.01
     assert np.var([row["z"] for row in found]) == pytest.approx(1, abs=0.25)
 
@@ -52,11 +55,10 @@ def test_a_planted_direction_is_told_from_chance_among_many_that_are_not():
     rng = np.random.default_rng(1)
     u = ROWS[0].double().mean(0)
     planted = orthonormal(torch.stack([u, *torch.from_numpy(rng.standard_normal((3, D)))], 1))
-    names = ["mlp_write", "attn_write", "mlp_up_read", "kv_super", "input_super", "qk_circuit"]
     every = [Built(OF_BLOCKS, i, Basis(planted, torch.ones(4)), "ok") for i in BLOCKS]
-    every += [each for name in names for each in bases(name, random_basis(rng))]
-    found = {row["subspace"]: row for row in summarised(swept(every, LABELS, BLOCKS, (4,)), Chance(LABELS, BLOCKS))
-             if row["target"] == "stream"}  # fmt: skip
+    every += [each for name in NAMES for each in bases(name, random_basis(rng))]
+    rows = summarised(swept(every, LABELS, BLOCKS, (4,)), Chance(LABELS, BLOCKS), SCOPES)
+    found = {row["subspace"]: row for row in rows if row["target"] == "stream"}
     assert found[OF_BLOCKS]["q"] < 0.01
     assert found[OF_BLOCKS]["blocks"] == 3
     assert all(row["q"] >= row["p"] for row in found.values())
@@ -77,7 +79,7 @@ def test_bounds_hold_the_true_mean_as_often_as_they_say():
     rng, inside = np.random.default_rng(0), 0
     for _ in range(300):
         prompts = rng.normal(0, 1, 24)
-        values = [torch.from_numpy(2 + prompts + each + rng.normal(0, 0.5, 24)) for each in rng.normal(0, 0.5, 12)]
+        values = [2 + prompts + each + rng.normal(0, 0.5, 24) for each in rng.normal(0, 0.5, 12)]
         low, high = resampled_mean(values, 0.95, 400)
         inside += low <= 2 <= high
     assert inside / 300 == pytest.approx(0.95, abs=0.05)

@@ -9,7 +9,7 @@ from steerdose.steering.edits import Dense, LowRank
 from steerdose.steering.steering import Steering
 from steerdose.study.subspaces import LEGACY, Switches
 from steerdose.subspaces import of_attention  # noqa: F401 (registers)
-from steerdose.subspaces.captures import capture_sites, compared
+from steerdose.subspaces.captures import compared, sites_of
 from steerdose.subspaces.labels import labels_of, of_weights
 from steerdose.subspaces.linear import Basis, orthonormal
 from steerdose.subspaces.of_activations import Activations
@@ -34,7 +34,7 @@ CLEAN, POSITIVE, NEGATIVE = prompts([2]), prompts([2, 60, 61]), prompts([2, 70, 
 def captured(kind, *, common_suffix=True):
     loaded = tiny.loaded(kind)
     view = residual_view(loaded.model, loaded.tokenizer)
-    return loaded, view, capture_sites(loaded, view, CLEAN, POSITIVE, NEGATIVE, common_suffix=common_suffix)
+    return loaded, view, sites_of(loaded, view, CLEAN, POSITIVE, NEGATIVE, common_suffix=common_suffix)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -51,7 +51,7 @@ def test_the_stream_is_what_the_model_calls_hidden_states(kind):
 
 def test_what_is_captured_of_one_prompt_does_not_hang_on_the_others():
     loaded, view, sites = captured("llama")
-    alone = capture_sites(loaded, view, CLEAN[1:2], POSITIVE[1:2], NEGATIVE[1:2], common_suffix=True)
+    alone = sites_of(loaded, view, CLEAN[1:2], POSITIVE[1:2], NEGATIVE[1:2], common_suffix=True)
     torch.testing.assert_close(alone.positive[:, 0], sites.positive[:, 1])
     torch.testing.assert_close(alone.up_in[:, :, 0], sites.up_in[:, :, 1])
     torch.testing.assert_close(alone.mlp_out[:, 0], sites.mlp_out[:, 1])
@@ -80,7 +80,7 @@ def test_prompts_that_end_in_other_tokens_are_refused():
     loaded = tiny.loaded("llama")
     view = residual_view(loaded.model, loaded.tokenizer)
     with pytest.raises(SteerdoseError, match="end in different tokens"):
-        capture_sites(loaded, view, [[1, 2, 3]], POSITIVE[:1], NEGATIVE[:1], common_suffix=True)
+        sites_of(loaded, view, [[1, 2, 3]], POSITIVE[:1], NEGATIVE[:1], common_suffix=True)
 
 
 def test_a_model_without_attention_is_captured_all_the_same():

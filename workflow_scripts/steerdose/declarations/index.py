@@ -5,12 +5,23 @@ when a wording changes. `passed` holds the tables that pass between rules, the o
 as csv and html (and parquet, where a figure reads them).
 """
 
-from steerdose.declarations import ablations, benefit, deaths, endpoints, methods, passed, ranking, relevance, survival
+from steerdose.declarations import (
+    ablations,
+    benefit,
+    deaths,
+    endpoints,
+    methods,
+    passed,
+    ranking,
+    relevance,
+    subspaces,
+    survival,
+)
 from steerdose.declarations.base import Table
 
 PUBLISHED = tuple(
     each
-    for module in (benefit, ablations, survival, endpoints, ranking, relevance, deaths, methods)
+    for module in (benefit, ablations, subspaces, survival, endpoints, ranking, relevance, deaths, methods)
     for each in vars(module).values()
     if isinstance(each, Table) and each.title
 )

@@ -61,6 +61,12 @@ class AblationFiles:
             for group in asked.groups
         ]
 
+    def swept(self, table: str) -> list[str]:
+        """Return a table of the sweep of subspaces of every cell and method: scores, chance or prompts."""
+        pattern = f"{CELL}/subspaces/{{method}}.{table}.parquet"
+        names = self.study.subspaces.methods
+        return [pattern.format(**cell, method=name) for cell in self.cells for name in names]
+
     def angles(self) -> list[str]:
         """Return the tables of angles between families, a file a cell."""
         return self.each_cell(f"{CELL}/ablations/angles.parquet") if self.study.ablations.methods else []

@@ -18,7 +18,7 @@ Problem = tuple[tuple[str | int, ...], str]
 
 def problems_of(study: Study) -> Iterator[Problem]:
     """Yield the key path and the text of every problem."""
-    for check in (_names, _options, _derived, _sources, _comparisons, _targets, _texts, _tasks, _ablations):
+    for check in (_names, _options, _derived, _sources, _comparisons, _targets, _texts, _tasks, _ablations, _subspaces):
         yield from check(study)
 
 
@@ -215,3 +215,13 @@ def _ablations(study: Study) -> Iterator[Problem]:
     for name, method in study.methods.items():
         if isinstance(method, Parts) and method.by in OF_BASES and method.of not in asked.methods:
             yield ("methods", name, "of"), f"'{method.of}' is not in ablations.methods, whose families make the bases"
+
+
+def _subspaces(study: Study) -> Iterator[Problem]:
+    asked = study.subspaces
+    deltas = [name for name, each in study.methods.items() if isinstance(each, Adapter | Import)]
+    for name in asked.methods:
+        if name not in deltas:
+            yield ("subspaces", "methods"), f"'{name}' is no weight delta of its own; give some of {deltas}"
+    if asked.methods and asked.n_prompts > study.pairs.n_prompts:
+        yield ("subspaces", "n_prompts"), f"{asked.n_prompts} wanted, pairs.n_prompts is {study.pairs.n_prompts}"

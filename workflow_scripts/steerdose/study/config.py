@@ -12,6 +12,7 @@ from steerdose.study.kind import Method, PromptTarget, Target
 from steerdose.study.methods import Entry
 from steerdose.study.probes import Probe
 from steerdose.study.rollout import Names, Rollout
+from steerdose.study.subspaces import Subspaces
 from steerdose.study.tasks import LikelihoodTask, ReadTask, Task, WritingTask, measures_of
 
 Statistic = Literal["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
@@ -195,6 +196,7 @@ class Study(Part):
     survival: Survival
     benefit: Benefit
     ablations: Ablations
+    subspaces: Subspaces
     lm_eval: LmEval
     reading: Reading
     deaths: Deaths

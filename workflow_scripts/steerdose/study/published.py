@@ -111,6 +111,13 @@ class TabulateAblations(TabulateEffects):
     damage: tuple[Name, Task]
 
 
+class TabulateSubspaces(Part):
+    """Of tables.subspaces. methods: in the order of their rows."""
+
+    methods: tuple[Name, ...]
+    confidence: Confidence
+
+
 class TabulateRelevance(Part):
     """Of tables.relevance."""
 

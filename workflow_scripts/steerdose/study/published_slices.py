@@ -110,6 +110,11 @@ class PublishedSlices:
         ).text()
 
     @property
+    def tabulate_subspaces(self) -> str:
+        methods = self.study.subspaces.methods
+        return shown.TabulateSubspaces(methods=methods, confidence=self.study.survival.confidence).text()
+
+    @property
     def tabulate_hazards(self) -> str:
         rollout, survival = self.study.rollout, self.study.survival
         return shown.TabulateHazards(

@@ -1,7 +1,4 @@
-"""What each job depends on of the study: the slice that is its rule's `params`, and comes back typed in its script.
-
-A class is named after its rule. `slices` makes each of them from a study.
-"""
+"""What each job depends on of the study, a class named after its rule; `slices` makes it, its script reads it."""
 
 from typing import Literal
 
@@ -15,6 +12,7 @@ from steerdose.study.methods import Activation, Adapter, Constructed, Import, Ra
 from steerdose.study.parts import By, Parts
 from steerdose.study.probes import Probe
 from steerdose.study.rollout import Forks, Trajectories
+from steerdose.study.subspaces import Switches
 from steerdose.study.tasks import LikelihoodTask, ReadTask, WritingTask
 
 
@@ -88,6 +86,30 @@ class ShareBases(Part):
     methods: tuple[Name, ...]
     widths: tuple[int, ...]
     columns: int
+
+
+class CaptureSites(Part):
+    """Of subspaces.captures. switches: those of them that say how prompts are rendered and compared."""
+
+    run: Run
+    n_prompts: int
+    switches: Switches
+
+
+class BuildSubspaces(Part):
+    """Of subspaces.build. columns: of a basis, at most."""
+
+    switches: Switches
+    columns: int
+
+
+class SweepSubspaces(CaptureActivations):
+    """Of subspaces.sweep: one method's delta. exact: its weights from their factors."""
+
+    n_heldout: int
+    widths: tuple[int, ...]
+    alpha: float
+    exact: bool
 
 
 class Subject(Part):
@@ -236,7 +258,7 @@ class ScoreRelevance(Part):
 
 
 class ScoreReference(ScoreRelevance):
-    """Of outcomes.relevance: the same of the reference cohort."""
+    """The same of the reference cohort."""
 
 
 class SetBands(Part):

@@ -1,5 +1,6 @@
 """Which slice of the study each rule depends on, as the text of its `params`. A function is named after its rule."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from steerdose.study import settings as of
@@ -8,7 +9,15 @@ from steerdose.study.methods import Adapter
 from steerdose.study.parts import Parts
 from steerdose.study.published_slices import PublishedSlices
 from steerdose.study.rollout import Trajectories
+from steerdose.study.subspaces import Switches
 from steerdose.study.tasks import ChoiceTask, LikelihoodTask
+
+CAPTURED = ("common_suffix", "one_rendering")  # switches of captures; the others are of bases and labels
+
+
+def _only(switches: Switches, names: Iterable[str]) -> Switches:
+    """Return switches of which all but some are as by default."""
+    return Switches(**{name: getattr(switches, name) for name in names})
 
 
 class Slices(PublishedSlices):
@@ -75,6 +84,24 @@ class Slices(PublishedSlices):
     def share_bases(self) -> str:
         asked = self.study.ablations
         return of.ShareBases(methods=asked.methods, widths=asked.widths, columns=max(asked.widths)).text()
+
+    def capture_sites(self, w: Any) -> str:
+        asked = self.study.subspaces
+        return of.CaptureSites(
+            run=self._run(w), n_prompts=asked.n_prompts, switches=_only(asked.definitions, CAPTURED)
+        ).text()
+
+    @property
+    def build_subspaces(self) -> str:
+        asked = self.study.subspaces
+        built = {*type(asked.definitions).model_fields} - {*CAPTURED, "exact_delta"}
+        return of.BuildSubspaces(switches=_only(asked.definitions, built), columns=max(asked.widths)).text()
+
+    def sweep_subspaces(self, w: Any) -> str:
+        asked = self.study.subspaces
+        shared = {name: getattr(asked, name) for name in ("n_heldout", "widths", "alpha")}
+        exact = asked.definitions.exact_delta
+        return of.SweepSubspaces(run=self._run(w), batch_size=self.study.repe.batch_size, **shared, exact=exact).text()
 
     # Doses
 

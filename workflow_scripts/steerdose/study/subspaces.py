@@ -1,8 +1,10 @@
 """How bases of subspaces are defined: as corrected here, or as they were published, switch by switch."""
 
-from pydantic import Field
+from typing import Annotated, Literal
 
-from steerdose.study.base import Part
+from pydantic import Field, field_validator
+
+from steerdose.study.base import Count, Name, Part, Positive, unique
 
 
 class Switches(Part):
@@ -23,6 +25,9 @@ class Switches(Part):
     determined_rotation: bool = Field(
         True, description="A rotation within what the data determine; else completed arbitrarily to all dimensions."
     )
+    one_rendering: bool = Field(
+        True, description="Clean prompts in the chat template like the personas' ones; else as raw text."
+    )
     exact_delta: bool = Field(True, description="The delta from its factors; else of weights rounded to bfloat16.")
     checked_rank: bool = Field(
         True, description="Directions that are rounding are left out; else the width is what was asked for."
@@ -42,6 +47,32 @@ class Switches(Part):
 
 LEGACY = Switches(
     center_contrasts=True, fold_norm_gain=False, whole_heads=False, common_suffix=False, determined_rotation=False,
-    exact_delta=False, checked_rank=False, balanced=False, refilled=False, same_block=False,
+    one_rendering=False, exact_delta=False, checked_rank=False, balanced=False, refilled=False, same_block=False,
     measured_sink=False, turned_features=False,
 )  # fmt: skip
+
+
+class Subspaces(Part):
+    """The sweep of directions that can be named before training: which hold what training changes."""
+
+    methods: tuple[Name, ...] = Field((), description="Whose weight deltas the hypotheses are about; empty: none.")
+    mode: Literal["corrected", "legacy"] = Field("corrected", description="legacy: all definitions as published.")
+    switches: dict[Name, bool] = Field({}, description="Single definitions otherwise than the mode has them.")
+    n_prompts: Annotated[int, Field(ge=2)] = Field(16, description="Of the pairs, the first: bases are built of them.")
+    n_heldout: Annotated[int, Field(ge=2)] = Field(24, description="Of split heldout, the first: labels are of them.")
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)] = Field((1, 2, 4, 8, 16), description="Of a basis.")
+    alpha: Positive = Field(1.0, description="Dose of the delta, in units of its c_star.")
+
+    _unique = field_validator("methods", "widths")(unique)
+
+    @field_validator("switches")
+    @classmethod
+    def _known(cls, value: dict[str, bool]) -> dict[str, bool]:
+        if unknown := sorted({*value} - {*Switches.model_fields}):
+            raise ValueError(f"{unknown}: there are {', '.join(Switches.model_fields)}")
+        return value
+
+    @property
+    def definitions(self) -> Switches:
+        """The switches of the mode, with those that are said singly."""
+        return (LEGACY if self.mode == "legacy" else Switches()).model_copy(update=self.switches)

@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from steerdose.declarations.made import PAIRS
 from steerdose.errors import SteerdoseError
+from steerdose.files import read_table, replacing
 from steerdose.flow.progress import bar
-from steerdose.model.loading import LoadedModel
-from steerdose.model.residual import ResidualView
-from steerdose.subspaces.of_activations import Sites
+from steerdose.make.captures import SIDES, persona_prompts
+from steerdose.model import chat
+from steerdose.model.loading import LoadedModel, load_model
+from steerdose.model.residual import ResidualView, residual_view
+from steerdose.study.settings import CaptureSites
+from steerdose.subspaces.sites import Sites
 
 Ids = Sequence[int]
 
@@ -36,7 +42,7 @@ class Seen:
     attention: Tensor
 
 
-def capture_sites(
+def sites_of(
     loaded: LoadedModel,
     view: ResidualView,
     clean: Sequence[Ids],
@@ -163,3 +169,29 @@ def _eager(model: Any) -> Iterator[None]:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+def capture_sites(*, model: str, pairs: str, settings: CaptureSites, sites: str) -> None:
+    """Write subspaces/sites.safetensors: what hypotheses are built of, under clean prompts and both personas."""
+    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    prompted = persona_prompts(read_table(pairs, PAIRS, ("prompt", *SIDES)))[: settings.n_prompts]
+    texts, switches = prompted["prompt"].to_list(), settings.switches
+    clean = [clean_ids(loaded.tokenizer, text, rendered=switches.one_rendering) for text in texts]
+    personas = [
+        [
+            chat.prompt_ids(loaded.tokenizer, chat.conversation(*both))
+            for both in zip(texts, prompted[side], strict=True)
+        ]
+        for side in SIDES
+    ]
+    view = residual_view(loaded.model, loaded.tokenizer)
+    found = sites_of(loaded, view, clean, *personas, common_suffix=switches.common_suffix)
+    with replacing(sites) as temporary:
+        save_file({name: value.contiguous() for name, value in vars(found).items()}, temporary)
+
+
+def clean_ids(tokenizer: Any, text: str, *, rendered: bool) -> list[int]:
+    """Return the ids of a user's text without a persona: in the chat template, or as raw text as published."""
+    if rendered:
+        return chat.prompt_ids(tokenizer, chat.conversation(text))
+    return list(tokenizer(text).input_ids)

@@ -5,7 +5,7 @@ and how many directions are wanted, and returns a basis.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor
@@ -57,12 +57,18 @@ def hypothesis(
 
 @dataclass(frozen=True)
 class Built:
-    """One basis at one block. status: ok, collapsed: narrower than asked for, or not applicable: why."""
+    """One basis at one block. status: ok, collapsed: narrower than asked for, or not applicable: why.
+
+    The rest as in `Hypothesis`.
+    """
 
     name: str
     block: int
     basis: Basis | None
-    status: str
+    status: str = "ok"
+    family: str = ""
+    axis: str = "mixed"
+    scope: str = BLOCK
 
 
 def built(given: Any, kinds: Iterable[Given], n_blocks: int, k: int) -> Iterable[Built]:
@@ -74,7 +80,7 @@ def built(given: Any, kinds: Iterable[Given], n_blocks: int, k: int) -> Iterable
         shared: Built | None = None
         for block in range(n_blocks):
             found = shared or _built(each, given, block, k)
-            yield Built(each.name, block, found.basis, found.status)
+            yield replace(found, block=block)
             shared = found if each.scope == MODEL else None
 
 
@@ -82,9 +88,10 @@ def _built(each: Hypothesis, given: Any, block: int, k: int) -> Built:
     try:
         basis = each.build(given, block, k)
     except NotApplicableError as error:
-        return Built(each.name, block, None, f"not applicable: {error}")
+        return Built(each.name, block, None, f"not applicable: {error}", each.family, each.axis, each.scope)
     width = basis.Q.shape[1]
-    return Built(each.name, block, basis, "ok" if width >= k else f"collapsed: {width} of {k} directions")
+    status = "ok" if width >= k else f"collapsed: {width} of {k} directions"
+    return Built(each.name, block, basis, status, each.family, each.axis, each.scope)
 
 
 def side_by_side(weights: Iterable[Tensor], *, balanced: bool) -> Tensor:

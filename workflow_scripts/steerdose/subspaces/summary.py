@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steerdose.seeds import seed_from
 from steerdose.subspaces.labels import Labels
-from steerdose.subspaces.registry import HYPOTHESES, MODEL
+from steerdose.subspaces.registry import MODEL
 from steerdose.subspaces.scores import chance_draws, chance_variance, excess, mean_of
 
 DRAWS = 9999  # of random bases: the smallest p is 1 in 10000
@@ -41,8 +41,10 @@ class Chance:
         return chance_variance(label, width) ** 0.5, chance_draws(label, width, self._draws, rng)
 
 
-def summarised(rows: Iterable[Mapping[str, Any]], chance: Chance) -> Iterator[dict[str, Any]]:
-    """Yield a row a hypothesis, target and width, the mean over blocks of what `swept` has.
+def summarised(
+    rows: Iterable[Mapping[str, Any]], chance: Chance, scopes: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row a hypothesis, target and width, the mean over blocks of what `swept` has. scopes: of hypotheses.
 
     p: share of random bases that recover as much; q: the same, corrected over the hypotheses of one target and width
     (Benjamini and Hochberg 1995). z is a unit, no probability: where a label has few directions chance is skewed.
@@ -53,7 +55,7 @@ def summarised(rows: Iterable[Mapping[str, Any]], chance: Chance) -> Iterator[di
             groups.setdefault((row["target"], row["width"], row["subspace"]), []).append(row)
     tests: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for (target, width, name), own in groups.items():
-        sd, drawn = chance.of(target, width, HYPOTHESES[name].scope)
+        sd, drawn = chance.of(target, width, scopes[name])
         R, best = (float(np.mean([each[key] for each in own])) for key in ("recovery", "best"))
         told = {"subspace": name, "family": own[0]["family"], "axis": own[0]["axis"], "target": target, "width": width}
         found = {"blocks": len(own), "recovery": R, "best": best, "excess": excess(R, best), "chance_sd": sd}
@@ -62,15 +64,3 @@ def summarised(rows: Iterable[Mapping[str, Any]], chance: Chance) -> Iterator[di
     for family in tests.values():
         for row, q in zip(family, false_discovery_control([row["p"] for row in family]), strict=True):
             yield {**row, "q": float(q)}
-
-
-def resampled_mean(by_seed: Sequence[Tensor], confidence: float, draws: int = 2000) -> tuple[float, float]:
-    """Return bounds of a mean over prompts and seeds, both resampled. by_seed: R of every prompt, (n,), a seed each."""
-    values = np.stack([np.asarray(each) for each in by_seed])
-    seeds, n = values.shape
-    rng = np.random.default_rng(seed_from("prompts", seeds, n))
-    picked = rng.integers(seeds, size=(draws, seeds, 1)), rng.integers(n, size=(draws, 1, n))
-    means = values[picked].mean((1, 2))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)

@@ -3,12 +3,24 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import polars as pl
 import torch
 from torch import Tensor
 
-from steerdose.subspaces.labels import Labels
+from steerdose.columns import METHOD, Cell
+from steerdose.declarations.subspaces import SUBSPACE_PROMPTS, SUBSPACE_SCORES, SUBSPACE_SUMMARY
+from steerdose.errors import SteerdoseError
+from steerdose.files import read_json, write_table
+from steerdose.model import chat
+from steerdose.model.loading import load_model
+from steerdose.model.residual import residual_view
+from steerdose.steering.steering import Steering
+from steerdose.study.settings import SweepSubspaces
+from steerdose.study.texts import load_prompts
+from steerdose.subspaces.bases import read_subspaces
+from steerdose.subspaces.labels import Labels, labels_of
 from steerdose.subspaces.linear import overlap
-from steerdose.subspaces.registry import HYPOTHESES, Built
+from steerdose.subspaces.registry import Built
 from steerdose.subspaces.scores import (
     best,
     chance_variance,
@@ -17,11 +29,13 @@ from steerdose.subspaces.scores import (
     recovery,
     specific,
 )
+from steerdose.subspaces.summary import Chance, summarised
 
 SPECIFIC = "specific"  # the target `stream` beside the directions in which clean prompts vary anyway
 CLEAN = "layer_clean_resid_pca"
 NO_LABEL = "no label"
 CLEAN_WIDTH = 8
+KINDS = {"text": pl.String, "integer": pl.Int64, "number": pl.Float64}
 
 
 def swept(
@@ -34,7 +48,7 @@ def swept(
     known = [each for each in bases if each.block in {*blocks}]
     clean = {each.block: each.basis.Q[:, :CLEAN_WIDTH] for each in known if each.name == CLEAN and each.basis}
     for each in known:
-        key = {"subspace": each.name, "block": each.block, **_kind(each.name)}
+        key = {"subspace": each.name, "block": each.block, "family": each.family, "axis": each.axis}
         if each.basis is None or not each.basis.Q.shape[1]:
             yield {**key, "status": each.status}
             continue
@@ -44,7 +58,7 @@ def swept(
             continue
         for width in (w for w in widths if w <= each.basis.Q.shape[1]):
             Q = each.basis.Q[:, :width]
-            told = {**key, "width": width, "status": each.status, "gap": each.basis.gap(width)}
+            told = {**key, "width": width, "status": each.status}
             for target, factor in factors.items():
                 yield {**told, "target": target, **_scored(factor, Q)}
             if each.block in clean and each.name != CLEAN:
@@ -71,10 +85,6 @@ def by_prompt(
     return {key: torch.stack(own).mean(0) for key, own in found.items()}
 
 
-def _kind(name: str) -> dict[str, str]:
-    return {"family": HYPOTHESES[name].family, "axis": HYPOTHESES[name].axis}
-
-
 def _scored(factor: Tensor, Q: Tensor) -> dict[str, float | None]:
     R, width = recovery(factor, Q), Q.shape[1]
     own = best(factor, width)
@@ -94,3 +104,42 @@ def _specific(told: dict[str, Any], rows: Tensor, Q: Tensor, clean: Tensor) -> I
     found = specific(rows, Q, clean)
     if found is not None:
         yield {**told, "target": SPECIFIC, "recovery": found[0], "width_left": found[1]}
+
+
+def sweep_subspaces(
+    *, model: str, steering: str, doses: str, bases: str, told: str, prompts: str, method: str, cell: Cell,
+    settings: SweepSubspaces, scores: str, summary: str, recovered: str,
+) -> None:  # fmt: skip
+    """Write what every hypothesis recovers of one method's delta: by block, over blocks, and by held-out prompt.
+
+    Raises SteerdoseError for a method without weights that write to the stream, and for too few held-out prompts.
+    """
+    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    view = residual_view(loaded.model, loaded.tokenizer)
+    heldout = [each.prompt for each in load_prompts(prompts) if each.split == "heldout"][: settings.n_heldout]
+    if len(heldout) < settings.n_heldout:
+        raise SteerdoseError(f"subspaces.n_heldout: {settings.n_heldout} wanted, {prompts} has {len(heldout)}")
+    found = read_json(doses)[method]
+    coefficients = [sign * settings.alpha * found[name]["c_star"] for name, sign in (("positive", 1), ("negative", -1))]
+    rendered = [chat.prompt_ids(loaded.tokenizer, chat.conversation(text)) for text in heldout]
+    labels = labels_of(
+        loaded, view, Steering.load(steering), (coefficients[0], coefficients[1]), rendered,
+        batch_size=settings.batch_size, exact=settings.exact,
+    )  # fmt: skip
+    blocks = [i for i, factors in enumerate(labels.factors) if "written" in factors]
+    if not blocks:
+        raise SteerdoseError(f"'{method}' writes nothing to the residual stream that could be looked for")
+    every = read_subspaces(bases, told)
+    rows = list(swept(every, labels, blocks, settings.widths))
+    means = summarised(rows, Chance(labels, blocks), {each.name: each.scope for each in every})
+    by = by_prompt(every, labels, blocks, settings.widths)
+    each = [
+        {"subspace": name, "width": width, "prompt": i, "recovery": value}
+        for (name, width), values in by.items()
+        for i, value in enumerate(values.tolist())
+    ]
+    for path, table, own in (
+        (scores, SUBSPACE_SCORES, rows), (summary, SUBSPACE_SUMMARY, means), (recovered, SUBSPACE_PROMPTS, each)
+    ):  # fmt: skip
+        columns = {c.name: KINDS[c.kind] for c in table.columns[len(METHOD) :]}
+        write_table(pl.DataFrame(list(own), schema=columns).with_columns(cell.columns()), path, table)
