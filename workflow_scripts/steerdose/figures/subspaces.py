@@ -11,7 +11,7 @@ from steerdose.figures.style import Style, drawing, save
 from steerdose.files import read_table
 
 WIDTH = 8  # directions; less where no basis is so wide
-SIDES = {"written, or of both kinds": ("write", "mixed"), "read": ("read",)}
+SIDES = {"written or mixed": ("write", "mixed"), "read": ("read",)}
 LOOKS: dict[str, Style] = {
     "write": {"marker": "o", "color": "#0072B2"},
     "mixed": {"marker": "^", "color": "#D55E00"},
@@ -36,12 +36,12 @@ def subspaces_figure(subspaces: pl.DataFrame) -> Figure:
         return nothing("no delta was looked for in subspaces")
     cells = points.drop_nulls().partition_by(PLACE, maintain_order=True)
     single = points.select("model", "behavior").n_unique() == 1
-    figure = Figure((8.2, 0.9 + 2.7 * len(cells)), layout="constrained")
+    figure = Figure((9, 0.9 + 2.7 * len(cells)), layout="constrained")
     grid = figure.subplots(len(cells), 2, squeeze=False, sharex=True, sharey=True)
     for cell, row in zip(cells, grid, strict=True):
         for axes, (side, kinds) in zip(row, SIDES.items(), strict=True):
             _draw(axes, cell, kinds)
-            axes.set_title(f"{heading(cell.row(0, named=True), single)}: directions {side}")
+            axes.set_title(f"{heading(cell.row(0, named=True), single)}: {side}")
         row[0].set_ylabel("recovery of what the\nweights write (chance: 1)")
     width = points["width"][0]
     figure.supxlabel(f"recovery of the change of the stream (chance: 1), {width} directions")
@@ -64,6 +64,6 @@ def _draw(axes: Axes, cell: pl.DataFrame, kinds: tuple[str, ...]) -> None:
     for i, row in enumerate(own.sort("recovery_stream", descending=True).head(NAMED).iter_rows(named=True)):
         place = (row["recovery_stream"], row["recovery_written"])
         axes.annotate(
-            row["subspace"], place, (-6, 14 + 11 * i), textcoords="offset points", fontsize=7, ha="right",
+            row["subspace"], place, (0.45, 0.55 - 0.1 * i), textcoords="axes fraction", fontsize=7, ha="center",
             arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6},
         )  # fmt: skip
