@@ -20,8 +20,9 @@ def test_two_families_of_sixty_parts_are_planned_fast_and_in_few_jobs(planned):
     methods = {
         name: {"kind": "parts", "of": name.partition("_")[0], "by": "layer", "names": ["0-59"]} for name in families
     }
+    none = {"methods": []}
     planned.configure(
-        study={"methods": list(families)}, methods=methods, jobs={"methods": 20}, ablations={"methods": []}
+        study={"methods": list(families)}, methods=methods, jobs={"methods": 20}, ablations=none, subspaces=none
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     stale = planned.stale()

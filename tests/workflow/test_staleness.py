@@ -19,7 +19,8 @@ SCORING = {"score_task", "gather_scores", "write_texts", "score_texts", "tabulat
 SCORING |= {"tabulate_specificity", "plot_screening"}
 ABLATIONS = {"tabulate_ablations", "tabulate_ablation_claims", "plot_retained", "plot_layer_map", "plot_keep_drop"}
 SCREEN = {"screen_parts", *ABLATIONS, "plot_parts", "plot_screening"}
-OF_DELTAS = {"share_bases", "plot_angles", "sweep_subspaces", "tabulate_subspaces", *SCREEN}
+SUBSPACES = {"sweep_subspaces", "tabulate_subspaces", "plot_subspaces"}
+OF_DELTAS = {"share_bases", "plot_angles", *SUBSPACES, *SCREEN}
 ROLLING = {"rollout_trajectories", "gather_rollouts"}
 PROBING = {"audit_probe", "set_threshold"}
 BANDS = {"roll_reference", "set_bands"}
@@ -159,7 +160,7 @@ class TestFinished:
                 {*TRAINING, *OF_STEERINGS, *OF_DELTAS, "plot_training"},
             ),
             ({"methods": {"lora": {"delta": "bisector"}}}, {"merge_diff", *OF_STEERINGS, *OF_DELTAS}),
-            ({"methods": {"lora": {"target": 0.3}}}, {*OF_DOSES, *SCREEN, "sweep_subspaces", "tabulate_subspaces"}),
+            ({"methods": {"lora": {"target": 0.3}}}, {*OF_DOSES, *SCREEN, *SUBSPACES}),
             ({"rollout": {"alphas": [0, 1, 2, 3]}}, {*ROLLING, *OF_ROLLOUTS, *SCORING}),
             ({"rollout": {"n_questions": 3}}, {*ROLLING, *OF_ROLLOUTS, *PROBING}),
             ({"survival": {"threshold": {"value": 0.5}}}, {"set_threshold", "kaplan_meier", *OF_DEATHS}),
