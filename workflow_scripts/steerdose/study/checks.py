@@ -193,13 +193,18 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def _deltas(study: Study, section: str, names: Sequence[str]) -> Iterator[Problem]:
+    deltas = [name for name, each in study.methods.items() if isinstance(each, Adapter | Import)]
+    for name in names:
+        if name not in deltas:
+            yield (section, "methods"), f"'{name}' is no weight delta of its own; give some of {deltas}"
+
+
 def _ablations(study: Study) -> Iterator[Problem]:
     asked = study.ablations
-    deltas = [name for name, each in study.methods.items() if isinstance(each, Adapter | Import)]
+    yield from _deltas(study, "ablations", asked.methods)
     for name in asked.methods:
-        if name not in deltas:
-            yield ("ablations", "methods"), f"'{name}' is no weight delta of its own; give some of {deltas}"
-        elif (study.methods[name].positions or study.positions) != "all":
+        if name in study.methods and (study.methods[name].positions or study.positions) != "all":
             yield ("ablations", "methods"), f"'{name}' steers some tokens alone; a part is read with all steered"
     for behavior, name in asked.effects.items():
         if isinstance(study.tasks.get(name), WritingTask | None):
@@ -219,9 +224,6 @@ def _ablations(study: Study) -> Iterator[Problem]:
 
 def _subspaces(study: Study) -> Iterator[Problem]:
     asked = study.subspaces
-    deltas = [name for name, each in study.methods.items() if isinstance(each, Adapter | Import)]
-    for name in asked.methods:
-        if name not in deltas:
-            yield ("subspaces", "methods"), f"'{name}' is no weight delta of its own; give some of {deltas}"
+    yield from _deltas(study, "subspaces", asked.methods)
     if asked.methods and asked.n_prompts > study.pairs.n_prompts:
         yield ("subspaces", "n_prompts"), f"{asked.n_prompts} wanted, pairs.n_prompts is {study.pairs.n_prompts}"

@@ -1,6 +1,6 @@
 """Hypotheses of base weights alone: what the model can write, what it reads, what it writes and does not read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from steerdose.model.residual import READERS, BlockView, Heads, ResidualView
 from steerdose.study.subspaces import Switches
 from steerdose.subspaces.linear import Basis, beside, gram_beside, of_gram, orthonormal, union
-from steerdose.subspaces.registry import MODEL, NotApplicableError, hypothesis, side_by_side
+from steerdose.subspaces.registry import MODEL, NotApplicableError, hypothesis
 
 BROAD = 64  # directions of a basis that is forbidden
 
@@ -41,10 +41,10 @@ class Weights:
         self._role(self.block(i).readers, role)
         return self.block(i).reader(role, folded=self.switches.fold_norm_gain)
 
-    def _role(self, there: object, role: str) -> Tensor:
-        if role not in there:  # type: ignore[operator]
+    def _role(self, there: Mapping[str, Tensor], role: str) -> Tensor:
+        if role not in there:
             raise NotApplicableError(f"the model has no {role} of its own")
-        return there[role]  # type: ignore[index]
+        return there[role]
 
     def written(self, i: int) -> Tensor:
         """Return the Gram matrix of all that a block writes."""
@@ -61,9 +61,9 @@ class Weights:
             f"read {names}", i, lambda: side_by_side((self.reader(i, role).T for role in names), balanced=False)
         )
 
-    def _once(self, name: str, i: int, make: object) -> Tensor:
+    def _once(self, name: str, i: int, make: Callable[[], Tensor]) -> Tensor:
         if (name, i) not in self._made:
-            self._made[name, i] = make()  # type: ignore[operator]
+            self._made[name, i] = make()
         return self._made[name, i]
 
     @cached_property
@@ -124,6 +124,15 @@ class Weights:
         if self.switches.whole_heads:
             return heads.repeated(weight)
         return weight.repeat_interleave(heads.n // heads.n_kv, 0)
+
+
+def side_by_side(weights: Iterable[Tensor], *, balanced: bool) -> Tensor:
+    """Return the Gram matrix sum W W^T of weights (width, in), each of norm 1 first where they are balanced."""
+    grams = []
+    for W in weights:
+        gram = W @ W.T
+        grams.append(gram / gram.trace() if balanced else gram)
+    return sum(grams[1:], grams[0])
 
 
 def of_product(W: Tensor, k: int, *, checked: bool) -> Basis:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from torch import Tensor
-
 from steerdose.errors import SteerdoseError
 from steerdose.subspaces.linear import Basis
 
@@ -92,12 +90,3 @@ def _built(each: Hypothesis, given: Any, block: int, k: int) -> Built:
     width = basis.Q.shape[1]
     status = "ok" if width >= k else f"collapsed: {width} of {k} directions"
     return Built(each.name, block, basis, status, each.family, each.axis, each.scope)
-
-
-def side_by_side(weights: Iterable[Tensor], *, balanced: bool) -> Tensor:
-    """Return the Gram matrix sum W W^T of weights (width, in), each of norm 1 first where they are balanced."""
-    grams = []
-    for W in weights:
-        gram = W @ W.T
-        grams.append(gram / gram.trace() if balanced else gram)
-    return sum(grams[1:], grams[0])
