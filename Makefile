@@ -8,7 +8,7 @@ RUN = --cores $(CORES) --resources gpu=1
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
-.PHONY: survival dose study ablations report overlay generated test lint bench scale browser clean
+.PHONY: survival dose study ablations subspaces report overlay generated test lint bench scale browser clean
 
 survival: .venv/stamp overlay  ## results/figs/survival.png, with every stage that it needs
 	snakemake $(OVERLAY) $(RUN) -- results/figs/survival.png
@@ -23,6 +23,10 @@ study: .venv/stamp overlay  ## every figure and table of a study, by default of 
 
 ablations: OVERLAY = --configfile studies/ablations.yaml
 ablations: .venv/stamp overlay  ## which parts of trained deltas carry the behavior: results/tables/ablations.html, and its figures
+	snakemake $(OVERLAY) $(RUN) -- all
+
+subspaces: OVERLAY = --configfile studies/subspaces.yaml
+subspaces: .venv/stamp overlay  ## what directions known before training hold of a delta: results/tables/subspace_claims.html
 	snakemake $(OVERLAY) $(RUN) -- all
 
 report: .venv/stamp overlay  ## results/report.html: every figure, table and text of the study on one page

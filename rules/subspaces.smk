@@ -129,3 +129,125 @@ rule plot_subspaces:
         "Draw what hypotheses recover of deltas"
     script:
         "../workflow_scripts/plot_subspaces.py"
+
+
+rule tabulate_subspace_parts:
+    input:
+        parts=plan.caused("parts"),
+        scores=plan.caused("scores"),
+    output:
+        table="results/tables/subspace_parts.parquet",
+        csv="results/tables/subspace_parts.csv",
+        html=report(
+            "results/tables/subspace_parts.html",
+            caption="../report/subspace_parts_table.rst",
+            category="Subspaces",
+            labels={"table": "subspace_parts"},
+        ),
+    log:
+        "results/logs/tabulate_subspace_parts.log",
+    conda:
+        ENV
+    params:
+        settings=slices.tabulate_subspace_parts,
+        caption=caption("subspace_parts"),
+        code=code("tabulate_subspace_parts"),
+    message:
+        "Tabulate what parts in subspaces retain, remove and break"
+    script:
+        "../workflow_scripts/tabulate_subspace_parts.py"
+
+
+rule tabulate_subspace_claims:
+    input:
+        subspaces="results/tables/subspaces.parquet",
+        parts="results/tables/subspace_parts.parquet",
+    output:
+        csv="results/tables/subspace_claims.csv",
+        html=report(
+            "results/tables/subspace_claims.html",
+            caption="../report/subspace_claims_table.rst",
+            category="Subspaces",
+            labels={"table": "subspace_claims"},
+        ),
+    log:
+        "results/logs/tabulate_subspace_claims.log",
+    conda:
+        ENV
+    params:
+        caption=caption("subspace_claims"),
+        code=code("tabulate_subspace_claims"),
+    message:
+        "Say what directions known before training hold"
+    script:
+        "../workflow_scripts/tabulate_subspace_claims.py"
+
+
+rule plot_subspace_stability:
+    input:
+        subspaces="results/tables/subspaces.parquet",
+    output:
+        png=report(
+            "results/figs/subspace_stability.png",
+            caption="../report/subspace_stability.rst",
+            category="Subspaces",
+            labels={"figure": "subspace_stability"},
+        ),
+        svg="results/figs/subspace_stability.svg",
+    log:
+        "results/logs/plot_subspace_stability.log",
+    conda:
+        ENV
+    params:
+        code=code("plot_subspace_stability"),
+    message:
+        "Draw whether hypotheses keep their order over seeds"
+    script:
+        "../workflow_scripts/plot_subspace_stability.py"
+
+
+rule plot_subspace_layers:
+    input:
+        scores=plan.swept("scores"),
+    output:
+        png=report(
+            "results/figs/subspace_layers.png",
+            caption="../report/subspace_layers.rst",
+            category="Subspaces",
+            labels={"figure": "subspace_layers"},
+        ),
+        svg="results/figs/subspace_layers.svg",
+    log:
+        "results/logs/plot_subspace_layers.log",
+    conda:
+        ENV
+    params:
+        code=code("plot_subspace_layers"),
+    message:
+        "Draw in which blocks hypotheses hold"
+    script:
+        "../workflow_scripts/plot_subspace_layers.py"
+
+
+rule plot_subspace_effects:
+    input:
+        subspaces="results/tables/subspaces.parquet",
+        parts="results/tables/subspace_parts.parquet",
+    output:
+        png=report(
+            "results/figs/subspace_effects.png",
+            caption="../report/subspace_effects.rst",
+            category="Subspaces",
+            labels={"figure": "subspace_effects"},
+        ),
+        svg="results/figs/subspace_effects.svg",
+    log:
+        "results/logs/plot_subspace_effects.log",
+    conda:
+        ENV
+    params:
+        code=code("plot_subspace_effects"),
+    message:
+        "Draw whether scores predict effects"
+    script:
+        "../workflow_scripts/plot_subspace_effects.py"

@@ -1,4 +1,4 @@
-"""Read every part of a method's weight delta that the ways of one group make, and write two tables."""
+"""Read every part of a method's edits that the ways of one group make, and write two tables."""
 
 from steerdose.flow.jobs import open_job
 

@@ -5,16 +5,17 @@ import pytest
 import torch
 from steerdose.subspaces.linear import of_rows, orthonormal
 from steerdose.subspaces.scores import (
+    basis_beside,
     best,
     chance_draws,
     chance_variance,
     effective_dimension,
     excess,
+    label_beside,
     mean_of,
     of_delta,
     of_differences,
     recovery,
-    specific,
 )
 from subspace_examples import normal
 
@@ -122,10 +123,10 @@ def test_specific_recovery_is_of_what_no_prompt_does_anyway():
     clean = orthonormal(normal(D, 2, seed=1))
     own = beside_unit(normal(D, seed=2), clean)
     rows = 10 * normal(4, 2, seed=3) @ clean.T.float() + own
-    R, width = specific(rows, torch.cat([clean[:, :1], own[:, None].double()], 1), clean)
-    assert (width, R) == (1, pytest.approx(D - 2))
-    assert specific(rows, clean, clean) is None
-    assert specific((normal(4, 2, seed=3).double() @ clean.T), own[:, None], clean) is None
+    left, label = basis_beside(torch.cat([clean[:, :1], own[:, None].double()], 1), clean), label_beside(rows, clean)
+    assert (left.shape[1], recovery(label, left, D - 2)) == (1, pytest.approx(D - 2))
+    assert basis_beside(clean, clean).shape[1] == 0
+    assert label_beside(normal(4, 2, seed=3).double() @ clean.T, clean) is None
 
 
 def beside_unit(v, Q):
@@ -138,7 +139,8 @@ def test_specific_chance_has_the_width_that_is_left():
     rows = normal(5, D, seed=2)
     left = of_differences(rows.double() - rows.double() @ clean @ clean.T)
     bases = [orthonormal(torch.from_numpy(each)) for each in random_bases(4, 3000)]
-    found = np.array([specific(rows, Q, clean)[0] for Q in bases])
+    label = label_beside(rows, clean)
+    found = np.array([recovery(label, basis_beside(Q, clean), D - 8) for Q in bases])
     assert found.mean() == pytest.approx(1, abs=4 * found.std() / len(found) ** 0.5)
     assert found.var() == pytest.approx(chance_variance(left, 4, D - 8), rel=0.1)
 

@@ -33,7 +33,7 @@ from steerdose.outcomes.tasks.rows import TYPES
 from steerdose.steering.intervention import UNSTEERED
 from steerdose.steering.steering import Steering
 from steerdose.study.items import Row
-from steerdose.study.parts import OF_BASES
+from steerdose.study.parts import OF_BASES, OF_SUBSPACES
 from steerdose.study.settings import ScreenParts
 from steerdose.study.tasks import ReadTask
 
@@ -162,13 +162,14 @@ def screen_parts(
     parts: str,
     scores: str,
 ) -> None:
-    """Read every part of a method's weight delta that the ways of one group make, and write two tables.
+    """Read every part of a method's edits that the ways of one group make, and write two tables.
 
     parts: a row a part and where it was read, see `SCREENED_PARTS`; scores: what the tasks found of every item. Raises
     SteerdoseError for a method that is no weight delta.
     """
     loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
-    whole = opened(Steering.load(steering), method, [], bases, cell.of(None))
+    directions = {*settings.ways} <= {*OF_SUBSPACES}
+    whole = opened(Steering.load(steering), method, [], bases, cell.of(None), directions=directions)
     whole.weights = linear_weights(loaded.model)
     asked = list(_asked(loaded.tokenizer, settings, reference, questions))
     replay = Replay(loaded, [item for each in asked for item in each.items])

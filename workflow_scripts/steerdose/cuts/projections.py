@@ -7,15 +7,18 @@ The rest of the delta is the exact complement.
 import torch
 from torch import Tensor
 
-from steerdose.cuts.whole import Whole, is_writer, layer_of
+from steerdose.cuts.whole import Whole, is_writer, layer_of, unit
 from steerdose.errors import SteerdoseError
+from steerdose.seeds import seed_from
 from steerdose.steering.edit import Edit
-from steerdose.steering.edits import LowRank, matrix
+from steerdose.steering.edits import Add, LowRank, matrix
 
 
 def onto(edit: Edit, basis: Tensor) -> Edit:
     """Return Q Q^T W. basis: Q (out, K) with orthonormal columns."""
     Q = basis.double()
+    if isinstance(edit, Add):
+        return Add((Q @ (Q.T @ edit.v.double())).float())
     if isinstance(edit, LowRank):
         return LowRank(A=edit.A, B=(Q @ (Q.T @ edit.B.double())).float())
     return LowRank(A=(Q.T @ matrix(edit)).float().contiguous(), B=Q.float().contiguous())
@@ -61,6 +64,30 @@ def _written(whole: Whole, path: str, name: str, kind: str) -> Edit | None:
     if basis is None:
         raise SteerdoseError(f"the shared bases hold none of kind {kind} in layer {layer_of(path)}")
     return onto(whole.by_path[path], basis[:, : int(name)])
+
+
+def subspace(whole: Whole, path: str, name: str) -> Edit | None:
+    """The behavior is what is written in directions that a hypothesis names before training."""
+    if not is_writer(path):
+        return None
+    edit, (kind, _, width) = whole.by_path[path], name.partition("-")
+    if kind == "written":
+        return edit
+    basis = _directions(whole, path, kind, int(width))
+    return None if basis is None else onto(edit, basis[:, : int(width)])
+
+
+def _directions(whole: Whole, path: str, kind: str, width: int) -> Tensor | None:
+    """Return a hypothesis' basis at a module's block; None where it has none there."""
+    layer, own = layer_of(path), whole.by_path[path]
+    if kind == "own":
+        return unit(own.v[:, None] if isinstance(own, Add) else whole.written[int(layer)])
+    if kind.startswith("random"):
+        generator = torch.Generator().manual_seed(seed_from("subspace", *whole.draw, kind, layer))
+        return torch.linalg.qr(torch.randn(own.width, width, generator=generator, dtype=torch.float64)).Q
+    if not any(each.startswith(f"{kind}.") for each in whole.bases):
+        raise SteerdoseError(f"there is no hypothesis {kind}, or it is not applicable to the model")
+    return whole.bases.get(f"{kind}.{layer}")
 
 
 def rows(whole: Whole, path: str) -> Tensor:

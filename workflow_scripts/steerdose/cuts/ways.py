@@ -14,7 +14,7 @@ from steerdose.cuts.whole import Placed, Whole, less, module_of, squared
 from steerdose.errors import SteerdoseError
 from steerdose.steering.edit import Edit
 from steerdose.steering.edits import Dense, LowRank
-from steerdose.study.parts import KNOWN
+from steerdose.study.parts import KNOWN, OF_SUBSPACES
 
 ENERGIES = (50, 75, 90)  # percent
 MOST_RANKS = 64
@@ -31,7 +31,7 @@ PROJECTING: dict[str, Callable[[Whole, str, str], Edit | None]] = {
     each.__name__: each
     for each in (
         projections.base, projections.shared, projections.others, projections.top, projections.tail,
-        projections.random_basis,
+        projections.random_basis, projections.subspace,
     )
 }  # fmt: skip
 FORMS: dict[str, Callable[[Whole, str], Tensor]] = {
@@ -94,6 +94,13 @@ def names_of(whole: Whole, by: str, widths: Sequence[int], draws: int) -> list[s
     modules_there = list(dict.fromkeys(module_of(path) for path, _ in whole.edits))
     if by == "rank":
         return [str(2**i) for i in range(MOST_RANKS.bit_length()) if 2**i < whole.rank]
+    if by in OF_SUBSPACES:
+        kinds = [
+            *dict.fromkeys(each.rpartition(".")[0] for each in whole.bases),
+            "own",
+            *(f"random{i}" for i in range(draws)),
+        ]
+        return ["written", *(f"{kind}-{width}" for kind in kinds for width in widths)]
     made: dict[str, Iterable[object]] = {
         **{"layer": whole.layers, "module": modules_there, "random_module": modules_there, "energy": ENERGIES},
         **dict.fromkeys(("random", "random_overall"), range(draws)),

@@ -12,7 +12,7 @@ from torch import Tensor
 from steerdose.errors import SteerdoseError
 from steerdose.model.linear import WRITERS
 from steerdose.steering.edit import Edit
-from steerdose.steering.edits import Dense, LowRank, matrix
+from steerdose.steering.edits import Add, Dense, LowRank, matrix
 from steerdose.steering.steering import Steering
 
 Placed = tuple[str, Edit]
@@ -59,6 +59,16 @@ class Whole:
         """Its squared Frobenius norm."""
         return squared(self.edits)
 
+    @cached_property
+    def written(self) -> dict[int, Tensor]:
+        """By layer U s, (width, directions), of all that its writers write there, of norm 1."""
+        parts: dict[int, list[Tensor]] = {}
+        for path, _ in self.edits:
+            if is_writer(path):
+                U, s, _ = self.spectrum(path)
+                parts.setdefault(int(layer_of(path)), []).append(U * s)
+        return {layer: led(torch.cat(each, 1) / torch.cat(each, 1).norm()) for layer, each in parts.items()}
+
     @property
     def rank(self) -> int:
         """The largest numerical rank of its matrices."""
@@ -78,9 +88,11 @@ class Whole:
 
 
 def added(edits: list[Edit]) -> Edit:
-    """Return the sum of weight deltas of one module."""
+    """Return the sum of weight deltas, or of added directions, of one module."""
     if len(edits) == 1:
         return edits[0]
+    if all(isinstance(edit, Add) for edit in edits):
+        return Add(torch.stack([edit.tensors()["v"] for edit in edits]).sum(0))
     if all(isinstance(edit, LowRank) for edit in edits):
         parts = [edit.tensors() for edit in edits]
         return LowRank(A=torch.cat([part["A"] for part in parts]), B=torch.cat([part["B"] for part in parts], 1))
@@ -89,6 +101,8 @@ def added(edits: list[Edit]) -> Edit:
 
 def less(edit: Edit, part: Edit) -> Edit:
     """Return an edit without a part of it, from the factors where both have any that together are smaller."""
+    if isinstance(edit, Add) and isinstance(part, Add):
+        return Add(edit.v - part.v)
     if isinstance(edit, LowRank) and isinstance(part, LowRank):
         B, A = torch.cat([edit.B, -part.B], 1), torch.cat([edit.A, part.A])
         if A.numel() + B.numel() < B.shape[0] * A.shape[1]:
@@ -107,6 +121,18 @@ def decomposed(edit: Edit) -> Spectrum:
         U, s, Vh = torch.linalg.svd(matrix(edit), full_matrices=False)
     rank = int((s > ROUNDING * s.max()).sum())
     return U[:, :rank], s[:rank], Vh[:rank]
+
+
+def led(M: Tensor) -> Tensor:
+    """Return U s of a matrix, without directions that are rounding."""
+    U, s, _ = torch.linalg.svd(M, full_matrices=False)
+    kept = s > ROUNDING * s.max()
+    return U[:, kept] * s[kept]
+
+
+def unit(M: Tensor) -> Tensor:
+    """Return columns, each scaled to length 1."""
+    return M / M.norm(dim=0, keepdim=True)
 
 
 def squared(edits: Iterable[Placed]) -> float:
@@ -128,13 +154,16 @@ def module_of(path: str) -> str:
 
 
 def is_writer(path: str) -> bool:
-    """Whether a module adds to the residual stream."""
-    return module_of(path) in WRITERS
+    """Whether what a module puts out is added to the residual stream, or is the stream: a block's."""
+    return module_of(path) in WRITERS or module_of(path).isdecimal()
 
 
-def whole_of(steering: Steering, **more: object) -> Whole:
-    """Return a steering as the delta that is cut; raise SteerdoseError where it is no weight delta."""
+def whole_of(steering: Steering, *, directions: bool = False, **more: object) -> Whole:
+    """Return a steering as the delta that is cut. directions: whether it may be added directions, which have no rank.
+
+    Raises SteerdoseError where it is no weight delta.
+    """
     for path, edit in steering.edits:
-        if not edit.is_weight_delta:
+        if not (edit.is_weight_delta or (directions and isinstance(edit, Add))):
             raise SteerdoseError(f"'{steering.method}' is no weight delta: it edits what {path} puts out")
     return Whole(steering.edits, **more)  # type: ignore[arg-type]

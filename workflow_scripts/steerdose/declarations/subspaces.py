@@ -1,5 +1,6 @@
 """Tables of directions that can be named before training."""
 
+from steerdose.declarations.ablations import ABLATIONS
 from steerdose.declarations.base import Table, columns
 from steerdose.declarations.shared import CELL, METHOD
 
@@ -16,7 +17,7 @@ _RECOVERED = columns("""
     chance_sd | number | over chance | exact standard deviation of R over random bases
 """)
 _TARGET = columns("""
-    target | text | | stream, step: change of the stream or by the block, at the last token; others: of weights
+    target | text | | stream: change at the last token; step: by the block; specific: not in clean directions
     width | integer | directions | of the basis
 """)
 SUBSPACE_BASES = Table(
@@ -114,4 +115,37 @@ SUBSPACES = Table(
         q | number | probability | the same, corrected over the hypotheses of one target and width
         """),
     ),
+)
+SUBSPACE_PARTS = Table(
+    "subspace_parts",
+    rule="tabulate_subspace_parts",
+    path="results/tables/subspace_parts",
+    title="Parts in subspaces",
+    row="a part, side, and what it was matched in",
+    reading="Does the part of a delta, or of an added direction, that lies in the directions of a hypothesis do what "
+    "the whole does? The part alone (keep) and the whole without it (drop), at the whole's coefficient, its norm and "
+    "its KL on the same texts. written is all that is written to the residual stream; own- its own leading "
+    "directions, the most that a basis of that width can hold; random- random ones, what any directions do. Rows "
+    "without a seed are over all seeds.",
+    columns=ABLATIONS.columns,
+)
+SUBSPACE_CLAIMS = Table(
+    "subspace_claims",
+    rule="tabulate_subspace_claims",
+    path="results/tables/subspace_claims",
+    title="Is it in directions known before?",
+    row="a question about one method",
+    reading="By rules that were set beforehand, of the mean over seeds. Held: the best hypothesis comes 70 % of the "
+    "way from chance to the best directions; in part: 10 %; hardly: less, but told from chance in every seed (q < "
+    "0.05); not: not even that. Predicts: over hypotheses, recovery and what the part retains have a positive rank "
+    "correlation with p < 0.05. One seed alone makes no claim.",
+    columns=columns("""
+        model | text | | a key of models
+        behavior | text | | a key of behaviors
+        method | text | | whose delta, or whose parts
+        seeds | integer | | that are pooled
+        question | text | | what is asked of it
+        verdict | text | | what the rule says
+        sentence | text | | with its numbers
+    """),
 )

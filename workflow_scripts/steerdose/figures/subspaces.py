@@ -7,16 +7,12 @@ from matplotlib.lines import Line2D
 
 from steerdose.declarations.subspaces import SUBSPACES
 from steerdose.figures.part_styles import PLACE, heading, nothing
-from steerdose.figures.style import Style, drawing, save
+from steerdose.figures.style import drawing, save
+from steerdose.figures.subspace_styles import LOOKS, plain
 from steerdose.files import read_table
 
 WIDTH = 8  # directions; less where no basis is so wide
 SIDES = {"written or mixed": ("write", "mixed"), "read": ("read",)}
-LOOKS: dict[str, Style] = {
-    "write": {"marker": "o", "color": "#0072B2"},
-    "mixed": {"marker": "^", "color": "#D55E00"},
-    "read": {"marker": "s", "color": "#009E73"},
-}
 NAMED = 3  # hypotheses with a name, of each panel
 
 
@@ -53,6 +49,8 @@ def subspaces_figure(subspaces: pl.DataFrame) -> Figure:
 
 def _draw(axes: Axes, cell: pl.DataFrame, kinds: tuple[str, ...]) -> None:
     axes.set(xscale="log", yscale="log")
+    plain(axes.xaxis)
+    plain(axes.yaxis)
     axes.axhline(1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
     axes.axvline(1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
     own = cell.filter(pl.col("axis").is_in(kinds))

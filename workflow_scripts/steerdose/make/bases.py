@@ -13,15 +13,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from steerdose.columns import Cell
-from steerdose.cuts.whole import Whole, is_writer, layer_of, whole_of
+from steerdose.cuts.whole import led, unit, whole_of
 from steerdose.declarations.ablations import ANGLES
 from steerdose.errors import SteerdoseError
 from steerdose.files import replacing, write_table
 from steerdose.seeds import seed_from
 from steerdose.steering.steering import Steering
 from steerdose.study.settings import ShareBases
-
-SMALL = 1e-6  # of the largest singular value: directions below are not written
 
 
 def share_bases(*, steerings: list[str], cell: Cell, settings: ShareBases, bases: str, angles: str) -> None:
@@ -31,7 +29,7 @@ def share_bases(*, steerings: list[str], cell: Cell, settings: ShareBases, bases
     last directions; random. Raises SteerdoseError where no family writes to the residual stream.
     """
     wholes = {name: whole_of(Steering.load(path)) for name, path in zip(settings.methods, steerings, strict=True)}
-    written = {name: writings(whole) for name, whole in wholes.items()}
+    written = {name: whole.written for name, whole in wholes.items()}
     if not any(written.values()):
         raise SteerdoseError(f"none of {list(written)} changes a module that writes to the residual stream")
     layers = sorted({layer for each in written.values() for layer in each})
@@ -53,44 +51,23 @@ def load_bases(path: str) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def writings(whole: Whole) -> dict[int, Tensor]:
-    """Return by layer U s, (width, directions), of all that a delta's writers write there, of norm 1."""
-    parts: dict[int, list[Tensor]] = {}
-    for path, _ in whole.edits:
-        if is_writer(path):
-            U, s, _ = whole.spectrum(path)
-            parts.setdefault(int(layer_of(path)), []).append(U * s)
-    return {layer: _led(torch.cat(each, 1) / torch.cat(each, 1).norm()) for layer, each in parts.items()}
-
-
-def _led(M: Tensor) -> Tensor:
-    """Return U s of a matrix, without directions that are rounding."""
-    U, s, _ = torch.linalg.svd(M, full_matrices=False)
-    kept = s > SMALL * s.max()
-    return U[:, kept] * s[kept]
-
-
-def _unit(M: Tensor) -> Tensor:
-    return M / M.norm(dim=0, keepdim=True)
-
-
 def _bases(written: Mapping[str, Tensor], layer: int, cell: Cell) -> Iterator[tuple[str, Tensor]]:
-    yield "shared", _unit(_led(torch.cat(list(written.values()), 1)))
+    yield "shared", unit(led(torch.cat(list(written.values()), 1)))
     width = next(iter(written.values())).shape[0]
     generator = torch.Generator().manual_seed(seed_from("basis", *cell.parts, layer))
     yield "random", torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64)).Q
     for name, own in written.items():
         rest = [each for other, each in written.items() if other != name]
         if rest:
-            yield f"without.{name}", _unit(_led(torch.cat(rest, 1)))
-        yield f"top.{name}", _unit(own)
-        yield f"tail.{name}", _unit(own).flip(1)
+            yield f"without.{name}", unit(led(torch.cat(rest, 1)))
+        yield f"top.{name}", unit(own)
+        yield f"tail.{name}", unit(own).flip(1)
 
 
 def _angles(
     layer: int, written: Mapping[str, Mapping[int, Tensor]], widths: tuple[int, ...]
 ) -> Iterator[tuple[int, str, str, int, float, float, float, float]]:
-    there = {name: _unit(each[layer]) for name, each in written.items() if layer in each}
+    there = {name: unit(each[layer]) for name, each in written.items() if layer in each}
     for one, Q in there.items():
         for other, R in there.items():
             for k in widths:

@@ -12,6 +12,7 @@ from steerdose.model.linear import linear_weights
 from steerdose.model.loading import load_model
 from steerdose.steering.edit import Edit
 from steerdose.steering.steering import MEMBERS, Steering, origin
+from steerdose.study.parts import OF_SUBSPACES
 from steerdose.study.settings import MakeParts
 
 
@@ -34,7 +35,7 @@ def make_parts(
     """
     delta, method = Steering.load(source), settings.method
     try:
-        whole = opened(delta, method.of, weights, bases, cell)
+        whole = opened(delta, method.of, weights, bases, cell, directions=method.by in OF_SUBSPACES)
         parts = [cut(whole, method.by, str(name), method.drop) for name in method.names]
     except SteerdoseError as error:
         raise SteerdoseError(f"methods.{entry}.names: {method.of}: {error}") from error
@@ -56,10 +57,13 @@ def _copied(edit: Edit) -> Edit:
     return type(edit)(**{name: tensor.clone() for name, tensor in edit.tensors().items()})
 
 
-def opened(delta: Steering, method: str, weights: list[str], bases: list[str], cell: Cell) -> Whole:
-    """Return a delta with all that ways to cut it need. weights, bases: no or one path each."""
+def opened(
+    delta: Steering, method: str, weights: list[str], bases: list[str], cell: Cell, *, directions: bool
+) -> Whole:
+    """Return a delta with all that ways to cut it need. weights, bases: no path or one; directions: see `whole_of`."""
     return whole_of(
         delta,
+        directions=directions,
         method=method,
         weights=linear_weights(load_model(weights[0], device="cpu", train=True).model) if weights else {},
         bases=load_bases(bases[0]) if bases else {},

@@ -1,12 +1,13 @@
 """Files of one study that taking deltas apart reads and writes: a part of its plan."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from itertools import product
 from typing import Any
 
 from steerdose.study.config import Study
-from steerdose.study.parts import OF_BASES, OF_WEIGHTS
-from steerdose.study.paths import BASES, CELL, MODEL, at, local_files
+from steerdose.study.parts import OF_BASES, OF_SUBSPACES, OF_WEIGHTS
+from steerdose.study.paths import BASES, CELL, MODEL, SUBSPACES, at, local_files
 
 
 class AblationFiles:
@@ -32,9 +33,9 @@ class AblationFiles:
         return [at(w, MODEL)] if getattr(self.study.methods[w.entry], "by", "") in OF_WEIGHTS else []
 
     def part_bases(self, w: Any) -> list[str]:
-        """Return the shared bases where the entry's way to cut projects on them."""
-        needed = getattr(self.study.methods[w.entry], "by", "") in OF_BASES
-        return [at(w, BASES)] if needed else []
+        """Return the bases that the entry's way to cut projects on: of families, of hypotheses, or none."""
+        by = getattr(self.study.methods[w.entry], "by", "")
+        return [at(w, path) for ways, path in ((OF_BASES, BASES), (OF_SUBSPACES, SUBSPACES)) if by in ways]
 
     def families(self, w: Any) -> list[str]:
         """Return the steerings of all methods whose deltas are taken apart."""
@@ -47,19 +48,23 @@ class AblationFiles:
         return [file for name in tasks for file in local_files(self.study.tasks[name].data)]
 
     def screened_bases(self, w: Any) -> list[str]:
-        return [at(w, BASES)] if w.group == "bases" else []
+        files = {"bases": BASES, "hypotheses": SUBSPACES}
+        return [at(w, files[w.group])] if w.group in files else []
 
     def screened(self, table: str) -> list[str]:
         """Return a table of the screen of every cell whose behavior has a task for it: parts or scores."""
         asked = self.study.ablations
-        cells = [cell for cell in self.cells if cell["behavior"] in asked.effects]
+        return self._screens(asked.methods, asked.groups, table)
+
+    def caused(self, table: str) -> list[str]:
+        """Return a table of the screen of parts in bases of hypotheses, like `screened`."""
+        return self._screens(self.study.subspaces.causal, ("hypotheses",), table)
+
+    def _screens(self, methods: Iterable[str], groups: Iterable[str], table: str) -> list[str]:
+        cells = [cell for cell in self.cells if cell["behavior"] in self.study.ablations.effects]
         pattern = f"{CELL}/ablations/{{method}}.{{group}}.{table}.parquet"
-        return [
-            pattern.format(**cell, method=name, group=group)
-            for cell in cells
-            for name in asked.methods
-            for group in asked.groups
-        ]
+        every = product(cells, methods, groups)
+        return [pattern.format(**cell, method=name, group=group) for cell, name, group in every]
 
     def swept(self, table: str) -> list[str]:
         """Return a table of the sweep of subspaces of every cell and method: scores, chance or prompts."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from steerdose.study.base import Count, Name, Part, Positive, Text, unique
-from steerdose.study.parts import By
+from steerdose.study.parts import OF_SUBSPACES, By
 
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
 # Ways that share a job: those of one group need the same things.
@@ -14,8 +14,9 @@ GROUPS: dict[str, tuple[By, ...]] = {
     "spectra": ("rank", "quartile", "energy", "form", "base"),
     "bases": ("shared", "others", "top", "tail", "random_basis"),
     "controls": ("random", "random_overall", "random_module", "directions"),
+    "hypotheses": OF_SUBSPACES,  # of `subspaces.causal`
 }
-EVERY = tuple(by for ways in GROUPS.values() for by in ways)
+EVERY = tuple(by for ways in GROUPS.values() for by in ways if by not in OF_SUBSPACES)
 
 
 class Ablations(Part):
@@ -35,6 +36,13 @@ class Ablations(Part):
     max_evaluations: Count = Field(3, description="To match a part's KL.")
 
     _unique = field_validator("methods", "ways", "widths")(unique)
+
+    @field_validator("ways")
+    @classmethod
+    def _cut_in(cls, value: tuple[By, ...]) -> tuple[By, ...]:
+        if wrong := sorted({*value} - {*EVERY}):
+            raise ValueError(f"{wrong}: parts in bases of hypotheses are read for the methods of subspaces.causal")
+        return value
 
     def ways_of(self, group: str) -> tuple[By, ...]:
         """Return the ways of a group that are asked for."""

@@ -8,11 +8,12 @@ from steerdose.errors import SteerdoseError
 from steerdose.study.config import Study
 from steerdose.study.items import Row, forms_of, is_local, load_items
 from steerdose.study.kind import Method, PromptTarget
-from steerdose.study.methods import HUB_ID, Adapter, Import
-from steerdose.study.parts import OF_BASES, Parts
+from steerdose.study.methods import HUB_ID, Activation, Adapter, Import
+from steerdose.study.parts import OF_BASES, OF_SUBSPACES, Parts
 from steerdose.study.tasks import ChoiceTask, LikelihoodTask, WritingTask, measures_of
 from steerdose.study.texts import load_personas, load_prompts, load_questions, load_system_prompts
 
+ADDING = ("mean_diff", "pca", "svd_steering")  # estimators that add a direction
 Problem = tuple[tuple[str | int, ...], str]
 
 
@@ -200,23 +201,27 @@ def _deltas(study: Study, section: str, names: Sequence[str]) -> Iterator[Proble
             yield (section, "methods"), f"'{name}' is no weight delta of its own; give some of {deltas}"
 
 
+def _screened(study: Study, section: str, key: str, names: Sequence[str]) -> Iterator[Problem]:
+    """Yield what keeps the parts of methods from being read with the model."""
+    asked = study.ablations
+    for name in names:
+        if name in study.methods and (study.methods[name].positions or study.positions) != "all":
+            yield (section, key), f"'{name}' steers some tokens alone; a part is read with all steered"
+    if names and not isinstance(study.tasks.get(asked.damage), LikelihoodTask):
+        yield ("ablations", "damage"), f"'{asked.damage}' is not a task of kind likelihood"
+    if names and asked.n_answers > study.reference.n_questions:
+        text = f"{asked.n_answers} wanted, reference.n_questions is {study.reference.n_questions}"
+        yield ("ablations", "n_answers"), text
+
+
 def _ablations(study: Study) -> Iterator[Problem]:
     asked = study.ablations
     yield from _deltas(study, "ablations", asked.methods)
-    for name in asked.methods:
-        if name in study.methods and (study.methods[name].positions or study.positions) != "all":
-            yield ("ablations", "methods"), f"'{name}' steers some tokens alone; a part is read with all steered"
+    yield from _screened(study, "ablations", "methods", asked.methods)
     for behavior, name in asked.effects.items():
         if isinstance(study.tasks.get(name), WritingTask | None):
             read = [each for each, task in study.tasks.items() if not isinstance(task, WritingTask)]
             yield ("ablations", "effects", behavior), f"'{name}' is no task that is read; give one of {read}"
-    if asked.methods and not isinstance(study.tasks.get(asked.damage), LikelihoodTask):
-        yield ("ablations", "damage"), f"'{asked.damage}' is not a task of kind likelihood"
-    if asked.methods and asked.n_answers > study.reference.n_questions:
-        yield (
-            ("ablations", "n_answers"),
-            f"{asked.n_answers} wanted, reference.n_questions is {study.reference.n_questions}",
-        )
     for name, method in study.methods.items():
         if isinstance(method, Parts) and method.by in OF_BASES and method.of not in asked.methods:
             yield ("methods", name, "of"), f"'{method.of}' is not in ablations.methods, whose families make the bases"
@@ -225,5 +230,29 @@ def _ablations(study: Study) -> Iterator[Problem]:
 def _subspaces(study: Study) -> Iterator[Problem]:
     asked = study.subspaces
     yield from _deltas(study, "subspaces", asked.methods)
-    if asked.methods and asked.n_prompts > study.pairs.n_prompts:
+    for name, method in study.methods.items():
+        if isinstance(method, Parts) and method.by in OF_SUBSPACES:
+            wide = [each for each in method.names if int(str(each).partition("-")[2] or 0) > max(asked.widths)]
+            if wide:
+                yield (
+                    ("methods", name, "names"),
+                    f"{wide}: bases have {max(asked.widths)} directions (subspaces.widths)",
+                )
+    if not asked.methods:
+        if asked.causal:
+            yield ("subspaces", "methods"), "give the deltas that the hypotheses are about; causal needs their scores"
+        return
+    if asked.n_prompts > study.pairs.n_prompts:
         yield ("subspaces", "n_prompts"), f"{asked.n_prompts} wanted, pairs.n_prompts is {study.pairs.n_prompts}"
+    yield from _screened(study, "subspaces", "causal", asked.causal)
+    if asked.causal and asked.causal_width not in asked.widths:
+        yield ("subspaces", "causal_width"), f"{asked.causal_width} is not in subspaces.widths, so it has no score"
+    cut = [name for name, each in study.methods.items() if isinstance(each, Adapter | Import) or _adds(each)]
+    for name in asked.causal:
+        if name not in cut:
+            yield ("subspaces", "causal"), f"'{name}' has nothing to project on a basis; give some of {cut}"
+
+
+def _adds(method: Method) -> bool:
+    """Whether a method adds directions to the stream."""
+    return isinstance(method, Activation) and method.estimator in ADDING and method.submodule is None

@@ -1,5 +1,6 @@
 """Many methods of one entry: the parts of another method's weight delta."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -9,10 +10,11 @@ from steerdose.study.kind import Method
 
 By = Literal[
     "layer", "module", "third", "role", "rank", "quartile", "energy", "form", "base", "shared", "others", "top", "tail",
-    "random_basis", "random", "random_overall", "random_module", "directions",
+    "random_basis", "random", "random_overall", "random_module", "directions", "subspace",
 ]  # fmt: skip
 OF_WEIGHTS = ("form", "base")  # ways that read the base weights
 OF_BASES = ("shared", "others", "top", "tail", "random_basis")  # that project on bases of several families
+OF_SUBSPACES: tuple[By, ...] = ("subspace",)  # that project on bases of hypotheses, an added direction as well
 CONTROLS = ("random", "random_overall", "random_module", "directions")  # no parts: nothing is left without them
 NUMBERED = ("layer", "rank", "quartile", "energy", "base", *OF_BASES, "random", "random_overall")
 KNOWN = {
@@ -22,6 +24,7 @@ KNOWN = {
     "form": ("rows", "columns", "rotation"),
     "directions": ("equal",),
 }
+IN_SUBSPACE = re.compile(r"[A-Za-z]\w*-[1-9][0-9]*|written")  # a hypothesis and how many of its directions
 
 
 class PartOf(Method):
@@ -64,7 +67,9 @@ class Parts(Method):
         "directions of the base weight read and write. Of what o and down write: shared, others, top, tail, "
         "random_basis: in so many directions that all families of ablations.methods write, all but this one, its own "
         "first or last ones, or random ones. Controls, of which nothing can be left out: random, random_overall, "
-        "numbers of draws; random_module, names of modules; directions: equal."
+        "numbers of draws; random_module, names of modules; directions: equal. subspace: of what is written to the "
+        "stream, also by an added direction, what lies in the basis of a hypothesis, with its width, like mlp_write-8; "
+        "own-8: in its own leading directions; random0-8: in random ones; written: all of it."
     )
     names: Annotated[tuple[int | str, ...], Field(min_length=1)] = Field(
         description="The parts to make: numbers, ranges of them like 9-23, or names."
@@ -81,6 +86,8 @@ class Parts(Method):
             raise ValueError(f"{list(value)} are no numbers; by {by} they are numbers, or ranges like 9-23")
         if by in KNOWN and (wrong := sorted({*given} - {*KNOWN[by]})):
             raise ValueError(f"{wrong}: by {by} there are {', '.join(KNOWN[by])}")
+        if by in OF_SUBSPACES and (wrong := [each for each in given if not IN_SUBSPACE.fullmatch(each)]):
+            raise ValueError(f"{wrong}: by {by} it is a hypothesis and a width, like mlp_write-8")
         counted = by in ("rank", "energy", "base", *OF_BASES)
         if (counted and "0" in given) or (by == "energy" and max(map(int, given)) > 99):
             raise ValueError("a rank or a count of directions is 1 or more, an energy 1 to 99 percent")

@@ -6,6 +6,7 @@ from typing import Any
 CELL = "results/{model}/{behavior}/seed{seed}"
 MODEL = "results/models/{model}"
 BASES = f"{CELL}/ablations/bases.safetensors"
+SUBSPACES = f"{CELL}/subspaces/bases.safetensors"
 
 
 def at(w: Any, pattern: str, **more: Any) -> str:

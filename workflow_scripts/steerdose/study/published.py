@@ -111,6 +111,10 @@ class TabulateAblations(TabulateEffects):
     damage: tuple[Name, Task]
 
 
+class TabulateSubspaceParts(TabulateAblations):
+    """Of tables.ablations: the parts in bases of hypotheses."""
+
+
 class TabulateSubspaces(Part):
     """Of tables.subspaces. methods: in the order of their rows."""
 

@@ -98,12 +98,19 @@ class PublishedSlices:
 
     @property
     def tabulate_ablations(self) -> str:
+        return self._parts_table(shown.TabulateAblations, self.study.ablations.methods)
+
+    @property
+    def tabulate_subspace_parts(self) -> str:
+        return self._parts_table(shown.TabulateSubspaceParts, self.study.subspaces.causal)
+
+    def _parts_table(self, kind: type[shown.TabulateAblations], methods: tuple[str, ...]) -> str:
         asked = self.study.ablations
         chosen = {each: asked.effects[each] for each in self.study.study.behaviors if each in asked.effects}
         effects = {behavior: (task, measures_of(self.study.tasks[task])[0]) for behavior, task in chosen.items()}
-        if not asked.methods:
+        if not methods:
             effects = {}
-        return shown.TabulateAblations(
+        return kind(
             **self._effects(dict.fromkeys(task for task, _ in effects.values())),
             effects=effects,
             damage=(asked.damage, judged(self.study.damage_texts)),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from steerdose.study import settings as of
+from steerdose.study.ablations import GROUPS
 from steerdose.study.endpoints import TextEndpoint
 from steerdose.study.methods import Adapter
 from steerdose.study.parts import Parts
@@ -210,10 +211,13 @@ class Slices(PublishedSlices):
             task = task.model_copy(update={"measures": {}})
         shared = {each: getattr(asked, each) for each in ("draws", "alpha", "tolerance", "max_evaluations", "n_tokens")}
         shared["widths"] = asked.widths if w.group in ("spectra", "bases") else ()
+        ways = asked.ways_of(w.group)
+        if w.group == "hypotheses":
+            ways, shared["widths"] = GROUPS[w.group], (self.study.subspaces.causal_width,)
         texts = self.study.damage_texts.model_copy(update={"n_answers": asked.n_answers, "batch_size": 1})
         return of.ScreenParts(
             run=self._run(w),
-            ways=asked.ways_of(w.group),
+            ways=ways,
             **shared,
             effect=name,
             task=task,

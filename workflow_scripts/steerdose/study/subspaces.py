@@ -62,8 +62,14 @@ class Subspaces(Part):
     n_heldout: Annotated[int, Field(ge=2)] = Field(24, description="Of split heldout, the first: labels are of them.")
     widths: Annotated[tuple[Count, ...], Field(min_length=1)] = Field((1, 2, 4, 8, 16), description="Of a basis.")
     alpha: Positive = Field(1.0, description="Dose of the delta, in units of its c_star.")
+    causal: tuple[Name, ...] = Field(
+        (),
+        description="Whose part in every basis is read with the model, on the texts of `ablations`: weight deltas, or "
+        "added directions. Empty: none.",
+    )
+    causal_width: Count = Field(8, description="Of these bases.")
 
-    _unique = field_validator("methods", "widths")(unique)
+    _unique = field_validator("methods", "causal", "widths")(unique)
 
     @field_validator("switches")
     @classmethod

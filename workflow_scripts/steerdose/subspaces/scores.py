@@ -86,17 +86,19 @@ def chance_draws(factor: Tensor, r: int, draws: int, rng: np.random.Generator, w
     return np.trace(np.linalg.solve(every, inside), axis1=1, axis2=2) * d / r
 
 
-def specific(rows: Tensor, Q: Tensor, clean: Tensor) -> tuple[float, int] | None:
-    """Return R of what is left of rows and basis beside `clean`, directions that every prompt moves in, and its width.
+def label_beside(rows: Tensor, clean: Tensor) -> Tensor | None:
+    """Return the label of what of rows (n, width) is orthogonal to `clean`, directions that every prompt moves in.
 
-    None where nothing of either is left. rows: (n, width).
+    None where nothing of it is left.
     """
-    outside, own = beside(Q, clean), beside(rows.T, clean)
-    left = orthonormal(outside[:, outside.norm(dim=0) > LEAST])
-    factor = of_differences(own.T[own.norm(dim=0) > LEAST * rows.double().norm(dim=1)])
-    if factor is None or not left.shape[1]:
-        return None
-    return recovery(factor, left, len(clean) - clean.shape[1]), left.shape[1]
+    own = beside(rows.T, clean)
+    return of_differences(own.T[own.norm(dim=0) > LEAST * rows.double().norm(dim=1)])
+
+
+def basis_beside(Q: Tensor, clean: Tensor) -> Tensor:
+    """Return an orthonormal basis of what of a basis is orthogonal to `clean`; narrower where some lies in it."""
+    outside = beside(Q, clean)
+    return orthonormal(outside[:, outside.norm(dim=0) > LEAST])
 
 
 def excess(R: float, R_best: float) -> float | None:

@@ -1,6 +1,6 @@
 """Every hypothesis against every label: how much of it each basis holds, over chance and of what could be held."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -22,12 +22,13 @@ from steerdose.subspaces.labels import Labels, labels_of
 from steerdose.subspaces.linear import overlap
 from steerdose.subspaces.registry import Built
 from steerdose.subspaces.scores import (
+    basis_beside,
     best,
     chance_variance,
     effective_dimension,
     excess,
+    label_beside,
     recovery,
-    specific,
 )
 from steerdose.subspaces.summary import Chance, summarised
 
@@ -46,7 +47,7 @@ def swept(
     What cannot be scored has no number, and a status that says why. blocks: those that the delta edits.
     """
     known = [each for each in bases if each.block in {*blocks}]
-    clean = {each.block: each.basis.Q[:, :CLEAN_WIDTH] for each in known if each.name == CLEAN and each.basis}
+    clean = clean_of(known)
     for each in known:
         key = {"subspace": each.name, "block": each.block, "family": each.family, "axis": each.axis}
         if each.basis is None or not each.basis.Q.shape[1]:
@@ -60,9 +61,11 @@ def swept(
             Q = each.basis.Q[:, :width]
             told = {**key, "width": width, "status": each.status}
             for target, factor in factors.items():
-                yield {**told, "target": target, **_scored(factor, Q)}
-            if each.block in clean and each.name != CLEAN:
-                yield from _specific(told, labels.rows[each.block], Q, clean[each.block])
+                if target != SPECIFIC:
+                    yield {**told, "target": target, **_scored(factor, Q, len(Q))}
+                elif (left := basis_beside(Q, clean[each.block])).shape[1] and each.name != CLEAN:
+                    space = len(Q) - clean[each.block].shape[1]
+                    yield {**told, "target": target, "width_left": left.shape[1], **_scored(factor, left, space)}
 
 
 def by_prompt(
@@ -85,25 +88,35 @@ def by_prompt(
     return {key: torch.stack(own).mean(0) for key, own in found.items()}
 
 
-def _scored(factor: Tensor, Q: Tensor) -> dict[str, float | None]:
-    R, width = recovery(factor, Q), Q.shape[1]
+def clean_of(bases: Iterable[Built]) -> dict[int, Tensor]:
+    """Return by block the directions in which clean prompts vary anyway."""
+    return {each.block: each.basis.Q[:, :CLEAN_WIDTH] for each in bases if each.name == CLEAN and each.basis}
+
+
+def with_specific(labels: Labels, clean: Mapping[int, Tensor]) -> Labels:
+    """Return labels with one more target: of `stream` what is orthogonal to clean directions."""
+    own = {block: label_beside(labels.rows[block], Q) for block, Q in clean.items()}
+    factors = tuple(
+        {**each, SPECIFIC: factor} if (factor := own.get(i)) is not None else each
+        for i, each in enumerate(labels.factors)
+    )
+    return Labels(factors, labels.rows)
+
+
+def _scored(factor: Tensor, Q: Tensor, space: int) -> dict[str, float | None]:
+    """Return what a basis recovers. space: width of what both lie in."""
+    R, width = recovery(factor, Q, space), Q.shape[1]
     own = best(factor, width)
-    most = float(factor[:, :width].square().sum()) * len(factor) / width
+    most = float(factor[:, :width].square().sum()) * space / width
     told = overlap(Q, own)
     return {
         "recovery": R,
-        "chance_sd": chance_variance(factor, width) ** 0.5,
+        "chance_sd": chance_variance(factor, width, space) ** 0.5,
         "best": most,
         "excess": excess(R, most),
         "effective_dimension": effective_dimension(factor),
         "cosine": told and told[0],
     }
-
-
-def _specific(told: dict[str, Any], rows: Tensor, Q: Tensor, clean: Tensor) -> Iterator[dict[str, Any]]:
-    found = specific(rows, Q, clean)
-    if found is not None:
-        yield {**told, "target": SPECIFIC, "recovery": found[0], "width_left": found[1]}
 
 
 def sweep_subspaces(
@@ -130,6 +143,7 @@ def sweep_subspaces(
     if not blocks:
         raise SteerdoseError(f"'{method}' writes nothing to the residual stream that could be looked for")
     every = read_subspaces(bases, told)
+    labels = with_specific(labels, clean_of(every))
     rows = list(swept(every, labels, blocks, settings.widths))
     means = summarised(rows, Chance(labels, blocks), {each.name: each.scope for each in every})
     by = by_prompt(every, labels, blocks, settings.widths)

@@ -8,8 +8,10 @@ import polars as pl
 from steerdose.ablation.places import PLACE
 from steerdose.ablation.shares import Drawn, drawn, pooled, shares
 from steerdose.declarations.ablations import ABLATIONS, SCREEN_SCORES, SCREENED_PARTS
+from steerdose.declarations.base import Table
+from steerdose.declarations.subspaces import SUBSPACE_PARTS
 from steerdose.files import read_tables, write_csv, write_table
-from steerdose.study.published import TabulateAblations
+from steerdose.study.published import TabulateAblations, TabulateSubspaceParts
 from steerdose.tables.publish import typed, write_html
 
 CLAIMED = ("model", "behavior", "method")
@@ -19,11 +21,26 @@ def tabulate_ablations(
     *, parts: list[str], scores: list[str], settings: TabulateAblations, caption: str, table: str, csv: str, html: str
 ) -> None:
     """Write what every part retains, removes and breaks, of every seed and over all of them."""
-    found = list(_rows(parts, scores, settings)) if parts else []
-    frame = typed(found, ABLATIONS)
-    write_table(frame, table, ABLATIONS)
-    write_csv(frame, csv, ABLATIONS)
-    write_html(frame, html, ABLATIONS, caption, n_names=9)
+    _written(ABLATIONS, parts, scores, settings, caption, (table, csv, html))
+
+
+def tabulate_subspace_parts(
+    *, parts: list[str], scores: list[str], settings: TabulateSubspaceParts, caption: str, table: str, csv: str,
+    html: str,
+) -> None:  # fmt: skip
+    """Write what parts in bases of hypotheses retain, remove and break, of every seed and over all of them."""
+    _written(SUBSPACE_PARTS, parts, scores, settings, caption, (table, csv, html))
+
+
+def _written(
+    declared: Table, parts: list[str], scores: list[str], settings: TabulateAblations, caption: str,
+    paths: tuple[str, str, str],
+) -> None:  # fmt: skip
+    frame = typed(list(_rows(parts, scores, settings)) if parts else [], declared)
+    table, csv, html = paths
+    write_table(frame, table, declared)
+    write_csv(frame, csv, declared)
+    write_html(frame, html, declared, caption, n_names=9)
 
 
 def _rows(parts: list[str], scores: list[str], settings: TabulateAblations) -> Iterator[dict[str, Any]]:
