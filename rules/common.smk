@@ -79,7 +79,10 @@ def caption(table):
 def targets():
     """Return the files that `rule all` makes."""
     published = [rule for rule in workflow.rules if rule.name.startswith(("tabulate_", "plot_"))]
-    asked = {"ablations.smk": study.ablations.methods, "subspaces.smk": study.subspaces.methods}
+    asked = {
+        "ablations.smk": study.ablations.methods,
+        "subspaces.smk": (*study.subspaces.methods, *study.subspaces.causal),
+    }
     final = [rule for rule in published if asked.get(Path(rule.snakefile).name, True)]
     return [*(path for rule in final for path in rule.output), *plan.each_cell(f"{CELL}/reading.html")]
 

@@ -44,6 +44,8 @@ DEPENDENT = {
     "subspaces.n_prompts": {"capture_sites"},
     "subspaces.widths": {"build_subspaces", "sweep_subspaces"},
     "subspaces.alpha": {"sweep_subspaces"},
+    "subspaces.causal": {"tabulate_subspace_parts"},
+    "subspaces.causal_width": {"screen_parts"},
     "methods.lora.training.learning_rate": {"train_adapter", "merge_diff"},
     "methods.lora.delta": {"merge_diff", "tabulate_methods", "tabulate_geometry", "write_card"},
     "methods.lora.target": {"calibrate_alpha"},
@@ -151,6 +153,8 @@ OTHER = {
     "lm_eval.include_path": "data",
     "ablations.methods": ["lora"],
     "subspaces.methods": ["lora"],
+    "subspaces.causal": ["lora"],
+    "subspaces.causal_width": 4,
     "subspaces.mode": "legacy",
     "subspaces.switches": {"balanced": False},
     "tasks.outlook.options": "glad",
@@ -271,7 +275,7 @@ def jobs(study, plan, rule, body):
         "probes": ["rolled_out", "others"],
         "alpha": ["1"],
         "part": ["0"],
-        "group": study.ablations.groups,
+        "group": [*study.ablations.groups, "hypotheses"],
     }
     names = re.findall(r"\{(\w+)\}", log)
     for key in itertools.product(*[values[name] for name in names]):

@@ -19,8 +19,10 @@ SCORING = {"score_task", "gather_scores", "write_texts", "score_texts", "tabulat
 SCORING |= {"tabulate_specificity", "plot_screening"}
 ABLATIONS = {"tabulate_ablations", "tabulate_ablation_claims", "plot_retained", "plot_layer_map", "plot_keep_drop"}
 SCREEN = {"screen_parts", *ABLATIONS, "plot_parts", "plot_screening"}
-SUBSPACES = {"sweep_subspaces", "tabulate_subspaces", "plot_subspaces"}
-OF_DELTAS = {"share_bases", "plot_angles", *SUBSPACES, *SCREEN}
+SUBSPACES = {"sweep_subspaces", "tabulate_subspaces", "plot_subspaces", "plot_subspace_stability"}
+SUBSPACES |= {"plot_subspace_layers", "plot_subspace_effects", "tabulate_subspace_claims"}
+CAUSED = {"screen_parts", "tabulate_subspace_parts", "plot_subspace_effects", "tabulate_subspace_claims"}
+OF_DELTAS = {"share_bases", "plot_angles", *SUBSPACES, *SCREEN, *CAUSED}
 ROLLING = {"rollout_trajectories", "gather_rollouts"}
 PROBING = {"audit_probe", "set_threshold"}
 BANDS = {"roll_reference", "set_bands"}
@@ -112,6 +114,7 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
             {
                 *("tabulate_effects", "tabulate_specificity", "tabulate_dose", "tabulate_contrasts", "plot_frontier"),
                 "tabulate_ablations",
+                "tabulate_subspace_parts",
             },
         ),
         ("benefit/claims", {"tabulate_claims"}),

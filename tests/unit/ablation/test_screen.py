@@ -5,6 +5,7 @@ import pytest
 import torch
 from ablation_examples import TEXTS
 from prompt_examples import save_model
+from safetensors.torch import save_file
 from steerdose.ablation.claims import LOCALISED, SPREAD, of_slices
 from steerdose.ablation.places import PLACE
 from steerdose.ablation.screen import screen_parts
@@ -74,7 +75,7 @@ def screened(model, tmp_path):
     write_table(pl.DataFrame(rows, schema=names, orient="row"), tmp_path / "tokens.parquet", REFERENCE_TOKENS)
     write_json({"lora": {"positive": {"c_star": 2.0}}}, tmp_path / "search.json")
 
-    def run(steering, group, ways=None, widths=(4, 16), others=()):
+    def run(steering, group, ways=None, widths=(4, 16), others=(), hypotheses=None):
         files = []
         for i, each in enumerate((steering, *others)):
             files.append(str(tmp_path / f"{i}.safetensors"))
@@ -87,6 +88,8 @@ def screened(model, tmp_path):
                 settings=ShareBases(methods=names, widths=widths, columns=max(widths)),
                 angles=str(tmp_path / "angles.parquet"),
             )  # fmt: skip
+        if hypotheses is not None:
+            save_file(hypotheses, bases)
         settings = ScreenParts(
             run=Run(dtype="float32", device="cpu"), ways=ways or GROUPS[group], widths=widths, draws=2, alpha=0.5,
             tolerance=0.05, max_evaluations=6, effect="outlook", task=TASK, damage="text",
@@ -95,7 +98,8 @@ def screened(model, tmp_path):
         )  # fmt: skip
         parts, scores = (str(tmp_path / f"{group}.{name}.parquet") for name in ("parts", "scores"))
         screen_parts(
-            model=model, steering=files[0], doses=str(tmp_path / "search.json"), bases=[bases] * (group == "bases"),
+            model=model, steering=files[0], doses=str(tmp_path / "search.json"),
+            bases=[bases] * (group in ("bases", "hypotheses")),
             reference=str(tmp_path / "tokens.parquet"), questions="data/questions.jsonl", method="lora", cell=CELL,
             settings=settings, parts=parts, scores=scores,
         )  # fmt: skip
@@ -201,6 +205,45 @@ def test_a_known_subspace_is_found_by_families_that_share_it_and_not_by_a_random
         assert told(parts, way, "4", "keep", "coefficient")["note"] == "is the whole delta"
         assert told(parts, way, "4", "drop", "coefficient")["note"] == "empty"
     assert shares_of(scores.filter(metric="margin"), "random_basis")["4"]["keep"]["retained"] < 0.5
+
+
+def bases_of(**directions):
+    """Bases of hypotheses by name, the same in all three blocks; each begins with its direction."""
+    return {
+        f"{name}.{block}": torch.linalg.qr(torch.stack([u, *normal(3, 32, seed=70 + i)], 1)).Q.contiguous()
+        for i, (name, u) in enumerate(directions.items())
+        for block in range(3)
+    }
+
+
+PLANTED, ELSEWHERE = torch.linalg.qr(normal(32, 2, seed=3)).Q.T
+
+
+def writing(u):
+    """A delta that writes one direction alone, in every block."""
+    writers = [(path, shape) for path, shape in PATHS.items() if path.endswith(("o_proj", "down_proj"))]
+    edits = [(p, LowRank(A=normal(1, w, seed=i), B=0.3 * u[:, None])) for i, (p, (_, w)) in enumerate(writers)]
+    return Steering("lora", tuple(edits), {})
+
+
+@pytest.mark.parametrize("kind", ["delta", "added"])
+def test_a_hypothesis_that_names_the_planted_direction_holds_the_effect_and_another_does_not(screened, kind):
+    """Of a trained delta, and of a direction that is added behind a block."""
+    added = Steering("lora", (("model.layers.1", Add(2 * PLANTED)),), {})
+    steering = writing(PLANTED + 0.05 * ELSEWHERE) if kind == "delta" else added
+    hypotheses = bases_of(right=PLANTED, wrong=ELSEWHERE)
+    parts, scores = screened(steering, "hypotheses", widths=(1,), hypotheses=hypotheses)
+    found = shares_of(scores.filter(metric="margin"), "subspace")
+    assert told(parts, "subspace", "written", "keep", "coefficient")["note"] == "is the whole delta"
+    note = told(parts, "subspace", "right-1", "keep", "coefficient")["note"]
+    if kind == "delta":
+        assert found["right-1"]["keep"]["retained"] == pytest.approx(1, abs=0.1)
+        assert abs(found["wrong-1"]["keep"]["retained"]) < 0.2
+        assert found["wrong-1"]["drop"]["retained"] == pytest.approx(1, abs=0.1)
+    else:
+        assert note == "is the whole delta"
+        assert told(parts, "subspace", "wrong-1", "keep", "coefficient")["note"] == "empty"
+        assert found["random0-1"]["keep"]["retained"] < 0.7
 
 
 def test_an_even_spread_is_called_distributed(screened):

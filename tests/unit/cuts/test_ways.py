@@ -14,7 +14,7 @@ from steerdose.steering.edits import Add, Dense, LowRank, matrix
 from steerdose.steering.steering import Steering
 from steerdose.study.ablations import EVERY
 from steerdose.study.parts import CONTROLS as NAMED_CONTROLS
-from steerdose.study.parts import KNOWN, By
+from steerdose.study.parts import KNOWN, OF_SUBSPACES, By
 
 MODULES = ("self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj")
 PATHS = [f"model.layers.{layer}.{module}" for layer in range(9, 15) for module in MODULES]
@@ -23,6 +23,7 @@ NAMES = {
     **{"layer": ("9", "14"), "module": ("q_proj", "down_proj"), "third": KNOWN["third"], "role": KNOWN["role"]},
     **{"rank": ("1", "2", "3"), "quartile": KNOWN["quartile"], "energy": ("50", "90"), "form": KNOWN["form"]},
     **dict.fromkeys(("base", "shared", "others", "top", "tail", "random_basis"), ("1", "3", "5")),
+    "subspace": ("mlp_write-1", "mlp_write-5", "own-3", "random0-5", "written"),
 }
 
 
@@ -40,7 +41,7 @@ def orthonormal(seed, width=OUT, columns=8):
 
 def whole(edits=None, weights=None, bases=None):
     edits = edits or [(path, low_rank(i)) for i, path in enumerate(PATHS)]
-    kinds = ("shared", "without.lora", "top.lora", "tail.lora", "random")
+    kinds = ("shared", "without.lora", "top.lora", "tail.lora", "random", "mlp_write")
     bases = bases or {
         f"{kind}.{layer}": orthonormal(7 * layer + i) for layer in range(9, 15) for i, kind in enumerate(kinds)
     }
@@ -56,7 +57,8 @@ def total(edits):
 
 
 def test_there_is_a_way_for_every_value_of_by_and_each_tests_a_hypothesis():
-    assert sorted((*CHOOSING, *CROPPING, *PROJECTING, *CONTROLS, "form")) == sorted(get_args(By)) == sorted(EVERY)
+    assert sorted((*CHOOSING, *CROPPING, *PROJECTING, *CONTROLS, "form")) == sorted(get_args(By))
+    assert sorted(get_args(By)) == sorted((*EVERY, *OF_SUBSPACES))
     assert {*CONTROLS} == {*NAMED_CONTROLS}
     said = [hypothesis(by) for by in get_args(By)]
     assert len(set(said)) == len(said)
@@ -173,6 +175,46 @@ def test_what_is_no_weight_delta_cannot_be_cut():
         SteerdoseError, match=r"'mean_diff' is no weight delta: it edits what model\.layers\.3 puts out"
     ):
         whole_of(Steering("mean_diff", (("model.layers.3", Add(normal(OUT, seed=1).float())),), {}))
+
+
+def added(*, seed=1):
+    """A direction added behind block 10."""
+    return whole_of(
+        Steering("mean_diff", (("model.layers.10", Add(normal(OUT, seed=seed).float())),), {}), directions=True,
+        bases={"mlp_write.10": orthonormal(5), "elsewhere.9": orthonormal(6)}, draw=("m", "b", 0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["mlp_write-2", "random1-3"])
+def test_an_added_direction_is_projected_and_what_is_left_is_orthogonal(name):
+    delta = added()
+    keep, drop = (cut(delta, "subspace", name, side).kept[0][1].v for side in (False, True))
+    torch.testing.assert_close(keep + drop, delta.edits[0][1].v)
+    assert float(keep @ drop) == pytest.approx(0, abs=1e-5)
+    if name == "mlp_write-2":
+        Q = delta.bases["mlp_write.10"][:, :2]
+        torch.testing.assert_close(keep, Q @ (Q.T @ delta.edits[0][1].v))
+
+
+def test_own_directions_are_the_best_of_their_width_and_random_ones_the_same_again():
+    delta = whole()
+    energy = {name: cut(delta, "subspace", name, drop=False).energy for name in ("own-2", "mlp_write-2", "random0-2")}
+    assert energy["own-2"] > max(energy["mlp_write-2"], energy["random0-2"])
+    assert cut(whole(), "subspace", "random0-2", drop=False).energy == energy["random0-2"]
+    assert cut(whole(), "subspace", "random1-2", drop=False).energy != energy["random0-2"]
+    written = cut(delta, "subspace", "written", drop=False)
+    assert {path for path, _ in written.kept} == {path for path in PATHS if is_writer(path)}
+
+
+def test_hypotheses_are_those_of_the_file_and_unknown_ones_are_named():
+    assert names_of(added(), "subspace", (2,), 2) == [
+        "written", "mlp_write-2", "elsewhere-2", "own-2", "random0-2", "random1-2"
+    ]  # fmt: skip
+    with pytest.raises(SteerdoseError, match="no hypothesis mlp_wrte, or it is not applicable"):
+        cut(added(), "subspace", "mlp_wrte-2", drop=False)
+    keep, drop = both(added(), "subspace", "elsewhere-2")  # it has no basis at this block, so nothing lies in it
+    assert keep is None
+    assert drop.energy == 1
 
 
 def test_a_spectrum_is_that_of_the_matrix_and_is_computed_once(monkeypatch):

@@ -118,6 +118,7 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_in_the_config_do_not_reac
         ({"benefit.damages": ["text"]}, {"tabulate_dose", "plot_frontier"}),
         ({"ablations.draws": 3}, {"screen_parts"}),
         ({"ablations.methods": ["lora", "dora"]}, {"share_bases", "tabulate_ablations"}),
+        ({"subspaces.causal": ["mean_diff"]}, {"tabulate_subspace_parts"}),
         ({"ablations.widths": [4]}, {"share_bases"}),  # of the group modules, which has no widths, no part
     ],
     ids=lambda value: ", ".join(sorted(value)),

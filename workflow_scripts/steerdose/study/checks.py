@@ -234,15 +234,9 @@ def _subspaces(study: Study) -> Iterator[Problem]:
         if isinstance(method, Parts) and method.by in OF_SUBSPACES:
             wide = [each for each in method.names if int(str(each).partition("-")[2] or 0) > max(asked.widths)]
             if wide:
-                yield (
-                    ("methods", name, "names"),
-                    f"{wide}: bases have {max(asked.widths)} directions (subspaces.widths)",
-                )
-    if not asked.methods:
-        if asked.causal:
-            yield ("subspaces", "methods"), "give the deltas that the hypotheses are about; causal needs their scores"
-        return
-    if asked.n_prompts > study.pairs.n_prompts:
+                text = f"{wide}: bases have {max(asked.widths)} directions, the most of subspaces.widths"
+                yield ("methods", name, "names"), text
+    if (asked.methods or asked.causal) and asked.n_prompts > study.pairs.n_prompts:
         yield ("subspaces", "n_prompts"), f"{asked.n_prompts} wanted, pairs.n_prompts is {study.pairs.n_prompts}"
     yield from _screened(study, "subspaces", "causal", asked.causal)
     if asked.causal and asked.causal_width not in asked.widths:
