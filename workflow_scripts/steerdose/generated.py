@@ -1,7 +1,8 @@
 """Files that are made from others: `python -m steerdose.generated` writes them, with `--check` tells which are stale.
 
 Of the declared tables: docs/tables.md and the captions of their pages. Of the rules: the table of docs/layout.md, and
-the entry script of every rule. Of the typed study: the schema that editors read. Run it where the project lies, with
+the entry script of every rule. Of the typed study: the schema that editors read. Of the registered hypotheses:
+docs/hypotheses.md. Run it where the project lies, with
 workflow_scripts on the path (`make generated`).
 """
 
@@ -10,7 +11,7 @@ import difflib
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from steerdose.declarations.index import PUBLISHED, TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.study.paths import CELL, MODEL
 from steerdose.study.schema import schema_text
+from steerdose.study.subspaces import LEGACY, Switches
 
 COMMAND = "run `make generated`"
 WIDTH = 120
@@ -28,6 +30,15 @@ TABLES_OPENING = """\
 Every table that a study writes, made of the declarations in `workflow_scripts/steerdose/declarations` by
 `make generated`; edit these. A dose is a multiple of the calibrated coefficient, KL is in nats, an empty
 field is null.
+"""
+HYPOTHESES_OPENING = """\
+# Hypotheses
+
+Every subspace of the residual stream that `make subspaces` looks for a delta in, made of the functions with
+`@hypothesis` in `workflow_scripts/steerdose/subspaces` by `make generated`; edit these. None of them reads a trained
+delta. axis: whether its directions are what blocks write, what they read, or of both kinds. bases: one for the whole
+model, or one a block. made of: what it is given. The definitions are the corrected ones; `subspaces.mode: legacy` has
+all as they were published, and `subspaces.switches` single ones.
 """
 LAYOUT, SCHEMA = "docs/layout.md", "workflow_scripts/schemas/config.schema.json"
 LAYOUT_START, LAYOUT_END = "<!-- from rules/, by `make generated` -->\n", "<!-- end -->\n"
@@ -49,6 +60,7 @@ def texts(root: Path) -> dict[str, str]:
     captions = {f"report/{table.name}_table.rst": _caption(table) for table in PUBLISHED}
     scripts = {rule.script: rule.entry() for rule in rules}
     pages = {"docs/tables.md": _tables_page(), LAYOUT: _layout_page(root, rules), SCHEMA: schema_text()}
+    pages["docs/hypotheses.md"] = _hypotheses_page()
     return {**pages, **captions, **scripts}
 
 
@@ -59,6 +71,22 @@ def _tables_page() -> str:
     for heading, tables in (("What a study ends in", PUBLISHED), ("What passes between rules", passed)):
         parts += [f"## {heading}\n", *map(_section, tables)]
     return "\n".join(parts)
+
+
+def _hypotheses_page() -> str:
+    import steerdose.subspaces.build  # noqa: F401 (registers them; imports torch, which nothing else here needs)
+    from steerdose.subspaces.registry import HYPOTHESES
+
+    lines = [HYPOTHESES_OPENING, "| name | family | axis | bases | made of | definition |", "|---|---|---|---|---|---|"]
+    for each in HYPOTHESES.values():
+        source = f" ({each.source})" if each.source else ""
+        cells = (f"`{each.name}`", each.family, each.axis, each.scope, each.given, each.formula + source)
+        lines.append(_cells(cells))
+    lines += ["", "## Switches", "", "| switch | by default | in legacy | meaning |", "|---|---|---|---|"]
+    for name, field in Switches.model_fields.items():
+        values = (str(getattr(switches, name)).lower() for switches in (Switches(), LEGACY))
+        lines.append(_cells((f"`{name}`", *values, field.description or "")))
+    return "\n".join([*lines, ""])
 
 
 def _section(table: Table) -> str:
@@ -75,7 +103,10 @@ def _section(table: Table) -> str:
 
 def _row(column: Column, with_type: bool = True) -> str:
     types = [column.kind] if with_type else []
-    cells = [f"`{column.name}`", *types, column.unit, column.meaning]
+    return _cells((f"`{column.name}`", *types, column.unit, column.meaning))
+
+
+def _cells(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
