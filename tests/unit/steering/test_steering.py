@@ -84,6 +84,16 @@ def test_save_and_load_are_exact(model, tmp_path):
         assert all(torch.equal(tensor, other.tensors()[name]) for name, tensor in edit.tensors().items())
 
 
+def test_equal_steerings_are_equal_files_whatever_is_in_their_metadata(model, tmp_path):
+    """The library itself writes metadata in an order that differs from call to call."""
+    metadata = {f"key{i}": f'"{i}" \\ \n ü \x01 \x7f' for i in range(20)}
+    edits = everything(model).edits
+    for i, each in enumerate((metadata, dict(reversed(metadata.items())))):
+        Steering("s", edits, each).save(tmp_path / f"{i}.safetensors")
+    assert (tmp_path / "0.safetensors").read_bytes() == (tmp_path / "1.safetensors").read_bytes()
+    assert Steering.load(tmp_path / "0.safetensors").metadata == metadata
+
+
 def test_wrong_steerings_are_refused_with_the_remedy(model, tmp_path, monkeypatch):
     with pytest.raises(SteerdoseError, match="no edits"):
         Steering("empty", (), {})

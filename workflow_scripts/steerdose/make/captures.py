@@ -8,16 +8,16 @@ from typing import Any
 import polars as pl
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from steerdose.declarations.made import PAIRS
 from steerdose.errors import SteerdoseError
-from steerdose.files import read_table, replacing
+from steerdose.files import read_table
 from steerdose.flow.progress import bar
 from steerdose.model import chat
 from steerdose.model.architecture import find_blocks
 from steerdose.model.loading import LoadedModel, load_model
+from steerdose.steering.storage import write_tensors
 from steerdose.study.settings import CaptureActivations
 
 RESIDUAL = "residual"  # in file names: the output of the whole block
@@ -42,8 +42,7 @@ class Captured:
         sides = {"positive": self.positive, "negative": self.negative}
         tensors = {f"{side}.{module}": rows for side, found in sides.items() for module, rows in found.items()}
         lists = {"modules": json.dumps(self.modules), "prompts": json.dumps(self.prompts)}
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={**lists, "model_sha256": self.model_sha256})
+        write_tensors(path, tensors, {**lists, "model_sha256": self.model_sha256})
 
     @classmethod
     def load(cls, path: str) -> "Captured":

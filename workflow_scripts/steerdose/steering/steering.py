@@ -18,13 +18,12 @@ from typing import Any, ClassVar
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from steerdose.columns import KEYS, Cell
 from steerdose.errors import SteerdoseError
-from steerdose.files import replacing
 from steerdose.steering.edits import EDITS, Edit, LowRank
+from steerdose.steering.storage import write_tensors
 from steerdose.study.base import Part
 
 FORMAT_VERSION = "1"
@@ -69,8 +68,7 @@ class Steering:
             for name, tensor in edit.tensors().items()
         }
         header = {"format_version": FORMAT_VERSION, "method": self.method, "edits": json.dumps(kinds)}
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={**self.metadata, **header})
+        write_tensors(path, tensors, {**self.metadata, **header})
 
     @classmethod
     def load(cls, path: str | Path) -> "Steering":
