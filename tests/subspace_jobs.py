@@ -29,7 +29,8 @@ def run(folder: Path) -> None:
     save_file({name: value.contiguous() for name, value in vars(sites(residual)).items()}, files["sites"])
     model, cell = save_model(folder / "model"), Cell("tiny", "b", 0)
     build_subspaces(
-        model=model, sites=files["sites"], cell=cell, settings=BuildSubspaces(switches=Switches(), columns=4),
+        model=model, sites=files["sites"], cell=cell,
+        settings=BuildSubspaces(layer_range=(0.3, 1.0), switches=Switches(), columns=4),
         bases=files["bases"], told=files["told"],
     )  # fmt: skip
     path = residual.blocks[1].sources["down"][0]

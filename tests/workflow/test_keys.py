@@ -41,6 +41,7 @@ DEPENDENT = {
     "subspaces.methods": {"tabulate_subspaces"},
     "subspaces.mode": {"capture_sites", "build_subspaces", "sweep_subspaces"},
     "subspaces.switches": {"build_subspaces"},
+    "subspaces.layer_range": {"build_subspaces"},
     "subspaces.n_prompts": {"capture_sites"},
     "subspaces.widths": {"build_subspaces", "sweep_subspaces"},
     "subspaces.alpha": {"sweep_subspaces"},

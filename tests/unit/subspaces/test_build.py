@@ -33,9 +33,9 @@ def build(model, tmp_path, monkeypatch):
     view = residual_view(tiny.model(), tiny.tokenizer())
     save_file({name: value.contiguous() for name, value in vars(sites(view)).items()}, tmp_path / "sites.safetensors")
 
-    def run(name="one", switches=None):
+    def run(name="one", switches=None, layers=(0.0, 1.0)):
         paths = {"bases": str(tmp_path / f"{name}.safetensors"), "told": str(tmp_path / f"{name}.parquet")}
-        settings = BuildSubspaces(switches=switches or Switches(), columns=4)
+        settings = BuildSubspaces(layer_range=layers, switches=switches or Switches(), columns=4)
         build_subspaces(model=model, sites=str(tmp_path / "sites.safetensors"), cell=CELL, settings=settings, **paths)
         return paths
 
@@ -62,6 +62,14 @@ def test_what_was_written_is_read_again_with_its_kind(build):
             assert each.status.startswith("not applicable")
         else:
             torch.testing.assert_close(each.basis.Q.float(), tensors[f"{each.name}.{each.block}"])
+
+
+def test_of_some_blocks_the_bases_are_those_of_all(build):
+    paths, own = build("all"), build("some", layers=(0.3, 0.7))
+    assert set(read_table(own["told"], SUBSPACE_BASES)["block"]) == {1}
+    every = load_file(paths["bases"])
+    for name, basis in load_file(own["bases"]).items():
+        torch.testing.assert_close(basis, every[name])
 
 
 def test_two_runs_write_the_same_bytes(build, tmp_path):

@@ -258,7 +258,7 @@ def test_the_gate_is_taken_at_its_mean():
 
 def test_without_a_gate_its_hypothesis_does_not_apply_and_the_kernel_is_the_mean_slope():
     things = given("gpt2")
-    found = {each.name: each.status for each in built(things.weights, ("weights",), 3, 4) if each.block == 1}
+    found = {each.name: each.status for each in built(things.weights, ("weights",), range(3), 4) if each.block == 1}
     assert found.pop("mlp_gate_read") == "not applicable: the model has no gate of its own"
     assert set(found.values()) == {"ok"}
     assert build("gate_kernel", things).Q.shape[1] == K
@@ -268,14 +268,14 @@ def test_a_model_without_attention_says_so():
     import tiny
 
     weights = Weights(residual_view(tiny.model("mamba"), tiny.tokenizer()), CORRECTED)
-    found = {each.name: each.status for each in built(weights, ("weights",), 1, 4)}
+    found = {each.name: each.status for each in built(weights, ("weights",), (0,), 4)}
     assert found["attn_write"] == "not applicable: the block has no attention heads"
     assert found["qk_circuit"] == "not applicable: the model has no q of its own"
 
 
 def test_where_all_directions_are_forbidden_nothing_is_left(monkeypatch):
     monkeypatch.setattr("steerdose.subspaces.of_weights.BROAD", 64)
-    found = {each.name: each.status for each in built(given().weights, ("weights",), 1, 4)}
+    found = {each.name: each.status for each in built(given().weights, ("weights",), (0,), 4)}
     assert found["write_not_lm_head_read"] == "not applicable: 32 forbidden directions leave too few of 32"
 
 
@@ -289,7 +289,7 @@ def test_clusters_of_eight_have_seven_directions_and_the_published_eighth_is_rou
 
 def test_a_basis_that_is_narrower_than_asked_for_is_called_collapsed():
     things = given()
-    found = {each.name: each for each in built(things, ("activations",), 3, K) if each.block == 1}
+    found = {each.name: each for each in built(things, ("activations",), range(3), K) if each.block == 1}
     assert found["diff_in_means"].status == "collapsed: 1 of 8 directions"
     assert found["TaskDiff_contrast"].status == "ok"
 
@@ -300,7 +300,7 @@ def test_one_basis_for_all_blocks_is_made_once():
     original = Weights.everything_written.func
     Weights.everything_written.func = lambda self: calls.append(1) or original(self)
     try:
-        found = [each.basis for each in built(things, ("weights",), 3, 4) if each.name == "global_write"]
+        found = [each.basis for each in built(things, ("weights",), range(3), 4) if each.name == "global_write"]
     finally:
         Weights.everything_written.func = original
     assert len(found) == 3
@@ -311,8 +311,8 @@ def test_one_basis_for_all_blocks_is_made_once():
 def test_nothing_reads_a_steering():
     before = Steering.n_loaded
     things = given()
-    list(built(things.weights, ("weights",), 3, K))
-    list(built(things, ("activations", "both"), 3, K))
+    list(built(things.weights, ("weights",), range(3), K))
+    list(built(things, ("activations", "both"), range(3), K))
     assert Steering.n_loaded == before
 
 

@@ -105,7 +105,7 @@ def swept_rows(switches=None, block=1, *, reading=True):
     u = torch.nn.functional.normalize(normal(32, seed=5), dim=0)
     labels = labels_of(loaded, view, planted(view, block, u, reading=reading), (1.0, -1.0), CLEAN, batch_size=4)
     given = Activations(sites, Weights(view, switches or Switches()))
-    bases = [*built(given.weights, ("weights",), 3, 4), *built(given, ("activations", "both"), 3, 4)]
+    bases = [*built(given.weights, ("weights",), range(3), 4), *built(given, ("activations", "both"), range(3), 4)]
     Q = orthonormal(torch.stack([u, normal(32, seed=6)], 1))
     bases = [b for b in bases if (b.name, b.block) != ("write", block)]
     bases.append(Built("write", block, Basis(Q, torch.ones(2)), "ok"))

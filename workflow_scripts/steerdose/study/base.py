@@ -57,3 +57,10 @@ def spelled(values: Iterable[int | str]) -> list[str]:
             raise ValueError(f"{each} is empty; give a rising range like 9-23")
         found += map(str, range(int(span[1]), int(span[2]) + 1)) if span else [each]
     return found
+
+
+def rising(value: tuple[float, float]) -> tuple[float, float]:
+    """Return two fractions; raise ValueError where nothing lies between them."""
+    if value[0] >= value[1]:
+        raise ValueError(f"{value[0]} to {value[1]} is empty; give two rising fractions like [0.3, 0.8]")
+    return value

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, ValidationError, field_validator, model_validator
 
-from steerdose.study.base import Count, Name, Part, Positive, Share, Text, spelled, unique
+from steerdose.study.base import Count, Name, Part, Positive, Share, Text, rising, spelled, unique
 from steerdose.study.estimators import ESTIMATORS, Estimator
 from steerdose.study.kind import Method
 from steerdose.study.parts import Parts
@@ -22,13 +22,6 @@ PEFT_TYPES = (
     "SHIRA", "SUPERTUNING", "TINYLORA", "UNILORA", "VBLORA", "VERA", "WAVEFT",
 )  # fmt: skip
 HUB_ID = re.compile(r"(?![./])[\w.-]+/[\w.-]+@[\w./-]+")
-
-
-def rising(value: tuple[float, float]) -> tuple[float, float]:
-    """Return two fractions; raise ValueError where nothing lies between them."""
-    if value[0] >= value[1]:
-        raise ValueError(f"{value[0]} to {value[1]} is empty; give two rising fractions like [0.3, 0.8]")
-    return value
 
 
 class Training(Part):

@@ -99,6 +99,7 @@ class CaptureSites(Part):
 class BuildSubspaces(Part):
     """Of subspaces.build. columns: of a basis, at most."""
 
+    layer_range: tuple[float, float]
     switches: Switches
     columns: int
 

@@ -96,7 +96,8 @@ class Slices(PublishedSlices):
     def build_subspaces(self) -> str:
         asked = self.study.subspaces
         built = {*type(asked.definitions).model_fields} - {*CAPTURED, "exact_delta"}
-        return of.BuildSubspaces(switches=_only(asked.definitions, built), columns=max(asked.widths)).text()
+        switches, columns = _only(asked.definitions, built), max(asked.widths)
+        return of.BuildSubspaces(layer_range=asked.layer_range, switches=switches, columns=columns).text()
 
     def sweep_subspaces(self, w: Any) -> str:
         asked = self.study.subspaces

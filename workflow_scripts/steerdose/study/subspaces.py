@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from steerdose.study.base import Count, Name, Part, Positive, unique
+from steerdose.study.base import Count, Name, Part, Positive, Share, rising, unique
 
 
 class Switches(Part):
@@ -58,6 +58,9 @@ class Subspaces(Part):
     methods: tuple[Name, ...] = Field((), description="Whose weight deltas the hypotheses are about; empty: none.")
     mode: Literal["corrected", "legacy"] = Field("corrected", description="legacy: all definitions as published.")
     switches: dict[Name, bool] = Field({}, description="Single definitions otherwise than the mode has them.")
+    layer_range: tuple[Share, Share] = Field(
+        (0.0, 1.0), description="Fractions of the depth, the end excluded: at these blocks bases are built."
+    )
     n_prompts: Annotated[int, Field(ge=2)] = Field(16, description="Of the pairs, the first: bases are built of them.")
     n_heldout: Annotated[int, Field(ge=2)] = Field(24, description="Of split heldout, the first: labels are of them.")
     widths: Annotated[tuple[Count, ...], Field(min_length=1)] = Field((1, 2, 4, 8, 16), description="Of a basis.")
@@ -70,6 +73,7 @@ class Subspaces(Part):
     causal_width: Count = Field(8, description="Of these bases.")
 
     _unique = field_validator("methods", "causal", "widths")(unique)
+    _rising = field_validator("layer_range")(rising)
 
     @field_validator("switches")
     @classmethod

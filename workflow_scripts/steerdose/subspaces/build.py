@@ -10,6 +10,7 @@ from steerdose.columns import Cell
 from steerdose.declarations.subspaces import SUBSPACE_BASES
 from steerdose.errors import SteerdoseError
 from steerdose.files import replacing, write_table
+from steerdose.model.architecture import layer_range
 from steerdose.model.loading import load_model
 from steerdose.model.residual import residual_view
 from steerdose.steering.steering import Steering
@@ -33,10 +34,10 @@ def build_subspaces(*, model: str, sites: str, cell: Cell, settings: BuildSubspa
     loaded = load_model(model, device="cpu", train=True)
     view = residual_view(loaded.model, loaded.tokenizer)
     given = Activations(Sites(**load_file(sites)), Weights(view, settings.switches))
-    n = len(view.blocks)
+    blocks = layer_range(len(view.blocks), settings.layer_range)
     every = [
-        *built(given.weights, ("weights",), n, settings.columns),
-        *built(given, ("activations", "both"), n, settings.columns),
+        *built(given.weights, ("weights",), blocks, settings.columns),
+        *built(given, ("activations", "both"), blocks, settings.columns),
     ]
     with replacing(bases) as temporary:
         save_file(dict(_tensors(every)), temporary)

@@ -4,7 +4,7 @@ A new one is one function in one file beside this one, with `@hypothesis`. It is
 and how many directions are wanted, and returns a basis.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -69,14 +69,14 @@ class Built:
     scope: str = BLOCK
 
 
-def built(given: Any, kinds: Iterable[Given], n_blocks: int, k: int) -> Iterable[Built]:
-    """Yield the bases of all hypotheses that are built of some kinds of things, at every block."""
+def built(given: Any, kinds: Iterable[Given], blocks: Sequence[int], k: int) -> Iterable[Built]:
+    """Yield the bases of all hypotheses that are built of some kinds of things, at some blocks."""
     wanted = {*kinds}
     for each in HYPOTHESES.values():
         if each.given not in wanted:
             continue
         shared: Built | None = None
-        for block in range(n_blocks):
+        for block in blocks:
             found = shared or _built(each, given, block, k)
             yield replace(found, block=block)
             shared = found if each.scope == MODEL else None

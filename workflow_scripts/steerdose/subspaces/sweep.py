@@ -143,6 +143,8 @@ def sweep_subspaces(
     if not blocks:
         raise SteerdoseError(f"'{method}' writes nothing to the residual stream that could be looked for")
     every = read_subspaces(bases, told)
+    if unknown := sorted({*blocks} - {each.block for each in every}):
+        raise SteerdoseError(f"'{method}' edits blocks {unknown} without bases; widen subspaces.layer_range")
     labels = with_specific(labels, clean_of(every))
     rows = list(swept(every, labels, blocks, settings.widths))
     means = summarised(rows, Chance(labels, blocks), {each.name: each.scope for each in every})
