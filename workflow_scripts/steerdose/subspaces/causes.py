@@ -49,6 +49,8 @@ def scored(subspaces: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
 
 def pairs(scores: pl.DataFrame) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
     """Yield what is compared: model, behavior, method, swept method and matching, with the parts that were kept."""
+    if scores.is_empty():
+        return
     kept = scores.filter(pl.col("side") == "keep", pl.col("at").is_in(["coefficient", "kl"]))
     for place, rows in kept.group_by(*PLACE, "method", "swept", "at", maintain_order=True):
         yield tuple(map(str, place)), rows
