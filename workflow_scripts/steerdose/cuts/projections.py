@@ -4,6 +4,8 @@ A function returns what of one module's delta lies in the subspace; None where t
 The rest of the delta is the exact complement.
 """
 
+import re
+
 import torch
 from torch import Tensor
 
@@ -82,7 +84,7 @@ def _directions(whole: Whole, path: str, kind: str, width: int) -> Tensor | None
     layer, own = layer_of(path), whole.by_path[path]
     if kind == "own":
         return unit(own.v[:, None] if isinstance(own, Add) else whole.written[int(layer)])
-    if kind.startswith("random"):
+    if re.fullmatch(r"random\d+", kind):
         generator = torch.Generator().manual_seed(seed_from("subspace", *whole.draw, kind, layer))
         return torch.linalg.qr(torch.randn(own.width, width, generator=generator, dtype=torch.float64)).Q
     if not any(each.startswith(f"{kind}.") for each in whole.bases):
