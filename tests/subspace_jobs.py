@@ -20,8 +20,8 @@ from subspace_examples import normal, sites, view
 PROMPTS = Path(__file__).parents[1] / "data/prompts.jsonl"
 
 
-def run(folder: Path) -> None:
-    """Write all files of a study of one cell into a folder."""
+def run(folder: Path, layer_range: tuple[float, float] = (0.3, 1.0)) -> None:
+    """Write all files of a study of one cell into a folder; the delta edits block 1 of 3."""
     files = {
         name: str(folder / name) for name in ("sites", "bases", "told", "steering", "scores", "summary", "recovered")
     }
@@ -30,7 +30,7 @@ def run(folder: Path) -> None:
     model, cell = save_model(folder / "model"), Cell("tiny", "b", 0)
     build_subspaces(
         model=model, sites=files["sites"], cell=cell,
-        settings=BuildSubspaces(layer_range=(0.3, 1.0), switches=Switches(), columns=4),
+        settings=BuildSubspaces(layer_range=layer_range, switches=Switches(), columns=4),
         bases=files["bases"], told=files["told"],
     )  # fmt: skip
     path = residual.blocks[1].sources["down"][0]

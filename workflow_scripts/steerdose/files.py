@@ -6,16 +6,18 @@ Tables are checked against their declaration when they are written and when they
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from steerdose.columns import KEYS
+from steerdose.columns import KEYS, Cell
 from steerdose.declarations.base import Table
 from steerdose.errors import SteerdoseError
+
+TYPES = {"text": pl.String, "integer": pl.Int64, "number": pl.Float64, "boolean": pl.Boolean}
 
 
 @contextmanager
@@ -61,6 +63,14 @@ def write_table(frame: pl.DataFrame, path: str | Path, table: Table) -> None:
     first = [name for name in KEYS if name in frame.columns]
     with replacing(path) as temporary:
         frame.select(first + [name for name in frame.columns if name not in first]).write_parquet(temporary)
+
+
+def typed(rows: Iterable[Mapping[str, Any] | tuple[Any, ...]], table: Table, cell: Cell | None = None) -> pl.DataFrame:
+    """Return rows as a frame with the declared columns, in their order and of their kinds. cell: of every row."""
+    given = cell.columns() if cell else []
+    own = {each.name: TYPES[each.kind] for each in table.columns if each.name not in (cell.names if cell else ())}
+    frame = pl.DataFrame(list(rows), schema=own, orient="row").with_columns(given)
+    return frame.select(each.name for each in table.columns)
 
 
 def read_table(path: str | Path, table: Table, columns: Sequence[str] | None = None) -> pl.DataFrame:

@@ -235,6 +235,7 @@ def test_a_hypothesis_that_names_the_planted_direction_holds_the_effect_and_anot
     parts, scores = screened(steering, "hypotheses", widths=(1,), hypotheses=hypotheses)
     found = shares_of(scores.filter(metric="margin"), "subspace")
     assert told(parts, "subspace", "written", "keep", "coefficient")["note"] == "is the whole delta"
+    assert set(parts.filter(way="subspace")["at"]) <= {"coefficient", "kl"}, "too short for the norm of the whole"
     note = told(parts, "subspace", "right-1", "keep", "coefficient")["note"]
     if kind == "delta":
         assert found["right-1"]["keep"]["retained"] == pytest.approx(1, abs=0.1)

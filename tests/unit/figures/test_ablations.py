@@ -11,8 +11,8 @@ from steerdose.figures.layer_map import layer_figure
 from steerdose.figures.parts import parts_figure
 from steerdose.figures.retained import retained_figure
 from steerdose.figures.screening import confirmed, screening_figure
+from steerdose.files import typed
 from steerdose.study.published import PlotScreening
-from steerdose.tables.publish import typed
 
 FIGURES = (retained_figure, layer_figure, keep_drop_figure, parts_figure)
 METHODS = [f"family_{i}" for i in range(7)]

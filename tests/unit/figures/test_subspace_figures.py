@@ -6,7 +6,7 @@ from steerdose.declarations.subspaces import SUBSPACE_PARTS, SUBSPACE_SCORES, SU
 from steerdose.figures.subspace_effects import effects_figure
 from steerdose.figures.subspace_layers import layers_figure
 from steerdose.figures.subspace_stability import stability_figure
-from steerdose.tables.publish import typed
+from steerdose.files import typed
 
 NAMES = {"write": "write", "diff_in_means": "mixed", "kv_super": "read", "gate_kernel": "write", "churn": "mixed"}
 

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from steerdose.declarations.subspaces import SUBSPACES
 from steerdose.figures.subspaces import subspaces_figure
-from steerdose.tables.publish import typed
+from steerdose.files import typed
 
 POINTS = {"write": ("write", 5.0, 2.0), "diff_in_means": ("mixed", 20.0, 1.1), "kv_super": ("read", 1.2, 0.9)}
 

@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 from steerdose.declarations.subspaces import SUBSPACE_PARTS, SUBSPACES
+from steerdose.files import typed
 from steerdose.subspaces.causes import correlation, pairs, scored
 from steerdose.subspaces.claims import claims
-from steerdose.tables.publish import typed
 
 NAMES = [f"h{i}" for i in range(12)]
 AXES = ["write", "mixed", "read"] * 4

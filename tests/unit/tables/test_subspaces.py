@@ -3,9 +3,8 @@
 import polars as pl
 import pytest
 from steerdose.declarations.subspaces import SUBSPACE_PROMPTS, SUBSPACE_SUMMARY, SUBSPACES
-from steerdose.files import read_table, write_table
+from steerdose.files import read_table, typed, write_table
 from steerdose.study.published import TabulateSubspaces
-from steerdose.tables.publish import typed
 from steerdose.tables.subspaces import tabulate_subspaces
 
 R = {0: (4.0, 2.0), 1: (8.0, 1.0)}  # by seed: of `write` and `kv_super`

@@ -11,10 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import polars as pl
-
 from steerdose.ablation.places import PLACE, WHOLE_PLACE, ZERO_PLACE, Place
-from steerdose.columns import METHOD, Cell
+from steerdose.columns import Cell
 from steerdose.cuts.ways import CONTROLS, Part, both, hypothesis, names_of
 from steerdose.cuts.whole import Placed, Whole, is_writer, squared
 from steerdose.declarations.ablations import SCREEN_SCORES, SCREENED_PARTS
@@ -22,14 +20,13 @@ from steerdose.dose.search import NOISE, find_dose
 from steerdose.engine.replay import Reading, Replay
 from steerdose.engine.score import Item
 from steerdose.errors import SteerdoseError
-from steerdose.files import read_json, write_table
+from steerdose.files import read_json, typed, write_table
 from steerdose.flow.progress import bar
 from steerdose.make.parts import opened
 from steerdose.model.linear import linear_weights
 from steerdose.model.loading import load_model
 from steerdose.outcomes.scores import TASKS, rows_of
 from steerdose.outcomes.tasks.likelihood import OWN
-from steerdose.outcomes.tasks.rows import TYPES
 from steerdose.steering.intervention import UNSTEERED
 from steerdose.steering.steering import Steering
 from steerdose.study.items import Row
@@ -40,7 +37,6 @@ from steerdose.study.tasks import ReadTask
 log = logging.getLogger(__name__)
 ENERGIES = (0.01, 0.03, 0.1, 0.3)  # at which random copies are read too: what a push of so much energy does
 SAME = 1e-6  # a part with all of the energy but so much is the whole delta
-TYPES_OF = {"text": pl.String, "integer": pl.Int64, "number": pl.Float64}
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class Screen:
         told: dict[str, Any] = {"energy": part.energy, "error": part.error, "tensors": len(part.kept)}
         at_coefficient = self.replay.read(steering, self.coefficient)
         self._keep((*place, "coefficient"), at_coefficient, coefficient=self.coefficient, **told)
-        if side == "keep" and way not in CONTROLS:
+        if side == "keep" and way not in (*CONTROLS, *OF_SUBSPACES):  # these are too short: ten times the coefficient
             longer = self.coefficient / math.sqrt(part.energy)
             self._keep((*place, "norm"), self.replay.read(steering, longer), coefficient=longer, **told)
         for energy in ENERGIES if way == "random" else ():
@@ -183,12 +179,8 @@ def screen_parts(
         for way, name in wanted:
             _screened(screen, whole, way, name)
             progress.update()
-    labels = cell.columns()
-    columns = SCREENED_PARTS.columns[len(METHOD) :]
-    frame = pl.DataFrame(screen.parts, schema={each.name: TYPES_OF[each.kind] for each in columns})
-    write_table(frame.with_columns(labels), parts, SCREENED_PARTS)
-    schema: dict[str, Any] = {**dict.fromkeys((*PLACE, "task"), pl.String), **TYPES}
-    write_table(pl.DataFrame(screen.scores, schema=schema, orient="row").with_columns(labels), scores, SCREEN_SCORES)
+    write_table(typed(screen.parts, SCREENED_PARTS, cell), parts, SCREENED_PARTS)
+    write_table(typed(screen.scores, SCREEN_SCORES, cell), scores, SCREEN_SCORES)
 
 
 def _asked(tokenizer: Any, settings: ScreenParts, reference: str, questions: str) -> Iterator[Asked]:

@@ -123,7 +123,7 @@ SUBSPACE_PARTS = Table(
     title="Parts in subspaces",
     row="a part, side, and what it was matched in",
     reading="Does the part of a delta, or of an added direction, that lies in the directions of a hypothesis do what "
-    "the whole does? The part alone (keep) and the whole without it (drop), at the whole's coefficient, its norm and "
+    "the whole does? The part alone (keep) and the whole without it (drop), at the whole's coefficient and "
     "its KL on the same texts. written is all that is written to the residual stream; own- its own leading "
     "directions, the most that a basis of that width can hold; random- random ones, what any directions do. Rows "
     "without a seed are over all seeds.",

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import polars as pl
 import torch
 from torch import Tensor
 
-from steerdose.columns import METHOD, Cell
+from steerdose.columns import Cell
 from steerdose.declarations.subspaces import SUBSPACE_PROMPTS, SUBSPACE_SCORES, SUBSPACE_SUMMARY
 from steerdose.errors import SteerdoseError
-from steerdose.files import read_json, write_table
+from steerdose.files import read_json, typed, write_table
 from steerdose.model import chat
 from steerdose.model.loading import load_model
 from steerdose.model.residual import residual_view
@@ -36,7 +35,6 @@ SPECIFIC = "specific"  # the target `stream` beside the directions in which clea
 CLEAN = "layer_clean_resid_pca"
 NO_LABEL = "no label"
 CLEAN_WIDTH = 8
-KINDS = {"text": pl.String, "integer": pl.Int64, "number": pl.Float64}
 
 
 def swept(
@@ -157,5 +155,4 @@ def sweep_subspaces(
     for path, table, own in (
         (scores, SUBSPACE_SCORES, rows), (summary, SUBSPACE_SUMMARY, means), (recovered, SUBSPACE_PROMPTS, each)
     ):  # fmt: skip
-        columns = {c.name: KINDS[c.kind] for c in table.columns[len(METHOD) :]}
-        write_table(pl.DataFrame(list(own), schema=columns).with_columns(cell.columns()), path, table)
+        write_table(typed(own, table, cell), path, table)

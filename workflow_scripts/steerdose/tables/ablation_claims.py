@@ -2,8 +2,8 @@
 
 from steerdose.ablation.claims import claims
 from steerdose.declarations.ablations import ABLATION_CLAIMS, ABLATIONS
-from steerdose.files import read_table, write_csv
-from steerdose.tables.publish import typed, write_html
+from steerdose.files import read_table, typed, write_csv
+from steerdose.tables.publish import write_html
 
 CLAIMED = ("model", "behavior", "method")
 

@@ -10,9 +10,9 @@ from steerdose.ablation.shares import Drawn, drawn, pooled, shares
 from steerdose.declarations.ablations import ABLATIONS, SCREEN_SCORES, SCREENED_PARTS
 from steerdose.declarations.base import Table
 from steerdose.declarations.subspaces import SUBSPACE_PARTS
-from steerdose.files import read_tables, write_csv, write_table
+from steerdose.files import read_tables, typed, write_csv, write_table
 from steerdose.study.published import TabulateAblations, TabulateSubspaceParts
-from steerdose.tables.publish import typed, write_html
+from steerdose.tables.publish import write_html
 
 CLAIMED = ("model", "behavior", "method")
 

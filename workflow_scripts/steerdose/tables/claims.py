@@ -7,9 +7,9 @@ import polars as pl
 
 from steerdose.benefit.claims import ORDER, between_models, claims
 from steerdose.declarations.benefit import CLAIMS, CONTRASTS
-from steerdose.files import read_table, write_csv
+from steerdose.files import read_table, typed, write_csv
 from steerdose.study.published import TabulateClaims
-from steerdose.tables.publish import typed, write_html
+from steerdose.tables.publish import write_html
 
 PLACE = ("model", "behavior", "sign")
 

@@ -8,10 +8,10 @@ from steerdose.benefit.contrasts import bought, contrasts
 from steerdose.benefit.effects import rows_of, sums_by_dose
 from steerdose.columns import SIGNS
 from steerdose.declarations.benefit import CONTRASTS, RECOMMENDED
-from steerdose.files import read_table, write_csv, write_table
+from steerdose.files import read_table, typed, write_csv, write_table
 from steerdose.study.published import TabulateContrasts
 from steerdose.tables.effects import by_task
-from steerdose.tables.publish import typed, write_html
+from steerdose.tables.publish import write_html
 
 
 def tabulate_contrasts(

@@ -8,10 +8,10 @@ from steerdose.columns import CELL
 from steerdose.declarations.benefit import EFFECTS, SPECIFICITY
 from steerdose.declarations.methods import DELIVERED_KL
 from steerdose.declarations.passed import SCORES
-from steerdose.files import read_table, read_tables, write_csv, write_table
+from steerdose.files import read_table, read_tables, typed, write_csv, write_table
 from steerdose.study.published import TabulateEffects, TabulateSpecificity
 from steerdose.study.tasks import measures_of
-from steerdose.tables.publish import typed, write_html
+from steerdose.tables.publish import write_html
 
 
 def tabulate_effects(

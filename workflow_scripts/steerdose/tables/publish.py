@@ -1,6 +1,5 @@
 """Tables for readers: a standalone HTML page, without scripts."""
 
-from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,6 @@ td { font-variant-numeric: tabular-nums; }
 th { border-bottom: 2px solid #222; position: sticky; top: 0; z-index: 1; }
 tr.first td { border-top: 1px solid #888; }
 """
-
-
-def typed(rows: Sequence[Mapping[str, Any]], table: Table) -> pl.DataFrame:
-    """Return rows as a frame with the declared columns, in their order and of their kinds."""
-    kinds = {"text": pl.String, "integer": pl.Int64, "number": pl.Float64}
-    return pl.DataFrame(rows, schema={each.name: kinds[each.kind] for each in table.columns})
 
 
 def write_html(frame: pl.DataFrame, path: str | Path, table: Table, caption: str, n_names: int = 4) -> None:

@@ -1,9 +1,9 @@
 """The table of what may be said of directions that were named before training."""
 
 from steerdose.declarations.subspaces import SUBSPACE_CLAIMS, SUBSPACE_PARTS, SUBSPACES
-from steerdose.files import read_table, write_csv
+from steerdose.files import read_table, typed, write_csv
 from steerdose.subspaces.claims import claims
-from steerdose.tables.publish import typed, write_html
+from steerdose.tables.publish import write_html
 
 
 def tabulate_subspace_claims(*, subspaces: str, parts: str, caption: str, csv: str, html: str) -> None:

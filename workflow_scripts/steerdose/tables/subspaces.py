@@ -8,10 +8,10 @@ import polars as pl
 
 from steerdose.columns import METHOD
 from steerdose.declarations.subspaces import SUBSPACE_PROMPTS, SUBSPACE_SUMMARY, SUBSPACES
-from steerdose.files import read_tables, write_csv, write_table
+from steerdose.files import read_tables, typed, write_csv, write_table
 from steerdose.study.published import TabulateSubspaces
 from steerdose.subspaces.resampling import resampled_mean
-from steerdose.tables.publish import typed, write_html
+from steerdose.tables.publish import write_html
 
 HYPOTHESIS = ("model", "behavior", "method", "subspace", "target", "width")
 MEANS = ("recovery", "best", "excess", "chance_sd")
