@@ -52,7 +52,6 @@ def effects_figure(subspaces: pl.DataFrame, parts: pl.DataFrame) -> Figure:
 
 def _draw(axes: Axes, points: pl.DataFrame, beside: pl.DataFrame, target: str) -> None:
     axes.set(xscale="log")
-    plain(axes.xaxis)
     axes.axvline(1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     random = beside.filter(pl.col("part").str.starts_with("random"))["retained"].drop_nulls().clip(-MOST, MOST)
@@ -70,6 +69,7 @@ def _draw(axes: Axes, points: pl.DataFrame, beside: pl.DataFrame, target: str) -
             row["subspace"], (row[target], row["retained"]), (0.98, 0.92 - 0.11 * i), textcoords="axes fraction",
             fontsize=7, ha="right", arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6},
         )  # fmt: skip
+    plain(axes.xaxis)
 
 
 def _handles() -> list[Line2D]:

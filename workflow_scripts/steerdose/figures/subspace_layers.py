@@ -51,6 +51,6 @@ def _draw(axes: Axes, rows: pl.DataFrame) -> None:
         axes.fill_between(own["block"], own["low"], own["high"], color=look["color"], alpha=0.12, linewidth=0)
     axes.axhline(1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
     axes.set(yscale="log")
-    plain(axes.yaxis)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(fontsize=7, loc="best", ncols=2)
+    plain(axes.yaxis)

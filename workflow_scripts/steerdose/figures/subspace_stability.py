@@ -53,7 +53,6 @@ def _mark(i: int, label: str | None = None) -> Line2D:
 
 def _draw(axes: Axes, rows: pl.DataFrame, names: list[str]) -> None:
     axes.set(xscale="log")
-    plain(axes.xaxis)
     axes.axvline(1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
     place = {name: i for i, name in enumerate(names)}
     for i, (_, own) in enumerate(rows.filter(pl.col("seed").is_not_null()).group_by("seed", maintain_order=True)):
@@ -68,3 +67,4 @@ def _draw(axes: Axes, rows: pl.DataFrame, names: list[str]) -> None:
         axes.plot([row["recovery"]], [height], linestyle="", markersize=4.5, zorder=3, **look)
     axes.grid(axis="y", color="0.93", linewidth=0.6)
     axes.set_axisbelow(True)
+    plain(axes.xaxis)

@@ -10,9 +10,12 @@ LOOKS: dict[str, Style] = {
     "mixed": {"marker": "^", "color": "#D55E00"},
     "read": {"marker": "s", "color": "#009E73"},
 }
+NARROW = 4  # times: a logarithmic axis that spans less has more ticks
 TARGETS = {"stream": "the change of the stream", "written": "what the weights write"}
 
 
 def plain(axis: Axis) -> None:
-    """Write the ticks of a logarithmic axis as numbers."""
-    axis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_formatter=NullFormatter())
+    """Write the ticks of a logarithmic axis, whose data are there, as numbers."""
+    low, high = axis.get_view_interval()
+    ticks = LogLocator(subs=(1, 2, 5) if high / low > NARROW else (1, 1.2, 1.5, 2, 3, 5, 7))
+    axis.set(major_locator=ticks, major_formatter="{x:g}", minor_formatter=NullFormatter())

@@ -49,8 +49,6 @@ def subspaces_figure(subspaces: pl.DataFrame) -> Figure:
 
 def _draw(axes: Axes, cell: pl.DataFrame, kinds: tuple[str, ...]) -> None:
     axes.set(xscale="log", yscale="log")
-    plain(axes.xaxis)
-    plain(axes.yaxis)
     axes.axhline(1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
     axes.axvline(1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
     own = cell.filter(pl.col("axis").is_in(kinds))
@@ -65,3 +63,5 @@ def _draw(axes: Axes, cell: pl.DataFrame, kinds: tuple[str, ...]) -> None:
             row["subspace"], place, (0.45, 0.55 - 0.1 * i), textcoords="axes fraction", fontsize=7, ha="center",
             arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6},
         )  # fmt: skip
+    plain(axes.xaxis)
+    plain(axes.yaxis)
