@@ -1,5 +1,6 @@
 """Does what a hypothesis recovers of a delta predict what the part in its directions does to the model?"""
 
+import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,10 +65,14 @@ def _draw(axes: Axes, points: pl.DataFrame, beside: pl.DataFrame, target: str) -
     for axis, look in LOOKS.items():
         own = shown.filter(axis=axis)
         axes.plot(own[target], own["retained"], linestyle="", markersize=4.5, alpha=0.8, **look)
-    for i, row in enumerate(shown.sort("retained", descending=True).head(NAMED).iter_rows(named=True)):
+    best = shown.sort("retained", descending=True).head(NAMED)
+    left, right = axes.get_xlim()
+    middle = best[target].log().mean() or 0.0  # the names stand on the side where the points do not
+    place, align = (0.02, "left") if middle > np.log(left * right) / 2 else (0.98, "right")
+    for i, row in enumerate(best.iter_rows(named=True)):
         axes.annotate(
-            row["subspace"], (row[target], row["retained"]), (0.98, 0.92 - 0.11 * i), textcoords="axes fraction",
-            fontsize=7, ha="right", arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6},
+            row["subspace"], (row[target], row["retained"]), (place, 0.92 - 0.11 * i), textcoords="axes fraction",
+            fontsize=7, ha=align, arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6},
         )  # fmt: skip
     plain(axes.xaxis)
 

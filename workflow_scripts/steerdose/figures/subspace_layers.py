@@ -28,7 +28,7 @@ def layers_figure(scores: pl.DataFrame) -> Figure:
     if not cells:
         return nothing("no delta was swept")
     single = rows.select(PLACE).n_unique() == 1
-    figure = Figure((10, 0.6 + 3.2 * len(cells)), layout="constrained")
+    figure = Figure((10, 0.6 + 4.1 * len(cells)), layout="constrained")
     for cell, row in zip(cells, figure.subplots(len(cells), 2, squeeze=False), strict=True):
         for axes, (target, told) in zip(row, TARGETS.items(), strict=True):
             _draw(axes, cell.filter(target=target))
@@ -52,5 +52,5 @@ def _draw(axes: Axes, rows: pl.DataFrame) -> None:
     axes.axhline(1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
     axes.set(yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(fontsize=7, loc="best", ncols=2)
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
     plain(axes.yaxis)
