@@ -21,7 +21,7 @@ def two(symbols):
     options = {"r": 2, "lora_alpha": 16, "use_dora": True}
     symbols.configure(
         study={"methods": ["lora", "dora", "mean_diff"]}, ablations={"methods": ["lora", "dora"]},
-        methods={"dora": {"options": options}},
+        methods={"dora": {"options": options}}, subspaces={"causal": []},
     )  # fmt: skip
     symbols.snakemake("--cores", "4")
     return symbols
@@ -53,6 +53,21 @@ def test_a_setting_reruns_the_screens_that_it_changes(two, changes, count):
         assert len(found) == count
 
 
+def test_parts_in_subspaces_hang_on_their_method_and_the_bases_alone(symbols):
+    symbols.configure(ablations={"methods": []})
+    symbols.snakemake("--cores", "4")
+    assert symbols.stale() == {}
+    symbols.configure(methods={"lora": {"training": {"steps": 7}}})
+    assert jobs(symbols) == [("lora", "hypotheses")]
+    symbols.configure(methods={"lora": {"training": {"steps": 4}}}, subspaces={"causal_width": 1})
+    assert jobs(symbols) == [("lora", "hypotheses"), ("mean_diff", "hypotheses")]
+    symbols.configure(subspaces={"causal_width": 4, "switches": {"balanced": False}})
+    stale = symbols.stale()
+    assert (stale["build_subspaces"], stale["sweep_subspaces"], stale["screen_parts"]) == (1, 1, 2)
+    assert "capture_sites" not in stale
+    assert "train_adapter" not in stale
+
+
 def test_parts_may_be_methods_and_share_the_bases(two):
     parts = {"kind": "parts", "of": "dora", "by": "shared", "names": [2]}
     weights = {"kind": "parts", "of": "dora", "by": "form", "names": ["rows", "rotation"]}
@@ -65,7 +80,7 @@ def test_parts_may_be_methods_and_share_the_bases(two):
 def test_without_methods_nothing_is_taken_apart(tmp_path):
     workspace = make_workspace(tmp_path / "none", "tiny.yaml")
     (workspace.root / "tiny_model").mkdir()
-    workspace.configure(ablations={"methods": []})
+    workspace.configure(ablations={"methods": []}, subspaces={"causal": []})
     stale = workspace.stale()
     assert not {"share_bases", "screen_parts", "tabulate_ablations", "plot_layer_map"} & set(stale)
     assert "tabulate_effects" in stale

@@ -22,7 +22,11 @@ def test_two_families_of_sixty_parts_are_planned_fast_and_in_few_jobs(planned):
     }
     none = {"methods": []}
     planned.configure(
-        study={"methods": list(families)}, methods=methods, jobs={"methods": 20}, ablations=none, subspaces=none
+        study={"methods": list(families)},
+        methods=methods,
+        jobs={"methods": 20},
+        ablations=none,
+        subspaces={**none, "causal": []},
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     stale = planned.stale()
