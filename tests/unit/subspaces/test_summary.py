@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
-from steerdose.subspaces.labels import Labels
+from steerdose.subspaces.labels import SPECIFIC, Labels
 from steerdose.subspaces.linear import Basis, orthonormal
 from steerdose.subspaces.registry import BLOCK, MODEL, Built
 from steerdose.subspaces.resampling import resampled_mean
 from steerdose.subspaces.scores import of_delta, of_differences
 from steerdose.subspaces.summary import Chance, summarised
-from steerdose.subspaces.sweep import by_prompt, swept
+from steerdose.subspaces.sweep import CLEAN, by_prompt, clean_of, swept, with_specific
 from subspace_examples import normal
 
 D, BLOCKS = 40, (0, 1, 2)
@@ -44,6 +44,29 @@ def test_of_random_bases_p_is_uniform_and_z_has_a_variance_of_one(name, target):
         found += list(summarised(rows, chance, SCOPES))
     assert kstest([row["p"] for row in found], "uniform").pvalue > 0.01
     assert np.var([row["z"] for row in found]) == pytest.approx(1, abs=0.25)
+
+
+def test_beside_clean_directions_p_is_uniform_too_and_a_basis_inside_them_has_none():
+    """Eight of forty directions are left out, so that chance in all forty would be another."""
+    rng = np.random.default_rng(2)
+    clean = [Built(CLEAN, i, Basis(orthonormal(normal(D, 8, seed=60 + i)), torch.ones(8)), "ok") for i in BLOCKS]
+    labels = with_specific(LABELS, clean_of(clean))
+    chance, found = Chance(labels, BLOCKS, 4999), []
+    scopes = SCOPES | {CLEAN: BLOCK}
+    for _ in range(400):
+        rows = swept([*clean, *bases(OF_BLOCKS, random_basis(rng))], labels, BLOCKS, (4,))
+        rows = [row for row in rows if row.get("target") == SPECIFIC]
+        assert {row["subspace"] for row in rows} == {OF_BLOCKS}
+        found += list(summarised(rows, chance, scopes))
+    assert np.mean([row["recovery"] for row in found]) == pytest.approx(1, abs=0.06)
+    assert kstest([row["p"] for row in found], "uniform").pvalue > 0.01
+    assert np.var([row["z"] for row in found]) == pytest.approx(1, abs=0.25)
+    half = [orthonormal(torch.cat([each.basis.Q[:, :2], normal(D, 2, seed=9)], 1)) for each in clean]
+    inside = [Built(OF_BLOCKS, i, Basis(Q, torch.ones(4)), "ok") for i, Q in zip(BLOCKS, half, strict=True)]
+    rows = [row for row in swept([*clean, *inside], labels, BLOCKS, (4,)) if row.get("target") == SPECIFIC]
+    (narrow,) = summarised(rows, chance, scopes)
+    assert {row["width_left"] for row in rows} == {2}
+    assert narrow["p"] is None
 
 
 def test_one_basis_for_all_blocks_has_a_wider_chance_where_blocks_agree():

@@ -16,6 +16,7 @@ from steerdose.steering.steering import Steering, steer
 from steerdose.subspaces.scores import mean_of, of_delta, of_differences
 
 WRITTEN, READ = ("o", "down"), READERS
+SPECIFIC = "specific"  # the target `stream` beside the directions in which clean prompts vary anyway
 Factors = Mapping[str, Tensor]  # of every label that is there, by what it is of
 
 
@@ -23,13 +24,19 @@ Factors = Mapping[str, Tensor]  # of every label that is there, by what it is of
 class Labels:
     """By block what there is to be recovered.
 
-    factors: of `scores`, by target. rows: of the activation label, (n, width), for what is specific. Targets: stream,
+    factors: of `scores`, by target. rows: of the activation label, (n, width), for what is specific; n_clean: how many
+    directions are left out of the target `specific`, see `sweep.with_specific`. Targets: stream,
     the change of the residual stream at the last token; step, what the block adds to it; o and down, what the delta
     writes there; written, both alike; read, all that its readers read, in the stream's coordinates.
     """
 
     factors: tuple[Factors, ...]
     rows: tuple[Tensor, ...]
+    n_clean: int = 0
+
+    def space(self, target: str) -> int:
+        """Return the width of the space that a target's random bases lie in."""
+        return self.rows[0].shape[1] - (self.n_clean if target == SPECIFIC else 0)
 
 
 def labels_of(

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import false_discovery_control
-from torch import Tensor
 
 from steerdose.seeds import seed_from
 from steerdose.subspaces.labels import Labels
@@ -28,17 +27,12 @@ class Chance:
         if key not in self._known:
             own = [each[target] for each in (self._labels.factors[i] for i in self._blocks) if target in each]
             rng = np.random.default_rng(seed_from("chance", *key))
-            self._known[key] = self._shared(own, width, rng) if scope == MODEL else self._each(own, width, rng)
+            labels = [mean_of(own)] if scope == MODEL else own  # one basis meets the mean of all labels
+            space, n = self._labels.space(target), len(labels)
+            variance = sum(chance_variance(each, width, space) for each in labels) / n**2
+            drawn = sum((chance_draws(each, width, self._draws, rng, space) for each in labels), np.zeros(self._draws))
+            self._known[key] = variance**0.5, drawn / n
         return self._known[key]
-
-    def _each(self, labels: Sequence[Tensor], width: int, rng: np.random.Generator) -> tuple[float, np.ndarray]:
-        variance = sum(chance_variance(each, width) for each in labels) / len(labels) ** 2
-        drawn = sum((chance_draws(each, width, self._draws, rng) for each in labels), np.zeros(self._draws))
-        return variance**0.5, drawn / len(labels)
-
-    def _shared(self, labels: Sequence[Tensor], width: int, rng: np.random.Generator) -> tuple[float, np.ndarray]:
-        label = mean_of(labels)
-        return chance_variance(label, width) ** 0.5, chance_draws(label, width, self._draws, rng)
 
 
 def summarised(

@@ -17,7 +17,7 @@ from steerdose.steering.steering import Steering
 from steerdose.study.settings import SweepSubspaces
 from steerdose.study.texts import load_prompts
 from steerdose.subspaces.bases import read_subspaces
-from steerdose.subspaces.labels import Labels, labels_of
+from steerdose.subspaces.labels import SPECIFIC, Labels, labels_of
 from steerdose.subspaces.linear import overlap
 from steerdose.subspaces.registry import Built
 from steerdose.subspaces.scores import (
@@ -31,7 +31,6 @@ from steerdose.subspaces.scores import (
 )
 from steerdose.subspaces.summary import Chance, summarised
 
-SPECIFIC = "specific"  # the target `stream` beside the directions in which clean prompts vary anyway
 CLEAN = "layer_clean_resid_pca"
 NO_LABEL = "no label"
 CLEAN_WIDTH = 8
@@ -59,10 +58,10 @@ def swept(
             Q = each.basis.Q[:, :width]
             told = {**key, "width": width, "status": each.status}
             for target, factor in factors.items():
+                space = labels.space(target)
                 if target != SPECIFIC:
-                    yield {**told, "target": target, **_scored(factor, Q, len(Q))}
+                    yield {**told, "target": target, **_scored(factor, Q, space)}
                 elif (left := basis_beside(Q, clean[each.block])).shape[1] and each.name != CLEAN:
-                    space = len(Q) - clean[each.block].shape[1]
                     yield {**told, "target": target, "width_left": left.shape[1], **_scored(factor, left, space)}
 
 
@@ -98,7 +97,7 @@ def with_specific(labels: Labels, clean: Mapping[int, Tensor]) -> Labels:
         {**each, SPECIFIC: factor} if (factor := own.get(i)) is not None else each
         for i, each in enumerate(labels.factors)
     )
-    return Labels(factors, labels.rows)
+    return Labels(factors, labels.rows, max((Q.shape[1] for Q in clean.values()), default=0))
 
 
 def _scored(factor: Tensor, Q: Tensor, space: int) -> dict[str, float | None]:
