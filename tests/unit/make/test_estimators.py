@@ -12,6 +12,7 @@ from steerdose.errors import SteerdoseError
 from steerdose.make.contrast import Contrast
 from steerdose.make.estimators import ESTIMATORS, k_means, sinkhorn
 from steerdose.model.architecture import find_blocks
+from steerdose.steering.edits import Add
 from steerdose.steering.self_test import check_steering
 from steerdose.steering.steering import Steering, steer
 from steerdose.study.estimators import ESTIMATORS as DECLARED
@@ -153,7 +154,9 @@ def test_every_estimator_steers_a_model(name, kind, tmp_path):
         base = model(ids).logits
     handle.remove()
     contrast = Contrast(seen[0][:10] + normal(g, 32), seen[0][10:], module)
-    Steering("m", ((path, fit(name, contrast)),), {}).save(tmp_path / "m.safetensors")
+    edit = fit(name, contrast)
+    assert isinstance(edit, Add) == DECLARED[name].adds
+    Steering("m", ((path, edit),), {}).save(tmp_path / "m.safetensors")
     check_steering(model, Steering.load(tmp_path / "m.safetensors"), [5, 6, 7])
     doses = torch.zeros(20)
     doses[1::2] = 1.0

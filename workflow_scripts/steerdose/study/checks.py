@@ -6,6 +6,7 @@ from typing import Any
 
 from steerdose.errors import SteerdoseError
 from steerdose.study.config import Study
+from steerdose.study.estimators import ESTIMATORS
 from steerdose.study.items import Row, forms_of, is_local, load_items
 from steerdose.study.kind import Method, PromptTarget
 from steerdose.study.methods import HUB_ID, Activation, Adapter, Import
@@ -13,7 +14,6 @@ from steerdose.study.parts import OF_BASES, OF_SUBSPACES, Parts
 from steerdose.study.tasks import ChoiceTask, LikelihoodTask, WritingTask, measures_of
 from steerdose.study.texts import load_personas, load_prompts, load_questions, load_system_prompts
 
-ADDING = ("mean_diff", "pca", "svd_steering")  # estimators that add a direction
 Problem = tuple[tuple[str | int, ...], str]
 
 
@@ -249,4 +249,4 @@ def _subspaces(study: Study) -> Iterator[Problem]:
 
 def _adds(method: Method) -> bool:
     """Whether a method adds directions to the stream."""
-    return isinstance(method, Activation) and method.estimator in ADDING and method.submodule is None
+    return isinstance(method, Activation) and ESTIMATORS[method.estimator].adds and method.submodule is None

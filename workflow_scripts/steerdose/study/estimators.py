@@ -9,9 +9,13 @@ from steerdose.study.base import Part
 
 
 class Estimator(Part):
-    """Options of one estimator. `weights`: whether it reads the module's weights beside its activations."""
+    """Options of one estimator. `weights`: whether it reads the module's weights beside its activations.
+
+    `adds`: whether its edit adds one direction, of which parts in subspaces can be cut.
+    """
 
     source: ClassVar[str] = ""
+    adds: ClassVar[bool] = False
     weights: ClassVar[bool] = False
 
 
@@ -19,12 +23,14 @@ class MeanDiff(Estimator):
     """Add the unit vector along the difference of means."""
 
     source = "Rimsky et al. 2024, arXiv:2312.06681"
+    adds = True
 
 
 class Pca(Estimator):
     """Add the first principal direction of the paired differences."""
 
     source = "Zou et al. 2023, arXiv:2310.01405"
+    adds = True
     centred: bool = False
 
 
@@ -100,6 +106,7 @@ class SvdSteering(Estimator):
     """Add what of the mean difference lies in the directions that the block's weights write most."""
 
     weights = True
+    adds = True
     rank: int = 16
 
 
