@@ -117,7 +117,7 @@ ABLATION_CLAIMS = Table(
     columns=columns("""
         model | text | | a key of models
         behavior | text | | a key of behaviors
-        method | text | | whose delta
+        method | text | | whose delta, or whose parts
         seeds | integer | | that are pooled
         question | text | | what is asked of it
         verdict | text | | what the rule says

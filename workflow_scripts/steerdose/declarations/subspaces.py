@@ -1,6 +1,6 @@
 """Tables of directions that can be named before training."""
 
-from steerdose.declarations.ablations import ABLATIONS
+from steerdose.declarations.ablations import ABLATION_CLAIMS, ABLATIONS
 from steerdose.declarations.base import Table, columns
 from steerdose.declarations.shared import CELL, METHOD
 
@@ -139,13 +139,5 @@ SUBSPACE_CLAIMS = Table(
     "way from chance to the best directions; in part: 10 %; hardly: less, but told from chance in every seed (q < "
     "0.05); not: not even that. Predicts: over hypotheses, recovery and what the part retains have a positive rank "
     "correlation with p < 0.05. One seed alone makes no claim.",
-    columns=columns("""
-        model | text | | a key of models
-        behavior | text | | a key of behaviors
-        method | text | | whose delta, or whose parts
-        seeds | integer | | that are pooled
-        question | text | | what is asked of it
-        verdict | text | | what the rule says
-        sentence | text | | with its numbers
-    """),
+    columns=ABLATION_CLAIMS.columns,
 )

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from steerdose.declarations.subspaces import SUBSPACE_PARTS, SUBSPACES
 from steerdose.figures.part_styles import heading, nothing
 from steerdose.figures.style import drawing, save
-from steerdose.figures.subspace_styles import LOOKS, TARGETS, plain
+from steerdose.figures.subspace_styles import LOOKS, TARGETS, kind_handles, plain
 from steerdose.files import read_table
 from steerdose.subspaces.causes import PLACE, controls, correlation, over_seeds, pairs, scored
 
@@ -78,9 +78,8 @@ def _draw(axes: Axes, points: pl.DataFrame, beside: pl.DataFrame, target: str) -
 
 
 def _handles() -> list[Line2D]:
-    kinds = [Line2D([], [], linestyle="", label=kind, **look) for kind, look in LOOKS.items()]
     return [
-        *kinds,
+        *kind_handles(),
         Line2D([], [], color="0.85", linewidth=7, label="random directions"),
         Line2D([], [], color="black", linestyle=":", label="its own directions"),
         Line2D([], [], color="black", label="all that is written"),

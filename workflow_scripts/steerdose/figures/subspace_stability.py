@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from steerdose.declarations.subspaces import SUBSPACES
 from steerdose.figures.part_styles import heading, nothing
 from steerdose.figures.style import MARKERS, drawing, save
-from steerdose.figures.subspace_styles import LOOKS, TARGETS, plain
+from steerdose.figures.subspace_styles import LOOKS, TARGETS, kind_handles, plain
 from steerdose.files import read_table
 from steerdose.subspaces.causes import PLACE, over_seeds, widest
 
@@ -40,9 +40,8 @@ def stability_figure(subspaces: pl.DataFrame) -> Figure:
         row[0].set_ylim(-0.7, len(names) - 0.3)
     seeds = sorted(rows["seed"].drop_nulls().unique())
     marks = [_mark(i, label=f"seed {seed}") for i, seed in enumerate(seeds)]
-    ends = [Line2D([], [], linestyle="", label=kind, **look) for kind, look in LOOKS.items()]
     bar = Line2D([], [], color="0.4", linewidth=1.2, label="mean and interval, over prompts and seeds")
-    figure.legend(handles=[*marks, *ends, bar], loc="outside lower center", ncols=4)
+    figure.legend(handles=[*marks, *kind_handles(), bar], loc="outside lower center", ncols=4)
     return figure
 
 

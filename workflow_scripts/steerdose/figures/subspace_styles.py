@@ -1,6 +1,7 @@
 """What figures of subspaces share: how hypotheses look, what targets are called, and an axis of recovery."""
 
 from matplotlib.axis import Axis
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from steerdose.figures.style import Style
@@ -12,6 +13,11 @@ LOOKS: dict[str, Style] = {
 }
 NARROW = 4  # times: a logarithmic axis that spans less has more ticks
 TARGETS = {"stream": "the change of the stream", "written": "what the weights write"}
+
+
+def kind_handles() -> list[Line2D]:
+    """Return the legend of `LOOKS`."""
+    return [Line2D([], [], linestyle="", label=kind, **look) for kind, look in LOOKS.items()]
 
 
 def plain(axis: Axis) -> None:

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from steerdose.declarations.subspaces import SUBSPACES
 from steerdose.figures.part_styles import PLACE, heading, nothing
 from steerdose.figures.style import drawing, save
-from steerdose.figures.subspace_styles import LOOKS, plain
+from steerdose.figures.subspace_styles import LOOKS, kind_handles, plain
 from steerdose.files import read_table
 
 WIDTH = 8  # directions; less where no basis is so wide
@@ -41,9 +41,8 @@ def subspaces_figure(subspaces: pl.DataFrame) -> Figure:
         row[0].set_ylabel("recovery of what the\nweights write (chance: 1)")
     width = points["width"][0]
     figure.supxlabel(f"recovery of the change of the stream (chance: 1), {width} directions")
-    handles = [Line2D([], [], linestyle="", label=kind, **look) for kind, look in LOOKS.items()]
     star = Line2D([], [], linestyle="", marker="*", color="black", markersize=11, label="the best directions")
-    figure.legend(handles=[*handles, star], loc="outside right center")
+    figure.legend(handles=[*kind_handles(), star], loc="outside right center")
     return figure
 
 
