@@ -36,7 +36,7 @@ rule all:
         "results/provenance.html",
 
 
-check_targets()
+check_command()
 
 
 onerror:

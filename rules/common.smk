@@ -14,7 +14,8 @@ from steerdose.declarations.index import TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
 from steerdose.flow.failures import forget_unfinished
-from steerdose.flow.targets import asked_targets, nearest_targets
+from steerdose.flow.integrity import report_damaged
+from steerdose.flow.targets import asked, nearest_targets
 from steerdose.study.ablations import GROUPS
 from steerdose.study.load import load_study
 from steerdose.study.paths import CELL, MODEL
@@ -29,7 +30,7 @@ plan = Plan(study)
 slices = Slices(study, plan)
 
 ENV = "../envs/cpu.yaml"  # or cuda.yaml; used with --sdm conda only
-MODEL_JOB = {"mem_mb": 4000, "runtime": 60, **({"gpu": study.jobs.gpus} if study.jobs.gpus else {})}
+MODEL_JOB = study.jobs.resources()
 BUSY_JOB = {"mem_mb": 4000, "runtime": 60}
 
 
@@ -87,9 +88,12 @@ def targets():
     return [*(path for rule in final for path in rule.output), *plan.each_cell(f"{CELL}/reading.html")]
 
 
-def check_targets():
-    """Stop at a target that no rule makes, with the nearest names, before snakemake says so in its own way."""
+def check_command():
+    """Stop at a target that no rule makes, with the nearest names, and set damaged files aside, before a run."""
     prompts = [name for name, method in study.all_methods.items() if not method.has_dose]
-    problems = nearest_targets(list(workflow.rules), asked_targets(sys.argv), targets(), prompts)
+    command = asked(sys.argv)
+    problems = nearest_targets(list(workflow.rules), command.targets, targets(), prompts)
     if problems:
         raise WorkflowError(problems)
+    if command.does != "look":
+        report_damaged(Path("results"), dry=command.does == "plan")

@@ -3,6 +3,7 @@
 Tables are checked against their declaration when they are written and when they are read.
 """
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -117,6 +118,12 @@ def _kind(dtype: pl.DataType) -> str:
 def sequences(tokens: pl.DataFrame, *columns: str) -> pl.DataFrame:
     """Return a row a trajectory: its keys, and each of the columns as a list in order of t."""
     return tokens.group_by(KEYS, maintain_order=True).agg(pl.col(columns).sort_by("t"))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(data: Any, path: str | Path) -> None:

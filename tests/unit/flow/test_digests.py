@@ -182,7 +182,7 @@ def test_how_tables_are_published_makes_tables_anew_and_what_is_drawn_with_them(
                 "sweep_subspaces",
             },
         ),
-        ("model/sources.py", {"resolve_model", "import_steering", "write_card"}),
+        ("model/sources.py", {"resolve_model", "import_steering"}),
     ],
 )
 def test_an_edit_reruns_exactly_the_rules_that_compute_with_it(edited, module, scripts):

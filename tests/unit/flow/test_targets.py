@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from steerdose.flow.targets import asked_targets, nearest_targets
+from snakemake.cli import parse_args
+from steerdose.flow.targets import LOOKS, Asked, asked, nearest_targets
 
 KNOWN = ["results/figs/survival.png", "results/figs/spaghetti.png", "results/tables/methods.csv"]
 
@@ -52,19 +53,29 @@ def test_every_unknown_target_gets_a_line():
 
 
 @pytest.mark.parametrize(
-    ("line", "targets"),
+    ("line", "found"),
     [
-        ("--cores 1 -n", []),
-        ("--cores 1 -n a.png b.csv", ["a.png", "b.csv"]),
-        ("--cores 1 --resources gpu=1 -- a.png", ["a.png"]),
-        ("--configfile mine.yaml --cores 1 all", ["all"]),
-        ("--cores 1 --target-jobs plot_survival: -- a.png", []),
+        ("--cores 1 -n", Asked("plan")),
+        ("--cores 1 -n a.png b.csv", Asked("plan", ("a.png", "b.csv"))),
+        ("--cores 1 --resources gpu=1 -- a.png", Asked("run", ("a.png",))),
+        ("--configfile mine.yaml --cores 1 all", Asked("run", ("all",))),
+        ("--cores 1 --target-jobs plot_survival: -- a.png", Asked("look")),
+        ("--lint", Asked("look")),
+        ("--unlock", Asked("look")),
+        ("--cores 1 --dag dot -- a.png", Asked("look", ("a.png",))),
+        ("--cores 1 --report page.html -- all", Asked("look", ("all",))),
+        ("--cores 1 --touch", Asked("look")),
+        ("--cores 1 --cleanup-metadata a.png", Asked("look")),
     ],
 )
 @pytest.mark.parametrize("program", ["/bin/snakemake", "/lib/site-packages/snakemake/__main__.py"])
-def test_targets_are_those_of_the_command_line(program, line, targets):
-    assert asked_targets([program, *line.split()]) == targets
+def test_the_command_line_says_what_is_asked_for(program, line, found):
+    assert asked([program, *line.split()]) == found
 
 
-def test_the_command_line_of_another_program_has_none():
-    assert asked_targets(["/lib/site-packages/pytest/__main__.py", "a.png", "--no-such-option"]) == []
+def test_the_command_line_of_another_program_asks_for_nothing():
+    assert asked(["/lib/site-packages/pytest/__main__.py", "a.png", "--no-such-option"]) == Asked("look")
+
+
+def test_snakemake_knows_every_way_to_look():
+    assert set(LOOKS) <= set(vars(parse_args(["--cores", "1"])[1]))

@@ -16,8 +16,8 @@ from steerdose.errors import SteerdoseError
 from steerdose.exchange.target import Result, Target
 from steerdose.exchange.vectors import import_vectors, read_control_vector, read_steering_vectors, read_vectors
 from steerdose.exchange.weights import import_adapters, import_checkpoints
-from steerdose.files import write_json
-from steerdose.model.sources import MODEL_FILES, fetch, sha256_of, weights_sha256
+from steerdose.files import sha256_of, write_json
+from steerdose.model.sources import MODEL_FILES, fetch, weights_sha256
 from steerdose.steering.steering import Steering, origin
 from steerdose.study.settings import ImportSteering
 

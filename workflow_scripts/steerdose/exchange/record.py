@@ -7,9 +7,8 @@ from typing import Any
 
 from steerdose.columns import SIGNS, Cell, sign_of
 from steerdose.declarations.benefit import RECOMMENDED
-from steerdose.files import read_table
+from steerdose.files import read_table, sha256_of
 from steerdose.flow.provenance import steerdose_version, versions
-from steerdose.model.sources import sha256_of
 from steerdose.steering.edit import Edit
 from steerdose.steering.steering import Steering
 

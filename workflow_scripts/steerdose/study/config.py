@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from steerdose.study.ablations import Ablations
-from steerdose.study.base import Count, Name, Part, Positions, Positive, Share, Text, unique
+from steerdose.study.base import Count, Name, Part, Positions, Positive, Seed, Share, Temperature, Text, unique
 from steerdose.study.endpoints import Deaths, Endpoint, Reference, Relevance
 from steerdose.study.kind import Method, PromptTarget, Target
 from steerdose.study.methods import Entry
@@ -16,7 +16,7 @@ from steerdose.study.subspaces import Subspaces
 from steerdose.study.tasks import LikelihoodTask, ReadTask, Task, WritingTask, measures_of
 
 Statistic = Literal["mean", "p50", "rmse", "p90", "p95", "p99", "max"]
-Confidence = Annotated[float, Field(gt=0, lt=1)]
+Confidence = Annotated[float, Field(ge=0.5, le=0.9999)]
 Level = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -25,7 +25,7 @@ class Selection(Part):
 
     models: Names
     behaviors: Names
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     methods: Names = Field(description="Keys of `methods`, in the order of the figures' panels.")
     tasks: tuple[Name, ...] = Field((), description="Keys of `tasks`; each is asked at every alpha of the rollouts.")
 
@@ -36,7 +36,7 @@ class Model(Part):
     """Where a model comes from, and how it is loaded."""
 
     source: Text = Field(description="pypi://name==version/path/in/wheel, a directory or .gguf file, or a hub id.")
-    revision: str | None = Field(description="Commit or tag of a hub id.")
+    revision: Text | None = Field(description="Commit or tag of a hub id.")
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         description="Of the source's weights; null: unchecked."
     )
@@ -63,7 +63,7 @@ class Pairs(Part):
     n_samples: Count
     batch_size: Count
     max_new_tokens: Count
-    temperature: Positive
+    temperature: Temperature
     top_k: Count
     max_similarity: Share
     max_rejected: Share
@@ -90,7 +90,7 @@ class Calibration(Measure):
 
     target: Target = Field(description="Nats; or the KL of a prompt baseline, {prompt: name}.")
     n_search_prompts: Count = Field(20, description="Of n_prompts, the first ones: on these the dose is searched for.")
-    tolerance: Annotated[float, Field(gt=0, le=1)]
+    tolerance: Annotated[float, Field(ge=1e-4, le=1)]
     max_evaluations: Count
 
 
@@ -99,8 +99,16 @@ class Jobs(Part):
 
     threads: Count | None = Field(None, description="Of a job that runs the model; null: all cores.")
     gpus: Annotated[int, Field(ge=0)] = Field(1, description="That a model job asks for; 0 on a cluster without.")
+    mem_mb: Count = Field(4000, description="Memory that a model job asks for, in MB.")
+    runtime: Count = Field(60, description="Time that a model job asks for, in minutes.")
+    partition: Text | None = Field(None, description="Slurm's, of model jobs; null: its default, or the profile's.")
     batches: Count | None = Field(None, description="Batches of prompts a job; null: all.")
     methods: Count = Field(1, description="Methods of one entry (kind parts) that share a job and its loaded model.")
+
+    def resources(self) -> dict[str, int | str]:
+        """Return what a model job asks for, by Snakemake's names; what is not asked for is left out."""
+        asked = {"mem_mb": self.mem_mb, "runtime": self.runtime, "gpu": self.gpus, "slurm_partition": self.partition}
+        return {name: value for name, value in asked.items() if value}
 
 
 class Threshold(Part):

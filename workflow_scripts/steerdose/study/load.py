@@ -15,8 +15,8 @@ from steerdose.errors import SteerdoseError
 from steerdose.study.checks import problems_of
 from steerdose.study.config import Study
 from steerdose.study.methods import Entry
+from steerdose.study.raw import Place, problems_of_content, repeated_keys
 
-Place = tuple[str | int, ...]
 KINDS = tuple(get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(Entry)[0]))
 WANTED = {"model_type": "keys are wanted", "dict_type": "keys are wanted", "tuple_type": "a list is wanted"}
 
@@ -26,6 +26,10 @@ def load_study(config: dict[str, Any], files: Sequence[str | Path] = ()) -> Stud
 
     files: the config files, each laid over those before it, so that a problem is reported with the one that holds it.
     """
+    if found := list(problems_of_content(config)):
+        raise _refusal(found, files)
+    if repeated := [problem for file in files for problem in repeated_keys(Path(file))]:
+        raise _refusal(repeated, ())
     try:
         study = Study.parse(json.dumps(config, default=str))
     except ValidationError as error:
@@ -36,21 +40,28 @@ def load_study(config: dict[str, Any], files: Sequence[str | Path] = ()) -> Stud
 
 
 def _refusal(problems: Sequence[tuple[Place, str]], files: Sequence[str | Path]) -> SteerdoseError:
-    lines = [f"{_file_of(place, files)}{'.'.join(map(str, place)) or 'top level'}: {text}" for place, text in problems]
+    lines = [
+        f"{_file_of(place, files)}{'.'.join(map(str, place))}{': ' if place else ''}{text}" for place, text in problems
+    ]
     return SteerdoseError("the config is not valid:\n  " + "\n  ".join(lines))
 
 
 def _problems(error: ValidationError, config: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """Yield place and text of each problem, one a place; of a union only what speaks of the type that the value has."""
     found: dict[Place, Any] = {}
-    for each in error.errors():
-        if each["type"] in ("float_type", "int_type") and isinstance(each["input"], dict):
-            continue  # a number or a mapping was possible, and a mapping was given
-        found.setdefault(_place(each, config), each)
+    # Where a number or a mapping was possible and a mapping was given, what speaks of the mapping comes first.
+    for each in sorted(error.errors(), key=_wants_number):
+        place = _place(each, config)
+        if not (_wants_number(each) and any(other[: len(place)] == place for other in found)):
+            found.setdefault(place, each)
     for place, each in found.items():
         inside = any(len(other) > len(place) and other[: len(place)] == place for other in found)
         if not (each["type"] == "too_short" and inside):  # what is wrong with the items is said already
             yield place, _text(place, each)
+
+
+def _wants_number(found: Any) -> bool:
+    return found["type"] in ("float_type", "int_type") and isinstance(found["input"], dict)
 
 
 def _text(place: Place, found: Any) -> str:

@@ -3,6 +3,7 @@
 Nothing else in the project asks a method for its kind.
 """
 
+import difflib
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from steerdose.study.base import Count, Name, Part, Positive, Share, Text, risin
 from steerdose.study.estimators import ESTIMATORS, Estimator
 from steerdose.study.kind import Method
 from steerdose.study.parts import Parts
+from steerdose.study.peft_options import options_of
 
 Delta = Literal["difference", "bisector", "positive", "negative"]
 PEFT_TYPES = (
@@ -29,7 +31,7 @@ class Training(Part):
 
     steps: Count
     batch_size: Count
-    learning_rate: Positive
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
     weight_decay: Annotated[float, Field(ge=0)]
     warmup_steps: Annotated[int, Field(ge=0)]
     precision: Literal["float32", "bfloat16"]
@@ -82,6 +84,14 @@ class Adapter(Method):
     @property
     def origin(self) -> str:
         return f"{self.peft_type} adapters trained here, {self.delta}"
+
+    def problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        known = options_of(self.peft_type) or self.options.keys()
+        for name in self.options:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {sorted(known)}"
+                yield ("options", name), f"{self.peft_type} of PEFT has no such option; {hint}"
 
     def trained(self) -> Self:
         """Return what a training depends on: all but the delta, and what `own` leaves out."""

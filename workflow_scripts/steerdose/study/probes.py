@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from steerdose.errors import SteerdoseError
-from steerdose.study.base import Part, unique
+from steerdose.study.base import Part, told_apart, unique
 from steerdose.study.texts import Question
 
 ProbeKind = Literal["interrupt", "splice", "recall"]
@@ -29,7 +29,7 @@ class Probe(Part):
     @field_validator("answers")
     @classmethod
     def _distinct(cls, value: tuple[str, str] | None) -> tuple[str, str] | None:
-        return value and (value[0], unique(value)[1])
+        return value and told_apart((value[0], unique(value)[1]))
 
     @model_validator(mode="after")
     def _asked(self) -> Self:

@@ -4,9 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from steerdose.study.base import Count, Name, Part, Positive, unique
+from steerdose.study.base import Count, Name, Part, Temperature, unique
 
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+SMALLEST, LARGEST = 1e-3, 1000  # of a dose, in units of the calibrated one
 READINGS = (("steered",), ("steered", "unsteered"))
 
 
@@ -26,7 +27,7 @@ class Forks(Part):
 class Decoding(Part):
     """Tokens are drawn, not chosen."""
 
-    temperature: Positive
+    temperature: Temperature
     top_p: Annotated[float, Field(gt=0, le=1)]
     n_samples: Count = Field(description="Texts of each prompt and dose; estimates are clustered by prompt.")
 
@@ -40,6 +41,13 @@ class Trajectories(Part):
     window: Count = Field(description="The number of tokens to roll out, for example 128.")
     batch_size: Count
     forks: Forks
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        asked = (self.forks.count or 1) - 1, self.forks.every or 1
+        if max(asked) > self.window:
+            raise ValueError(f"forks: there are {self.window + 1} places, from 0 to the window; ask for fewer")
+        return self
 
     @property
     def drawn(self) -> Decoding | None:
@@ -76,4 +84,8 @@ class Rollout(Trajectories):
     def _with_zero(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if 0 not in value:
             raise ValueError("must contain 0, the unsteered model that every dose is compared with; add 0 to the list")
+        if len(value) == 1:
+            raise ValueError("0 alone is the unsteered model; add a dose, for example 1")
+        if odd := [alpha for alpha in value if alpha and not SMALLEST <= abs(alpha) <= LARGEST]:
+            raise ValueError(f"{odd}: doses are in units of the calibrated one, from {SMALLEST:g} to {LARGEST}")
         return value

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from steerdose.study.base import Count, Name, Part, Text, unique
+from steerdose.study.base import Count, Name, Part, Text, told_apart, unique
 
 COLUMN = re.compile(r"\{(\w+)\}")
 FORMS = re.compile(r"(first|second|(not )?[\w.]+)")
@@ -35,6 +35,7 @@ class Form(Part):
     )
 
     _unique = field_validator("answers")(unique)
+    _apart = field_validator("answers")(told_apart)
 
     @property
     def columns(self) -> set[str]:
