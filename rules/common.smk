@@ -14,7 +14,7 @@ from steerdose.declarations.index import TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
 from steerdose.flow.failures import forget_unfinished
-from steerdose.flow.integrity import report_damaged
+from steerdose.flow.integrity import prepare
 from steerdose.flow.targets import asked, nearest_targets
 from steerdose.study.ablations import GROUPS
 from steerdose.study.load import load_study
@@ -89,11 +89,11 @@ def targets():
 
 
 def check_command():
-    """Stop at a target that no rule makes, with the nearest names, and set damaged files aside, before a run."""
+    """Stop at a target that no rule makes, with the nearest names, and prepare the files of a run."""
     prompts = [name for name, method in study.all_methods.items() if not method.has_dose]
     command = asked(sys.argv)
     problems = nearest_targets(list(workflow.rules), command.targets, targets(), prompts)
     if problems:
         raise WorkflowError(problems)
     if command.does != "look":
-        report_damaged(Path("results"), dry=command.does == "plan")
+        prepare(Path("results"), dry=command.does == "plan")

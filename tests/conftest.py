@@ -24,6 +24,10 @@ PARTS = [
 ]  # fmt: skip
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cases", type=int, default=0, help="drawn crashes and damages of each kind, test_crash.py")
+
+
 @dataclass
 class Workspace:
     """A copy of the project; `overlay` is laid over its config."""

@@ -17,6 +17,9 @@ CHAT_TEMPLATE = (
 )
 SIZES = {"vocab_size": 258, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
 LLAMA_SIZES = {**SIZES, "num_key_value_heads": 2, "intermediate_size": 64, "head_dim": 8, "initializer_range": 0.3}
+PLAIN_SIZES = {name: value for name, value in LLAMA_SIZES.items() if name != "head_dim"}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "norm_topk_prob": True}
+EYES = {**SIZES, "hidden_size": 16, "intermediate_size": 32, "image_size": 28, "patch_size": 14}
 CONFIGS = {
     "llama": lambda: transformers.LlamaConfig(**LLAMA_SIZES),
     "gpt2": lambda: transformers.GPT2Config(
@@ -35,6 +38,51 @@ CONFIGS = {
     "mamba": lambda: transformers.MambaConfig(
         vocab_size=258, hidden_size=32, num_hidden_layers=3, state_size=4, initializer_range=0.3, use_cache=False
     ),
+    "qwen3": lambda: transformers.Qwen3Config(**LLAMA_SIZES),
+    "phi": lambda: transformers.PhiConfig(**PLAIN_SIZES),  # attention and MLP side by side
+    "phi3": lambda: transformers.Phi3Config(**PLAIN_SIZES, pad_token_id=0),  # fused projections
+    "olmo2": lambda: transformers.Olmo2Config(**PLAIN_SIZES),  # norms behind the sublayers
+    "cohere2": lambda: transformers.Cohere2Config(**PLAIN_SIZES, sliding_window=8, logit_scale=1.0),
+    "qwen3_moe": lambda: transformers.Qwen3MoeConfig(**LLAMA_SIZES, **EXPERTS),
+    "mixtral": lambda: transformers.MixtralConfig(**LLAMA_SIZES, num_local_experts=4, num_experts_per_tok=2),
+    "gpt_oss": lambda: transformers.GptOssConfig(  # attention sinks
+        **LLAMA_SIZES,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        sliding_window=8,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    "deepseek_v3": lambda: transformers.DeepseekV3Config(  # keys and values of different widths
+        **{**PLAIN_SIZES, "num_key_value_heads": 4, "moe_intermediate_size": 16, "n_routed_experts": 4},
+        **{"num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "q_lora_rank": 16},
+        **{"kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 12},
+    ),
+    "lfm2": lambda: transformers.Lfm2Config(
+        **PLAIN_SIZES, layer_types=["conv", "full_attention", "conv"], block_multiple_of=16
+    ),
+    "qwen3_next": lambda: transformers.Qwen3NextConfig(
+        **{**LLAMA_SIZES, **EXPERTS, "shared_expert_intermediate_size": 16, "linear_num_key_heads": 2},
+        **{"linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8},
+        layer_types=["linear_attention", "linear_attention", "full_attention"],
+    ),
+    "gemma3_vlm": lambda: transformers.Gemma3Config(  # a language model inside one that sees
+        text_config=CONFIGS["gemma3"]().to_dict(), vision_config=EYES, mm_tokens_per_image=4
+    ),
+}
+# A linear layer of the last block that writes to the residual stream.
+WRITERS = {
+    **dict.fromkeys(
+        ("llama", "mistral", "gemma3", "qwen3", "phi3", "olmo2", "cohere2"), "model.layers.2.mlp.down_proj"
+    ),
+    **dict.fromkeys(
+        ("qwen3_moe", "mixtral", "gpt_oss", "deepseek_v3", "qwen3_next"), "model.layers.2.self_attn.o_proj"
+    ),
+    "gpt2": "transformer.h.2.mlp.c_proj",
+    "gpt_neox": "gpt_neox.layers.2.mlp.dense_4h_to_h",
+    "phi": "model.layers.2.mlp.fc2",
+    "lfm2": "model.layers.2.feed_forward.w2",
+    "gemma3_vlm": "model.language_model.layers.2.mlp.down_proj",
+    "mamba": "backbone.layers.2.mixer.out_proj",
 }
 
 

@@ -42,9 +42,9 @@ def assert_same(model, wanted, window, times, trajectories, end_ids=END):
         assert [f.p_first for f in trajectory.forks] == pytest.approx([p for *_, p in forks], abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox", "mistral", "gemma3", "mamba"])
+@pytest.mark.parametrize("kind", tiny.CONFIGS)
 def test_equals_the_reference_on_every_architecture(kind):
-    """mistral and gemma3 have windows of 8 tokens, shorter than the texts; mamba takes the path without a cache."""
+    """Sliding windows have 8 tokens, fewer than the texts; mamba and hybrids take the path without a cache."""
     loaded, window, times = tiny.loaded(kind), 24, fork_times(24, count=6)
     wanted = requests(direction(loaded.model), [0.0, 1.0, -2.0])
     trajectories = generate(loaded, wanted, window=window, end_ids=END, batch_size=4, plan=ForkPlan(PROBES, times))

@@ -20,12 +20,6 @@ from steerdose.steering.edits import Add
 from steerdose.steering.intervention import UNSTEERED, Intervention
 from steerdose.steering.steering import Steering
 
-LINEAR = {
-    **dict.fromkeys(("llama", "mistral", "gemma3"), "model.layers.2.mlp.down_proj"),
-    "gpt2": "transformer.h.2.mlp.c_proj",
-    "gpt_neox": "gpt_neox.layers.2.mlp.dense_4h_to_h",
-    "mamba": "backbone.layers.2.mixer.out_proj",
-}
 TEXTS = [(5, 9, 17, 44), (30, 31, 32, 33, 34, 35, 36, 90, 91, 92, 93, 94), (100, 20), tuple(range(150, 167))]
 ASKED = [(((50, 51), (60,)), 0), ((), 5), (((70,), (80, 81, 82)), 1), (((1, 2),), 12)]
 SYSTEM = (7, 8, 9, 10, 11, 12)
@@ -63,20 +57,20 @@ def assert_same(model, interventions, found, wanted):
 
 
 @pytest.mark.parametrize("batch_rows", [1, 5, 11, 200])
-@pytest.mark.parametrize("kind", LINEAR)
+@pytest.mark.parametrize("kind", tiny.WRITERS)
 def test_equals_one_text_at_a_time_on_every_architecture(kind, batch_rows):
-    """mistral and gemma3 have windows of 8 tokens, shorter than the texts; mamba takes the path without padding."""
+    """Sliding windows have 8 tokens, fewer than the texts; mamba and hybrids take the path without padding."""
     loaded = tiny.loaded(kind)
-    interventions = work(loaded.model, LINEAR[kind])
+    interventions = work(loaded.model, tiny.WRITERS[kind])
     found = score(loaded, interventions, items(), batch_rows=batch_rows)
     assert_same(loaded.model, interventions, found, items())
     assert abs(found[0][1].tokens[0] - found[2][1].tokens[0]) > 0.01, "the steering must do something"
 
 
-@pytest.mark.parametrize("kind", LINEAR)
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3", "mamba", "cohere2"])
 def test_logits_in_small_pieces_are_the_same(kind, monkeypatch):
     loaded = tiny.loaded(kind)
-    interventions, largest = work(loaded.model, LINEAR[kind]), []
+    interventions, largest = work(loaded.model, tiny.WRITERS[kind]), []
     loaded.model.get_output_embeddings().register_forward_hook(
         lambda _module, _args, output: largest.append(output.numel())
     )
@@ -102,7 +96,7 @@ def test_an_alibi_model_reads_without_padding():
 @pytest.mark.parametrize("kind", ["llama", "mamba"])
 def test_at_coefficient_0_a_text_is_read_as_by_the_plain_model(kind):
     loaded = tiny.loaded(kind)
-    interventions = work(loaded.model, LINEAR[kind])
+    interventions = work(loaded.model, tiny.WRITERS[kind])
     found = score(loaded, interventions, items(), batch_rows=20)
     assert found[0] == found[1], "every unsteered twin is the same row"
     alone = score(loaded, [UNSTEERED], items(), batch_rows=20)
@@ -118,7 +112,7 @@ def test_blocks_below_the_first_edit_read_a_text_once_and_those_above_once_a_dos
         model.get_submodule(path).register_forward_hook(
             lambda _module, args, _output, index=index: rows.update({index: len(args[0])})
         )
-    one, two = direction(model), low_rank(model, LINEAR["llama"])
+    one, two = direction(model), low_rank(model, tiny.WRITERS["llama"])
     doses = [Intervention(one, c) for c in (0.0, 1.0, 2.0, -1.0)] + [Intervention(two, c) for c in (0.0, 0.5)]
     score(loaded, [UNSTEERED, *doses, UNSTEERED], items(), batch_rows=100)
     assert rows == {0: 4, 1: 4 * 5, 2: 4 * 5}, "4 texts; above, 4 doses and one unsteered row for 4 interventions"
@@ -138,10 +132,10 @@ ALIKE = [
 
 
 @pytest.mark.parametrize("batch_rows", [4, 11, 200])
-@pytest.mark.parametrize("kind", LINEAR)
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3", "mamba", "cohere2"])
 def test_texts_that_begin_alike_equal_one_text_at_a_time(kind, batch_rows):
     loaded = tiny.loaded(kind)
-    interventions = [each for each in work(loaded.model, LINEAR[kind]) if not each.system]
+    interventions = [each for each in work(loaded.model, tiny.WRITERS[kind]) if not each.system]
     found = score(loaded, interventions, ALIKE, batch_rows=batch_rows)
     assert_same(loaded.model, interventions, found, ALIKE)
 
@@ -159,7 +153,7 @@ def test_what_texts_begin_with_is_read_once_where_no_window_counts_the_padding(k
 
 def test_all_items_at_once_equal_block_by_block_to_the_last_bit():
     loaded = tiny.loaded()
-    interventions = work(loaded.model, LINEAR["llama"])
+    interventions = work(loaded.model, tiny.WRITERS["llama"])
     whole = score(loaded, interventions, items(), batch_rows=17)
     parts = [score(loaded, interventions, items()[start : start + 2], batch_rows=17) for start in (0, 2)]
     assert whole == [first + second for first, second in zip(*parts, strict=True)]

@@ -11,6 +11,7 @@ from steerdose.flow.integrity import (
     check_inputs,
     drop_damaged,
     record_digests,
+    set_clock_right,
     set_damaged_aside,
 )
 from steerdose.flow.records import read_record, update_record
@@ -92,6 +93,20 @@ def test_a_touched_file_is_read_once(results, monkeypatch):
 def test_a_missing_file_of_a_folder_is_damage(results):
     Path(FOLDER, "config.json").unlink()
     assert aside(results) == [FOLDER]
+
+
+def test_files_from_the_future_are_set_to_now(results):
+    now = Path(FILE).stat().st_mtime
+    stamp = Path(FOLDER, ".snakemake_timestamp")
+    stamp.write_text("")
+    for path in (FILE, stamp):
+        os.utime(path, (now, now + 5000))
+    assert set_clock_right(results, now) == [
+        "2 files in results were from the future (did the clock go back?); they are from now"
+    ]
+    assert Path(FILE).stat().st_mtime == stamp.stat().st_mtime == pytest.approx(now)
+    assert set_clock_right(results, now) == []
+    check_inputs([FILE], "rule")
 
 
 def test_a_second_damage_has_its_own_name(results):

@@ -121,6 +121,42 @@ def lora_on(folder, model, *modules):
     return folder
 
 
+@pytest.mark.parametrize("kind", tiny.WRITERS)
+def test_on_every_architecture_an_adapter_trains_and_its_delta_steers_as_it_does(tmp_path, kind):
+    path = tiny.WRITERS[kind].replace("mixer.out_proj", "mixer.in_proj")  # PEFT adapts no other of Mamba
+    method = entry(target_modules=[path.rsplit(".", 1)[-1]], layer_range=[0.0, 1.0])
+    loaded = tiny.loaded(kind)
+    examples = training_examples(loaded.tokenizer, pairs(), "positive", 64)
+    tuned, losses = train(loaded, "lora", method, examples[:6], examples[6:], 0, tmp_path / "adapter")
+    assert losses["loss"].is_finite().all()
+    tuned.save_pretrained(tmp_path / "saved")
+    base = tiny.model(kind)
+    deltas = adapter_delta(base, tmp_path / "saved")
+    assert path in deltas
+    edits = tuple((place, factorise(delta)) for place, delta in deltas.items())
+    with torch.inference_mode():
+        wanted, plain = tuned.eval()(IDS).logits, base(IDS).logits
+        with steer(base, Steering("lora", edits, {}), 1.0):
+            torch.testing.assert_close(base(IDS).logits, wanted, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(wanted, plain, atol=1e-4), "the training must do something"
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "said"),
+    [
+        ("mamba", "out_proj", "methods.lora: PEFT cannot attach LORA"),
+        ("qwen3_moe", "down_proj", "do not exist in Qwen3MoeForCausalLM's blocks; it has"),
+    ],
+)
+def test_what_cannot_be_trained_or_steered_says_why_in_one_line(tmp_path, kind, module, said):
+    with pytest.raises(SteerdoseError, match=said) as caught:
+        attach(tiny.model(kind), "lora", entry(target_modules=[module], layer_range=[0.0, 1.0])).save_pretrained(
+            tmp_path
+        )
+        adapter_delta(tiny.model(kind), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("kind", "module"), [("llama", "q_proj"), ("gemma3", "q_proj"), ("gpt2", "c_attn")])
 def test_only_what_is_adapted_is_formed_in_double_precision(tmp_path, monkeypatch, kind, module):
     folder, base = lora_on(tmp_path / "a", tiny.model(kind), module), tiny.model(kind)

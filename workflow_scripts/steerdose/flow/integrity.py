@@ -6,7 +6,9 @@ run sets it aside and makes it again. Files without a digest, such as the user's
 
 import hashlib
 import logging
+import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from steerdose.flow.records import read_record, update_record
 DIGESTS = "digests.json"
 STATE = ("bytes", "modified", "changed")
 LOCKS = Path(".snakemake/locks")
+CLOCK = 60  # seconds that the clocks of machines may differ
 LARGE = 2**30  # bytes: not hashed while rules are read, only by the jobs that read it
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ def set_damaged_aside(results: Path, *, dry: bool) -> list[str]:
     lines = []
     for folder in sorted(record.parent for record in results.rglob(DIGESTS)):
         for path in _changed(folder):
-            if any(LOCKS.glob("*")):  # another run is at work, and this one will stop at its lock
+            if _is_running():
                 return []
             if not dry:
                 path.rename(_free(path))
@@ -70,10 +73,29 @@ def set_damaged_aside(results: Path, *, dry: bool) -> list[str]:
     return lines
 
 
-def report_damaged(results: Path, *, dry: bool) -> None:
-    """Say on stderr what `set_damaged_aside` does."""
-    for line in set_damaged_aside(results, dry=dry):
+def set_clock_right(results: Path, now: float) -> list[str]:
+    """Give files under `results` that are younger than `now` (seconds) that time; return a line if there were some.
+
+    Where a clock went back, snakemake would refuse every file that is made now as older than what it is made of.
+    """
+    young = [path for path in results.rglob("*") if path.is_file() and path.stat().st_mtime > now + CLOCK]
+    for path in young:
+        os.utime(path, (now, now))
+    return [f"{len(young)} files in {results} were from the future (did the clock go back?); they are from now"] * bool(
+        young
+    )
+
+
+def prepare(results: Path, *, dry: bool) -> None:
+    """Before a run: set damaged files aside and the clock right, and say so on stderr. dry: say what is damaged."""
+    lines = [] if dry or _is_running() else set_clock_right(results, time.time())
+    for line in [*lines, *set_damaged_aside(results, dry=dry)]:
         print(line, file=sys.stderr)
+
+
+def _is_running() -> bool:
+    """Whether another run is at work, at whose lock this one will stop."""
+    return any(LOCKS.glob("*"))
 
 
 def _changed(folder: Path) -> list[Path]:

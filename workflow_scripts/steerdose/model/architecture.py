@@ -1,6 +1,6 @@
 """How a model is built, whatever its architecture calls things: its blocks, their attention, their depth."""
 
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -41,6 +41,10 @@ def find_blocks(model: nn.Module) -> list[str]:
         path for path, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module) == n_layers
     ]
     outer = [path for path in found if not any(path.startswith(other + ".") for other in found)]
+    if len(outer) > 1:  # a model that also sees or hears may have as many blocks for that
+        language = cast(Any, model).get_decoder() if hasattr(model, "get_decoder") else model
+        prefix = next(path for path, module in model.named_modules() if module is language)
+        outer = [path for path in outer if path.startswith(f"{prefix}.")]
     if len(outer) != 1:
         raise SteerdoseError(
             f"expected one list of {n_layers} blocks in {type(model).__name__}, found {outer or 'none'}; "
