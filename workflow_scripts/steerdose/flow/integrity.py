@@ -27,18 +27,17 @@ log = logging.getLogger(__name__)
 
 def record_digests(outputs: Iterable[str]) -> None:
     """Write sha256, size and times of a job's outputs, files or directories, to digests.json beside each."""
-    try:
-        for folder, paths in _by_folder(outputs).items():
-            update_record(folder / DIGESTS, {path.name: {"sha256": _digest(path), **_state(path)} for path in paths})
-    except OSError as error:
-        log.warning("no digests were recorded: %s", error)
+    paths = [path for path in map(Path, outputs) if path.exists()]  # snakemake says what a job did not write
+    for folder in {path.parent for path in paths}:
+        own = [path for path in paths if path.parent == folder]
+        _update(folder, {path.name: {"sha256": _digest(path), **_state(path)} for path in own})
 
 
-def check_inputs(paths: Sequence[str], rule: str) -> None:
+def check_inputs(paths: Iterable[str], rule: str) -> None:
     """Raise SteerdoseError where an input is not what was recorded; it is noted, for `set_damaged_aside`."""
-    damaged = _damaged(paths)
+    damaged = _damaged([Path(path) for path in paths])
     for path, known in damaged.items():
-        update_record(path.parent / DIGESTS, {path.name: {**known, "damaged": True}})
+        _update(path.parent, {path.name: {**known, "damaged": True}})
     if damaged:
         raise SteerdoseError(
             f"{rule} cannot use {', '.join(map(str, damaged))}: not what was written there (changed by hand, or by a "
@@ -49,7 +48,7 @@ def check_inputs(paths: Sequence[str], rule: str) -> None:
 def drop_damaged(outputs: Iterable[str]) -> None:
     """Remove what an earlier run of this job left for it to extend, unless all of it is what was recorded."""
     found = [path for path in map(Path, outputs) if path.is_file()]
-    if damaged := _damaged([str(path) for path in found]):
+    if damaged := _damaged(found):
         log.warning("damaged: %s; all of the job is computed anew", ", ".join(map(str, damaged)))
         for path in found:
             path.unlink()
@@ -81,9 +80,8 @@ def set_clock_right(results: Path, now: float) -> list[str]:
     young = [path for path in results.rglob("*") if path.is_file() and path.stat().st_mtime > now + CLOCK]
     for path in young:
         os.utime(path, (now, now))
-    return [f"{len(young)} files in {results} were from the future (did the clock go back?); they are from now"] * bool(
-        young
-    )
+    words = "were from the future (did the clock go back?); they are from now"
+    return [f"{len(young)} files in {results} {words}"] if young else []
 
 
 def prepare(results: Path, *, dry: bool) -> None:
@@ -112,7 +110,7 @@ def _changed(folder: Path) -> list[Path]:
         else:
             changed.append(path)
     if same:
-        update_record(folder / DIGESTS, same)
+        _update(folder, same)
     return changed
 
 
@@ -122,11 +120,12 @@ def _free(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def _by_folder(paths: Iterable[str]) -> dict[Path, list[Path]]:
-    folders: dict[Path, list[Path]] = {}
-    for path in map(Path, paths):
-        folders.setdefault(path.parent, []).append(path)
-    return folders
+def _update(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
+    """Set entries of a folder's digests; where that cannot be, its files are not judged, and that is all."""
+    try:
+        update_record(folder / DIGESTS, entries)
+    except OSError as error:
+        log.warning("no digests were recorded in %s: %s", folder, error)
 
 
 def _entries(folder: Path) -> dict[str, dict[str, Any]]:
@@ -135,10 +134,10 @@ def _entries(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: entry for name, entry in entries if isinstance(entry, dict) and {"sha256", *STATE} <= entry.keys()}
 
 
-def _damaged(paths: Sequence[str]) -> dict[Path, dict[str, Any]]:
+def _damaged(paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
     """Return those of the files that are not what was recorded, with their entries."""
-    entries = {folder: _entries(folder) for folder in _by_folder(paths)}
-    known = {path: entries[path.parent].get(path.name) for path in map(Path, paths)}
+    entries = {folder: _entries(folder) for folder in {path.parent for path in paths}}
+    known = {path: entries[path.parent].get(path.name) for path in paths}
     return {path: entry for path, entry in known.items() if entry and entry["sha256"] != _digest(path)}
 
 
