@@ -14,7 +14,9 @@ from steerdose.study.slices import Slices
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^ *rule (\w+):\n(.*?)(?=^ *rule \w+:|\Z)", re.MULTILINE | re.DOTALL)
 RULES = {name: body for path in (ROOT / "rules").glob("*.smk") for name, body in BLOCK.findall(path.read_text())}
-WITHOUT_RESULT = {"jobs.threads", "jobs.gpus"}  # how fast jobs run, and where
+WITHOUT_RESULT = {
+    f"jobs.{name}" for name in ("threads", "gpus", "mem_mb", "runtime", "partition")
+}  # how fast jobs run, and where
 MODEL_JOBS = {
     "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose", "audit_probe",
     "roll_reference", "rollout_trajectories", "score_task", "write_texts", "score_relevance",
@@ -123,7 +125,7 @@ OTHER = {
     "models.smollm2.dtype": "bfloat16",
     "models.smollm2.chat_template": "plain",
     "methods.lora.delta": "bisector",
-    "methods.lora.peft_type": "LOHA",
+    "methods.lora.peft_type": "ADALORA",
     "methods.lora.layer_range": [0.2, 0.8],
     "methods.lora.training.precision": "float32",
     "methods.lora.options.lora_dropout": 0.1,
@@ -165,6 +167,7 @@ OTHER = {
     "lm_eval.limit": 4,
     "tasks.instructions.scorer": "valence",
     "jobs.threads": 1,
+    "jobs.partition": "gpus",
     "jobs.batches": 1,
     "jobs.methods": 1,
 }
