@@ -1,6 +1,7 @@
 # make survival and make test are all a user needs; both set up .venv first when it is missing or stale.
 PYTHON ?= python3
 CORES ?= $(shell nproc)
+CASES ?= 20  # of test-crash: 100 damages, 60 kills, and more
 OVERLAY ?=  # of the config, for every target that runs the workflow: make survival OVERLAY="--configfile mine.yaml"
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -43,8 +44,8 @@ generated: .venv/stamp  ## files that are made from others: entry scripts, docs/
 test: .venv/lm_eval browser lint  ## linters, types and all tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-crash: .venv/stamp  ## 100 files damaged and 90 jobs and runs killed, each in a study of its own: an hour and more
-	OMP_NUM_THREADS=1 python -m pytest tests/workflow/test_crash.py --cases 25
+test-crash: .venv/stamp  ## drawn damages, kills, full disks and clocks, 11 of each of CASES, each in a study of its own: hours
+	OMP_NUM_THREADS=1 python -m pytest tests/workflow/test_crash.py --cases $(CASES)
 
 test-slurm: .venv/stamp  ## a study through a real Slurm on this machine, as root: installs Debian's packages
 	apt-get update -qq && apt-get install --yes -qq --no-install-recommends slurm-wlm munge

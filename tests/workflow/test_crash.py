@@ -179,7 +179,7 @@ def test_two_runs_at_once_do_not_spoil_one_another(case):
     finish(study)
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(study, tmp_path):
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(study, tmp_path, number):
     expected, small = tables(study), tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
@@ -202,7 +202,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(study, tmp_p
         subprocess.run(["umount", "--lazy", small], check=True)
 
 
-def test_a_clock_that_goes_back_spoils_nothing(case):
+def test_a_clock_that_goes_back_spoils_nothing(case, number):
     """What is there is three hours younger than what is made now."""
     study, rng = case
     forget_younger(study, rng.choice(passed(study)))
