@@ -48,9 +48,12 @@ def test_the_profile_plans_the_study(place):
 
 
 @pytest.mark.parametrize("gpus", [0, 2])
-def test_a_job_takes_threads_and_gpus_from_the_config(place, gpus):
+def test_a_job_takes_what_it_asks_for_from_the_config(place, gpus):
     (place / TARGET).mkdir(parents=True)
-    _, said = on_slurm(place, "--", "results/smollm2/probe/rolled_out.json", threads=8, gpus=gpus)
+    asked = {"threads": 8, "gpus": gpus, "mem_mb": 7000, "runtime": 90, "partition": "big"}
+    _, said = on_slurm(place, "--", "results/smollm2/probe/rolled_out.json", **asked)
+    for resource in ("'mem_mb': 7000", "'runtime': 90", "'slurm_partition': 'big'"):
+        assert resource in said
     assert "audit_probe with 8 threads" in said
     assert ("'gpu': 2" in said) == (gpus == 2) and ("'gpu'" in said) == (gpus > 0), said
 
