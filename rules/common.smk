@@ -15,10 +15,10 @@ from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
 from steerdose.flow.failures import forget_unfinished
 from steerdose.flow.integrity import prepare
-from steerdose.study.machine import emulated_training
 from steerdose.flow.targets import asked, nearest_targets
 from steerdose.study.ablations import GROUPS
 from steerdose.study.load import load_study
+from steerdose.study.machine import emulated_training
 from steerdose.study.paths import CELL, MODEL
 from steerdose.study.plan import Plan, content, state
 from steerdose.study.slices import Slices

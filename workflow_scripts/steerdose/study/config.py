@@ -99,7 +99,7 @@ class Jobs(Part):
 
     threads: Count | None = Field(None, description="Of a job that runs the model; null: all cores.")
     gpus: Annotated[int, Field(ge=0)] = Field(1, description="That a model job asks for; 0 on a cluster without.")
-    mem_mb: Count = Field(4000, description="Memory that a model job asks for, in MB.")
+    mem_mb: Annotated[int, Field(ge=1)] = Field(4000, description="Memory that a model job asks for, in MB.")
     runtime: Count = Field(60, description="Time that a model job asks for, in minutes.")
     partition: Text | None = Field(None, description="Slurm's, of model jobs; null: its default, or the profile's.")
     batches: Count | None = Field(None, description="Batches of prompts a job; null: all.")
