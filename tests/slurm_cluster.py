@@ -78,7 +78,12 @@ def _wait_until_idle() -> None:
     raise RuntimeError("the nodes did not come up in a minute: see slurmctld.log")
 
 
-def queue(field: str, *options: str) -> list[str]:
-    """Return a field of squeue's format for each job, of those that are over too."""
-    command = ["squeue", "-h", "--states=all", "-o", field, *options]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+WIDTH = 200  # of a field of squeue's
+
+
+def queue(*fields: str) -> list[tuple[str, ...]]:
+    """Return fields, by squeue's long names, for each job, of those that are over too."""
+    command = ["squeue", "-h", "--states=all", "-O", ",".join(f"{field}:{WIDTH}" for field in fields)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    starts = range(0, WIDTH * len(fields), WIDTH)
+    return [tuple(line[start : start + WIDTH].strip() for start in starts) for line in lines]

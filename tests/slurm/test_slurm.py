@@ -76,7 +76,12 @@ def wait_for(what):
 
 def running(rule):
     """Return the Slurm ids of the jobs of a rule that run now; the plugin says the rule in a job's comment."""
-    return [line.split()[0] for line in queue("%i %T %k") if line.split()[1] == "RUNNING" and f"rule_{rule}" in line]
+    jobs = queue("JobID", "State", "Comment")
+    return [number for number, state, comment in jobs if state == "RUNNING" and comment.startswith(f"rule_{rule}")]
+
+
+def states():
+    return {state for (state,) in queue("State")}
 
 
 def process_of(study, rule):
@@ -98,7 +103,7 @@ def test_a_study_that_is_cancelled_and_killed_and_runs_out_of_time_ends_in_the_s
     run = start(study, "--set-resources", "merge_diff:runtime=1")  # a job hangs until its time is over
     wait_for(lambda: process_of(study, "merge_diff")).suspend()
     assert run.wait(LONGEST) == 1
-    assert "TIMEOUT" in queue("%T")
+    assert "TIMEOUT" in states()
 
     run = start(study)  # snakemake is killed, and its jobs run on
     wait_for(lambda: running("calibrate_alpha"))
@@ -106,18 +111,18 @@ def test_a_study_that_is_cancelled_and_killed_and_runs_out_of_time_ends_in_the_s
     run.wait()
     assert running("calibrate_alpha")
     subprocess.run(["scancel", "--user=root"], check=True)
-    wait_for(lambda: not {"RUNNING", "COMPLETING", "PENDING"} & set(queue("%T")))
+    wait_for(lambda: not {"RUNNING", "COMPLETING", "PENDING"} & states())
     study.snakemake("--unlock")
 
     assert start(study).wait(LONGEST) == 0, study.read("said")
     assert {path: study.read(path) for path in TABLES} == expected
     done = subprocess.run(command(study, "-n"), cwd=study.root, capture_output=True, text=True, check=True)
     assert "Nothing to be done" in done.stdout + done.stderr
-    rolled_out = [line.split() for line in queue("%k %P %N %b") if "rollout_trajectories" in line]
+    jobs = queue("Comment", "Partition", "NodeList", "tres-per-job")
+    rolled_out = [job[1:] for job in jobs if job[0].startswith("rule_rollout_trajectories")]
     assert len(rolled_out) >= 4, "parts of the questions, and groups of methods, are jobs of their own"
-    assert {job[-2] for job in rolled_out} == {"n1", "n2"}, "spread over nodes"
-    assert {job[-3] for job in rolled_out} == {"gpus"}
-    assert all("gpu" in job[-1] for job in rolled_out), rolled_out
+    partitions, nodes, resources = map(set, zip(*rolled_out, strict=True))
+    assert (partitions, nodes, resources) == ({"gpus"}, {"n1", "n2"}, {"gres:gpu:1"})
 
 
 def test_a_cluster_without_the_partition_that_is_asked_for_says_so(tmp_path, cluster):
