@@ -75,6 +75,7 @@ def make_workspace(root: Path, overlay: str, python: str = sys.executable) -> Wo
         else:
             shutil.copy(source, root / part)
     shutil.copy(ROOT / "tests/config" / overlay, root / overlay)
+    (root / "tiny_model").mkdir(exist_ok=True)  # what tests/config/tiny.yaml names; tests that run it save one there
     return Workspace(root, overlay, python)
 
 
@@ -109,7 +110,6 @@ def finished_symbols(tmp_path_factory) -> Workspace:
     import symbolic
 
     workspace = make_workspace(tmp_path_factory.mktemp("symbols"), "tiny.yaml")
-    (workspace.root / "tiny_model").mkdir()
     (workspace.root / "tiny_model/weights").write_text("w")
     symbolic.make_symbolic(workspace.root)
     workspace.configure(jobs={"threads": 1, "gpus": 0})  # several jobs at a time

@@ -79,7 +79,6 @@ def test_parts_may_be_methods_and_share_the_bases(two):
 
 def test_without_methods_nothing_is_taken_apart(tmp_path):
     workspace = make_workspace(tmp_path / "none", "tiny.yaml")
-    (workspace.root / "tiny_model").mkdir()
     workspace.configure(ablations={"methods": []}, subspaces={"causal": []})
     stale = workspace.stale()
     assert not {"share_bases", "screen_parts", "tabulate_ablations", "plot_layer_map"} & set(stale)

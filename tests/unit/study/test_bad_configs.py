@@ -25,7 +25,7 @@ NONSENSE = [
     ("survival.confidence", 1e-9, "survival.confidence: input should be greater than or equal to 0.5"),
     ("calibration.tolerance", 1e-12, "calibration.tolerance: input should be greater than or equal to 0.0001"),
     ("calibration.target", 1e9, "calibration.target: input should be less than or equal to 1000"),
-    ("pairs.temperature", 1e-30, "pairs.temperature: input should be greater than or equal to 0.01"),
+    ("pairs.temperature", 1e-30, "pairs.temperature: input should be greater than or equal to 0.0001"),
     ("study.seeds", [10**30], "study.seeds.0: input should be less than 2147483648"),
     ("methods.lora\n", CONFIG["methods"]["lora"], "methods: the key 'lora\\n' holds a control character; remove it"),
     ("methods.-rf", CONFIG["methods"]["lora"], "methods.-rf: string should match pattern"),

@@ -14,7 +14,7 @@ Name = Annotated[str, Field(pattern=NAME.pattern)]
 Count = Annotated[int, Field(ge=1, le=10**6)]  # of prompts, tokens, steps, minutes: what nobody means is refused
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1000)]
-Temperature = Annotated[float, Field(ge=0.01, le=100)]
+Temperature = Annotated[float, Field(ge=1e-4, le=100)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Text = Annotated[str, Field(min_length=1)]
 Positions = Literal["all", "prompt", "generated"]
