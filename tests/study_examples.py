@@ -3,8 +3,10 @@
 import copy
 from pathlib import Path
 
+import pytest
 import yaml
 from snakemake.utils import update_config
+from steerdose.errors import SteerdoseError
 from steerdose.study.load import load_study
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +36,15 @@ def overlaid(*files):
 def study(**values):
     """Return the study of the shipped config with dotted keys set; the working directory is the project's."""
     return load_study(changed(**values))
+
+
+def refused(config, files=()):
+    """Return the lines of the message by which a config is refused, one a problem."""
+    with pytest.raises(SteerdoseError) as caught:
+        load_study(config, files)
+    head, *lines = str(caught.value).splitlines()
+    assert head == "the config is not valid:"
+    return [line.removeprefix("  ") for line in lines]
 
 
 def activation(estimator, **options):

