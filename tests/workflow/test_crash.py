@@ -136,7 +136,8 @@ def test_rot_that_no_time_shows_is_found_by_the_job_that_reads_it(case, number):
     forget_younger(study, path)
     damage(path, "one bit", rng)
     known = read_record(path.parent / DIGESTS)[path.name]
-    update_record(path.parent / DIGESTS, {path.name: {**known, "changed": path.stat().st_ctime_ns}})
+    times = {"modified": path.stat().st_mtime_ns, "changed": path.stat().st_ctime_ns}
+    update_record(path.parent / DIGESTS, {path.name: {**known, **times}})
     said = finish(study)
     assert f"cannot use {path.relative_to(study.root)}" in said
 
