@@ -36,7 +36,16 @@ rule all:
         "results/provenance.html",
 
 
+rule speed:
+    input:
+        plan.each_model("results/{model}/speed.json"),
+
+
 check_command()
+
+
+onstart:
+    tell_the_logger(workflow.dag.needrun_jobs())
 
 
 onerror:

@@ -10,6 +10,7 @@ ROOT = Path(workflow.basedir)
 if str(ROOT / "workflow_scripts") not in sys.path:
     sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
+from steerdose.console.run import Told
 from steerdose.declarations.index import TABLES
 from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
@@ -17,6 +18,7 @@ from steerdose.flow.failures import forget_unfinished
 from steerdose.flow.integrity import prepare
 from steerdose.flow.targets import asked, nearest_targets
 from steerdose.study.ablations import GROUPS
+from steerdose.study.estimate import Estimates
 from steerdose.study.load import load_study
 from steerdose.study.machine import emulated_training
 from steerdose.study.paths import CELL, MODEL
@@ -62,6 +64,14 @@ def model_threads(wildcards):
     return threads or 1
 
 
+def tell_the_logger(jobs):
+    """Tell `--logger steerdose` what the jobs of a run are expected to take."""
+    if Told.wanted:
+        Told.planned = {job.jobid: Told.expect(job.rule.name, job.wildcards) for job in jobs}
+
+
+gpus = workflow.global_resources.get("gpu")
+Told.expect = Estimates(plan, workflow.resource_settings.cores, gpus and gpus.value).of
 digest_once = cache(code_digest)
 
 

@@ -1,4 +1,4 @@
-"""Resolve a model's source to a local directory, once."""
+"""Resolve a model's source to a local directory, once; and how fast this machine runs it, for `make plan`."""
 
 
 rule resolve_model:
@@ -23,3 +23,24 @@ rule resolve_model:
         "Resolve model {wildcards.model}"
     script:
         "../workflow_scripts/resolve_model.py"
+
+
+rule measure_speed:
+    input:
+        model=MODEL,
+    output:
+        speed="results/{model}/speed.json",
+    log:
+        "results/logs/measure_speed/{model}.log",
+    conda:
+        ENV
+    threads: model_threads
+    resources:
+        **MODEL_JOB,
+    params:
+        settings=slices.measure_speed,
+        code=code("measure_speed"),
+    message:
+        "Measure how fast this machine runs {wildcards.model}"
+    script:
+        "../workflow_scripts/measure_speed.py"

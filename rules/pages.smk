@@ -61,13 +61,21 @@ rule write_provenance:
             labels={"page": "provenance"},
         ),
         start="results/provenance.rst",
+        csv="results/tables/cost.csv",
+        html=report(
+            "results/tables/cost.html",
+            caption="../report/cost_table.rst",
+            category="Tables",
+            labels={"table": "cost"},
+        ),
     log:
         "results/logs/write_provenance.log",
     conda:
         ENV
     params:
+        caption=caption("cost"),
         code=code("write_provenance"),
     message:
-        "Write what made the results"
+        "Write what made the results, and what that took"
     script:
         "../workflow_scripts/write_provenance.py"

@@ -1,4 +1,4 @@
-"""Write the page of all records in the page's folder and below, and its head for the start page of the report."""
+"""Write the page of all records in the page's folder and below, its head for the report, and the table of costs."""
 
 from steerdose.flow.jobs import open_job
 

@@ -12,7 +12,7 @@ from steerdose.exchange.card import caveats, survival_text, survived, write_card
 from steerdose.files import read_json, write_json, write_table
 from steerdose.steering.edits import Ablate
 from steerdose.steering.steering import Steering
-from steerdose.study.settings import WriteCard
+from steerdose.study.published import WriteCard
 
 SUMMARY = pl.DataFrame(
     {

@@ -14,7 +14,14 @@ from steerdose.flow.records import read_record
 
 LIBRARY = str(Path(provenance.__file__).parents[2])
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-JOB = {"rule": "plot_survival", "wildcards": {}, "settings": '{"most": 12}', "inputs": [], "start": START}
+JOB = {
+    "rule": "plot_survival",
+    "wildcards": {},
+    "settings": '{"most": 12}',
+    "inputs": [],
+    "start": START,
+    "log_file": "job.log",
+}
 ENTRY = """
 import sys
 from types import SimpleNamespace

@@ -8,6 +8,7 @@ as csv and html (and parquet, where a figure reads them).
 from steerdose.declarations import (
     ablations,
     benefit,
+    cost,
     deaths,
     endpoints,
     methods,
@@ -21,7 +22,7 @@ from steerdose.declarations.base import Table
 
 PUBLISHED = tuple(
     each
-    for module in (benefit, ablations, subspaces, survival, endpoints, ranking, relevance, deaths, methods)
+    for module in (benefit, ablations, subspaces, survival, endpoints, ranking, relevance, deaths, methods, cost)
     for each in vars(module).values()
     if isinstance(each, Table) and each.title
 )

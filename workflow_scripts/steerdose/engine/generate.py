@@ -72,7 +72,7 @@ def generate(
                 for place, (request, trajectory) in enumerate(batch):
                     chosen = Chosen(chooser, place, len(request.ids))
                     generate_plainly(model, dials, request, trajectory, window, ends, plan, chosen)
-            progress.update(done * window - progress.n)
+            progress.reach(done * window)
             for request, trajectory in batch:
                 if plan is not None and "unsteered" in plan.readings and not request.has_twin:
                     trajectory.forks += [replace(fork, reading="unsteered") for fork in trajectory.forks]

@@ -16,7 +16,7 @@ from steerdose.files import read_json, read_table, replacing, write_json
 from steerdose.model.architecture import find_blocks
 from steerdose.model.loading import load_model
 from steerdose.steering.steering import Steering
-from steerdose.study.settings import WriteCard
+from steerdose.study.published import WriteCard
 
 LOADING = {
     "peft": """\

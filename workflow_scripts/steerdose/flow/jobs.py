@@ -23,6 +23,7 @@ class Job:
         self.inputs, self.outputs = ([str(path) for path in paths] for paths in (snakemake.input, snakemake.output))
         self.wildcards = dict(snakemake.wildcards.items())
         self.params = dict(snakemake.params.items())
+        self.log = str(snakemake.log[0])
 
     @property
     def cell(self) -> Cell:
@@ -68,7 +69,8 @@ def open_job(snakemake: Any) -> Iterator[Job]:
     """
     start = datetime.now(UTC)
     progress.terminal = os.fdopen(os.dup(2), "w")
-    log = os.open(str(snakemake.log[0]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    job = Job(snakemake)
+    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log, stream.fileno())
@@ -77,7 +79,6 @@ def open_job(snakemake: Any) -> Iterator[Job]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    job = Job(snakemake)
     settings = job.params.get("settings", "{}")
     logging.info("rule %s, wildcards %s, settings %s", job.rule, job.wildcards, settings)
     try:
@@ -89,5 +90,11 @@ def open_job(snakemake: Any) -> Iterator[Job]:
         sys.exit(1)
     integrity.record_digests(job.outputs)
     provenance.record(
-        job.outputs, rule=job.rule, wildcards=job.wildcards, settings=settings, inputs=job.inputs, start=start
+        job.outputs,
+        rule=job.rule,
+        wildcards=job.wildcards,
+        settings=settings,
+        inputs=job.inputs,
+        start=start,
+        log_file=job.log,
     )

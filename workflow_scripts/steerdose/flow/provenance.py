@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from steerdose.files import read_json
+from steerdose.flow.progress import Count
 from steerdose.flow.records import update_record
 
 ROOT = Path(__file__).parents[3]
@@ -73,16 +74,19 @@ def record(
     settings: str,
     inputs: Iterable[str],
     start: datetime,
+    log_file: str,
 ) -> None:
     """Write what a job was made by into provenance.json of every directory that holds one of its outputs.
 
-    settings: the rule's slice of the study, JSON. start: in UTC. An entry a rule and wildcards, a later run of the same
-    job replaces it. A record that cannot be written is a warning: the job's results are there and right.
+    settings: the rule's slice of the study, JSON. start: in UTC. An entry a rule and wildcards, a later
+    run of the same job replaces it. A record that cannot be written is a warning: the job's results are there and
+    right.
     """
     outputs = list(outputs)
     name = "".join([rule, *[f" {key}={value}" for key, value in wildcards.items()]])
     try:
         entry = _entry(rule, wildcards, settings, [*inputs, *outputs], start)
+        entry |= {"log": log_file, "tokens": Count.tokens}
         for directory in {Path(path).parent for path in outputs}:
             update_record(directory / RECORD, {name: entry})
     except (OSError, ValueError) as error:

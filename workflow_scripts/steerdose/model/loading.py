@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
+from steerdose.flow.progress import Count
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,10 @@ def speed_up(model: nn.Module) -> None:
             module.__class__ = OneDnnLinear
 
 
+def _count(_module: nn.Module, given: tuple[Tensor, ...]) -> None:
+    Count.tokens += given[0].numel()
+
+
 def load_model(
     directory: str | Path, *, dtype: str = "float32", device: str = "auto", train: bool = False
 ) -> LoadedModel:
@@ -102,6 +107,7 @@ def load_model(
         use_safetensors=True,
     )
     model = model.eval().to(pick_device(device))
+    model.get_input_embeddings().register_forward_pre_hook(_count)
     if not train:
         speed_up(model)
     return LoadedModel(model, load_tokenizer(directory), source["sha256"])

@@ -1,20 +1,23 @@
-"""Where the results come from, as a page: what made them, of which models, when and on which machine."""
+"""Where the results come from, as a page: what made them, of which models, when and where; and what that took."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from steerdose.files import replacing
+from steerdose.declarations.cost import COST
+from steerdose.files import replacing, write_csv
 from steerdose.flow.provenance import RECORD
 from steerdose.flow.records import read_record
 from steerdose.pages.render import render
+from steerdose.tables.cost import cost_table
+from steerdose.tables.publish import write_html
 
 Entry = Mapping[str, Any]  # as `flow.provenance.record` writes it
 
 
-def write_provenance(*, template: str, page: str, start: str) -> None:
-    """Write the page of all records in the page's folder and below, and its head for the start page of the report."""
+def write_provenance(*, template: str, caption: str, page: str, start: str, csv: str, html: str) -> None:
+    """Write the page of all records in the page's folder and below, its head for the report, and the table of costs."""
     files = sorted(Path(page).parent.rglob(RECORD))
     entries = [entry for file in files for entry in read_record(file).values()]
     distinct = {(entry["rule"], *entry["wildcards"].items()): entry for entry in sorted(entries, key=_end)}
@@ -22,6 +25,9 @@ def write_provenance(*, template: str, page: str, start: str) -> None:
     for path, text in ((page, render(template, **found)), (start, fields(found))):
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    cost = cost_table(distinct.values())
+    write_csv(cost, csv, COST)
+    write_html(cost, html, COST, caption, n_names=5)
 
 
 def summary(entries: Iterable[Entry]) -> dict[str, Any]:

@@ -243,3 +243,11 @@ class WriteReading(Part):
 
     probe: Name
     reading: Reading
+
+
+class WriteCard(Part):
+    """Of exchange.card. imported: whether another tool made the steering."""
+
+    confidence: Confidence
+    origin: str
+    imported: bool

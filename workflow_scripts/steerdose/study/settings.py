@@ -23,6 +23,13 @@ class Run(Part):
     device: str
 
 
+class MeasureSpeed(Part):
+    """Of engine.speed. rows: that the study decodes at a time."""
+
+    run: Run
+    rows: int
+
+
 class GeneratePairs(Part):
     """Of make.pairs."""
 
@@ -290,11 +297,3 @@ class RunLmEval(Part):
     run: Run
     positions: Positions
     options: LmEval
-
-
-class WriteCard(Part):
-    """Of exchange.card. imported: whether another tool made the steering."""
-
-    confidence: Confidence
-    origin: str
-    imported: bool

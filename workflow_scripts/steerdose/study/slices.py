@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from steerdose.study import published as shown
 from steerdose.study import settings as of
 from steerdose.study.ablations import GROUPS
 from steerdose.study.endpoints import TextEndpoint
@@ -47,6 +48,9 @@ class Slices(PublishedSlices):
 
     def resolve_model(self, w: Any) -> str:
         return self.study.models[w.model].model_copy(update={"dtype": "float32"}).text()
+
+    def measure_speed(self, w: Any) -> str:
+        return of.MeasureSpeed(run=self._run(w), rows=self.study.rollout.batch_size).text()
 
     def generate_pairs(self, w: Any) -> str:
         return of.GeneratePairs(run=self._run(w), pairs=self.study.pairs).text()
@@ -260,4 +264,4 @@ class Slices(PublishedSlices):
 
     def write_card(self, w: Any) -> str:
         method, confidence = self.plan.method(w.method), self.study.survival.confidence
-        return of.WriteCard(confidence=confidence, origin=method.origin, imported=bool(method.sources)).text()
+        return shown.WriteCard(confidence=confidence, origin=method.origin, imported=bool(method.sources)).text()

@@ -1,0 +1,1 @@
+"""What a user sees of a run: the plan before it, and how far it is."""

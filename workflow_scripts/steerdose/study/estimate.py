@@ -1,0 +1,96 @@
+"""How long a job takes and how much memory it needs, before it runs: its work, and how fast this machine does it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from steerdose.errors import SteerdoseError
+from steerdose.files import read_json
+from steerdose.study.plan import Plan
+from steerdose.study.work import Work, Works
+
+LIGHT = 4.0  # seconds of a job that runs no model, most of them imports
+GIB, FLOAT = 2**30, 4
+IMPORTS = 0.6  # GiB of a process with torch and transformers
+HALVES = ("bfloat16", "float16")
+STATES = 12  # a block's states that training keeps of a token, in units of its hidden size, on the average
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds and sizes as `engine.speed.measured` tells them; by default SmolLM2's on two cores of an AMD EPYC."""
+
+    start: float = 9.0
+    step: float = 0.08
+    row: float = 0.005
+    lone_row: float = 0.0035
+    read: float = 0.0018
+    trained: Mapping[str, float] = field(default_factory=lambda: {"float32": 0.008, "bfloat16": 0.008})
+    parameters: int = 134_515_008
+    cache: int = 11_520
+    vocabulary: int = 49_152
+    hidden: int = 17_280
+
+    @classmethod
+    def of(cls, path: Path) -> "Speed | None":
+        """Return what was measured; None where nothing was, or another version wrote it."""
+        try:
+            found = read_json(path)
+        except (OSError, SteerdoseError, ValueError):
+            return None
+        names = {each.name for each in fields(cls)}
+        return cls(**found) if {*found} == names else None
+
+    def seconds(self, work: Work) -> float:
+        """Return the time of a job with this work."""
+        per_row = self.row if work.twins else self.lone_row
+        decoding = work.decoded * (self.step / max(1, work.rows) + per_row)
+        return self.start + decoding + work.read * self.read + work.trained * self.trained[work.precision]
+
+    def gib(self, work: Work, dtype: str) -> float:
+        """Return the most memory of a job with this work: weights, and what its rows keep."""
+        size = FLOAT // 2 if dtype in HALVES else FLOAT
+        rows = max(1, work.rows) * (1 + (work.twins and work.decoded > 0))
+        if work.trained:
+            kept = rows * work.width * (self.hidden * STATES + self.vocabulary * 3) * FLOAT
+        else:
+            cached = work.width * self.cache if work.decoded else 0
+            kept = rows * (cached * size + self.vocabulary * 2 * FLOAT)
+        return IMPORTS + (self.parameters * size + kept) / GIB
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a job is expected to take. slots: how many of its kind run at a time. measured: of this machine."""
+
+    seconds: float
+    tokens: float
+    gib: float | None
+    slots: int
+    measured: bool = True
+
+
+class Estimates:
+    """What each job of a study is expected to take on `cores` cores."""
+
+    def __init__(self, plan: Plan, cores: int | None, gpus: int | None) -> None:
+        """gpus: that a run may use at a time; None: any number."""
+        self.plan, self.works, self.cores = plan, Works(plan.study, plan), cores or 1
+        jobs = plan.study.jobs
+        models = self.cores // (jobs.threads or self.cores)
+        limit = gpus // jobs.gpus if gpus is not None and jobs.gpus else models
+        self.models = max(1, min(models, limit))
+        self.speeds: dict[str, Speed | None] = {}
+
+    def of(self, rule: str, wildcards: Any) -> Expected:
+        """Return what a job is expected to take. wildcards: with the names of the rule's as attributes."""
+        work = self.works.of(rule, wildcards)
+        if work is None:
+            return Expected(LIGHT, 0, None, self.cores)
+        model = wildcards.model
+        if model not in self.speeds:
+            self.speeds[model] = Speed.of(Path(f"results/{model}/speed.json"))
+        measured = self.speeds[model]
+        speed, dtype = measured or Speed(), self.plan.study.models[model].dtype
+        return Expected(speed.seconds(work), work.tokens, speed.gib(work, dtype), self.models, measured is not None)

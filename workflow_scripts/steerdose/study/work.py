@@ -1,0 +1,196 @@
+"""How much a job asks of the model, before it runs: what its settings say, with rough lengths of its texts.
+
+A text that ends early makes a job shorter, a search that needs more steps than usual makes it longer.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from steerdose.study.ablations import GROUPS
+from steerdose.study.config import Study
+from steerdose.study.items import Row, fill, forms_of, is_local, load_items
+from steerdose.study.methods import Adapter
+from steerdose.study.plan import Plan
+from steerdose.study.tasks import ChoiceTask, LikelihoodTask, OptionsTask, ReadTask
+from steerdose.study.texts import load_prompts, load_questions
+
+CHARACTERS = 4.2  # of English a token
+CHAT = 20  # tokens of a chat template, and a system text of the model's own
+PERSONA = 25  # tokens of a persona, or of a system prompt
+EVALUATIONS = 3  # of the model, until a search meets its target
+SUFFIX = 22  # tokens that a probe appends to a text
+PARTS = {"modules": 60, "spectra": 50, "bases": 40, "controls": 20, "hypotheses": 84}  # of a delta, a group
+
+
+@dataclass(frozen=True)
+class Work:
+    """Tokens that a job gives to the model, and how.
+
+    decoded: one at a time in `rows` rows, each with its unsteered twin or, where `twins` is false, alone. read: many at
+    once. trained: with gradients, in `precision`. width: tokens of a row at the end.
+    """
+
+    decoded: float = 0
+    rows: int = 0
+    twins: bool = True
+    read: float = 0
+    trained: float = 0
+    precision: str = "float32"
+    width: float = 0
+
+    @property
+    def tokens(self) -> float:
+        return self.decoded + self.read + self.trained
+
+
+def tokens_in(texts: Sequence[str]) -> float:
+    """Return about how many tokens a text has as a prompt, on the average."""
+    return CHAT + sum(map(len, texts)) / max(1, len(texts)) / CHARACTERS
+
+
+class Works:
+    """The work of each job of a study, by its rule's name and its wildcards."""
+
+    def __init__(self, study: Study, plan: Plan) -> None:
+        self.study, self.plan = study, plan
+        self.prompt = cache(lambda: tokens_in([each.prompt for each in load_prompts(study.data.prompts)]))
+        self.question = cache(self._question)
+
+    def of(self, rule: str, wildcards: Any) -> Work | None:
+        """Return the work of a job; None of a rule that runs no model. wildcards: as in the rules' functions."""
+        found: Callable[[Any], Work] | None = getattr(self, f"_{rule}", None)
+        return found(wildcards) if found else None
+
+    def _question(self) -> float:
+        asked = load_questions(self.study.data.questions)
+        return tokens_in([self.study.rollout.template.replace("{question}", each.question) for each in asked])
+
+    @property
+    def _pairs(self) -> int:
+        return self.study.pairs.n_prompts * self.study.pairs.n_samples
+
+    def _generate_pairs(self, _: Any) -> Work:
+        asked, texts = self.study.pairs, 2 * self._pairs
+        width = self.prompt() + PERSONA
+        decoded, rows = texts * asked.max_new_tokens, min(texts, asked.batch_size)
+        return Work(decoded, rows, twins=False, read=texts * width, width=width + asked.max_new_tokens)
+
+    def _train_adapter(self, w: Any) -> Work:
+        method = self.study.methods[w.entry]
+        assert isinstance(method, Adapter)
+        training = method.training
+        width = min(training.max_tokens, self.prompt() + self.study.pairs.max_new_tokens)
+        heldout = max(1, training.heldout_fraction * self._pairs) * (1 + training.steps // training.eval_steps)
+        trained = (training.steps * training.batch_size + heldout / 3) * width  # a loss alone takes a third
+        return Work(trained=trained, rows=training.batch_size, width=width, precision=training.precision)
+
+    def _capture_activations(self, _: Any) -> Work:
+        width = self.prompt() + PERSONA
+        return Work(read=2 * self._pairs * width, rows=self.study.repe.batch_size, width=width)
+
+    _sweep_subspaces = _capture_activations
+
+    def _capture_sites(self, _: Any) -> Work:
+        width = self.prompt() + PERSONA
+        return Work(read=2 * self.study.subspaces.n_prompts * width, rows=self.study.repe.batch_size, width=width)
+
+    def _calibrate_alpha(self, w: Any) -> Work:
+        asked = self.study.calibration
+        dosed = [self.plan.method(name).has_dose for name in self.plan.jobs[w.job]]
+        searches = min(EVALUATIONS, asked.max_evaluations)
+        few = min(asked.n_search_prompts, asked.n_prompts)
+        texts = 2 * sum(searches * few + asked.n_prompts - few if each else asked.n_prompts for each in dosed)
+        width = self.prompt() + asked.max_new_tokens
+        rows = min(few if any(dosed) else asked.n_prompts, asked.batch_size)
+        return Work(texts * asked.max_new_tokens, rows, read=texts * self.prompt(), width=width)
+
+    def _audit_dose(self, w: Any) -> Work:
+        asked = self.study.calibration
+        first, last = self.plan.audit_spans[int(w.part)]
+        texts, rows = 2 * (last - first) * len(self.plan.jobs[w.job]), min(last - first, asked.batch_size)
+        width = self.prompt() + asked.max_new_tokens
+        return Work(texts * asked.max_new_tokens, rows, read=texts * self.prompt(), width=width)
+
+    def _audit_probe(self, w: Any) -> Work:
+        asked = self.study.rollout
+        n = len(asked.probes) if w.probes == "rolled_out" else len(self.study.probes) - len(asked.probes)
+        texts = asked.n_questions if n else 0
+        read = self.question() + n * (self._forks * SUFFIX + self.question() + asked.window / 2)
+        rows = min(max(1, texts), asked.batch_size)
+        return Work(texts * asked.window, rows, False, texts * read, width=self.question() + asked.window)
+
+    @property
+    def _forks(self) -> int:
+        forks = self.study.rollout.forks
+        return forks.count or 1 + -(-self.study.rollout.window // (forks.every or 1))
+
+    def _roll_reference(self, _: Any) -> Work:
+        asked, window = self.study.reference, self.study.rollout.window
+        texts = asked.n_questions * (1 + asked.n_samples)
+        width = self.question() + window
+        return Work(texts * window, min(texts, asked.batch_size), False, texts * self.question(), width=width)
+
+    def _rollout_trajectories(self, w: Any) -> Work:
+        asked = self.study.rollout
+        first, last = self.plan.rollout_spans[int(w.part)]
+        rows = len(asked.alphas) * asked.n_samples * (last - first)
+        texts = rows * len(self.plan.jobs[w.job])
+        forks = len(asked.readings) * len(asked.probes) * self._forks * SUFFIX
+        width = self.question() + asked.window
+        read = (last - first) * len(self.plan.jobs[w.job]) * self.question() + texts * forks
+        return Work(texts * asked.window, min(rows, asked.batch_size), True, read, width=width)
+
+    def _score_relevance(self, _: Any) -> Work:
+        asked = self.study.rollout
+        return self._relevance(len(asked.alphas) * asked.n_samples * asked.n_questions)
+
+    def _score_reference(self, _: Any) -> Work:
+        return self._relevance(self.study.reference.n_questions * (1 + self.study.reference.n_samples))
+
+    def _relevance(self, texts: int) -> Work:
+        asked, width = self.study.relevance, self.question() + self.study.relevance.tokens
+        return Work(read=texts * asked.others * width, rows=asked.batch_size, width=width)
+
+    def _score_task(self, w: Any) -> Work:
+        first, last = self.plan.score_spans(w.task)[int(w.part)]
+        task, alphas = self.study.read_task(w.task), self.study.rollout.alphas
+        doses = 1 + sum(alpha != 0 for alpha in alphas) * len(self.plan.jobs[w.job])
+        width = self._asked(w.task) / max(1, self.plan.n_items(w.task))
+        return Work(read=(last - first) * width * doses, rows=task.batch_size * len(alphas), width=width)
+
+    def _asked(self, name: str) -> float:
+        """Return about how many tokens the items of a task are together."""
+        task = self.study.read_task(name)
+        own = (task.n_answers or 0) if isinstance(task, LikelihoodTask) else 0
+        fixed = load_items(task) if is_local(task.data) else []
+        answers = own * (self.question() + self.study.rollout.window)
+        return answers + sum(tokens_in([text]) for row in fixed for text in texts_of(row, task))
+
+    def _write_texts(self, w: Any) -> Work:
+        task, alphas = self.study.written_task(w.task), self.study.rollout.alphas
+        first, last = self.plan.score_spans(w.task)[int(w.part)]
+        rows = (last - first) * len(alphas)
+        texts = rows * len(self.plan.jobs[w.job])
+        prompt = tokens_in([row["prompt"] for row in load_items(task)]) if is_local(task.data) else self.prompt()
+        rows = min(rows, task.batch_size * len(alphas))
+        return Work(texts * task.window, rows, True, texts / len(alphas) * prompt, width=prompt + task.window)
+
+    def _screen_parts(self, w: Any) -> Work:
+        asked = self.study.ablations
+        name = asked.effects[w.behavior]
+        effect = self._asked(name) / max(1, self.plan.n_items(name)) * asked.n_items
+        damage = asked.n_answers * (self.question() + asked.n_tokens)
+        ways = asked.ways_of(w.group) or GROUPS[w.group]
+        parts = PARTS[w.group] * len(ways) / len(GROUPS[w.group])
+        return Work(read=parts * (1 + asked.max_evaluations) * (effect + damage), rows=1, width=512)
+
+
+def texts_of(row: Row, task: ReadTask) -> Iterable[str]:
+    """Return the texts that the model reads of an item; answers behind one prompt are one text."""
+    if isinstance(task, ChoiceTask):
+        return [fill(task.forms[name].prompt, row) for name in forms_of(row, task)]
+    if isinstance(task, OptionsTask):
+        return [fill(task.prompt, row) + "".join(map(str, row.get(task.options) or ()))]
+    return [fill(task.prompt, row) + str(row.get("text", ""))]
