@@ -6,13 +6,20 @@ OVERLAY ?=  # of the config, for every target that runs the workflow: make survi
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN = --cores $(CORES) --resources gpu=1
+# With steerdose's own logger, which snakemake finds there.
+SNAKEMAKE = PYTHONPATH="$(CURDIR)/workflow_scripts" snakemake --logger steerdose
+TARGET ?= results/figs/survival.png
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
-.PHONY: survival dose study ablations subspaces report overlay generated test test-crash test-slurm lint bench scale browser clean
+.PHONY: survival plan dose study ablations subspaces report overlay generated test test-crash test-slurm lint bench scale browser clean
 
 survival: .venv/stamp overlay  ## results/figs/survival.png, with every stage that it needs
-	snakemake $(OVERLAY) $(RUN) -- results/figs/survival.png
+	$(SNAKEMAKE) $(OVERLAY) $(RUN) -- results/figs/survival.png
+
+plan: .venv/stamp overlay  ## jobs, tokens, time and GiB that TARGET needs, after a short measurement; runs none of it
+	$(SNAKEMAKE) $(OVERLAY) $(RUN) -- speed
+	$(SNAKEMAKE) -n $(OVERLAY) $(RUN) -- $(TARGET)
 
 dose: .venv/stamp  ## which dose of a vector of yours: make dose VECTOR=mine.gguf MODEL=smollm2 [BEHAVIOR=...] [LAYERS=10-20]
 	@PYTHONPATH=workflow_scripts python -m steerdose.my_vector --cores $(CORES) --vector "$(VECTOR)" --model "$(MODEL)" \
@@ -20,18 +27,18 @@ dose: .venv/stamp  ## which dose of a vector of yours: make dose VECTOR=mine.ggu
 
 study: OVERLAY = --configfile studies/families.yaml
 study: .venv/stamp overlay  ## every figure and table of a study, by default of the families', studies/families.yaml
-	snakemake $(OVERLAY) $(RUN) -- all
+	$(SNAKEMAKE) $(OVERLAY) $(RUN) -- all
 
 ablations: OVERLAY = --configfile studies/ablations.yaml
 ablations: .venv/stamp overlay  ## which parts of trained deltas carry the behavior: results/tables/ablations.html, and its figures
-	snakemake $(OVERLAY) $(RUN) -- all
+	$(SNAKEMAKE) $(OVERLAY) $(RUN) -- all
 
 subspaces: OVERLAY = --configfile studies/subspaces.yaml
 subspaces: .venv/stamp overlay  ## what directions known before training hold of a delta: results/tables/subspace_claims.html
-	snakemake $(OVERLAY) $(RUN) -- all
+	$(SNAKEMAKE) $(OVERLAY) $(RUN) -- all
 
 report: .venv/stamp overlay  ## results/report.html: every figure, table and text of the study on one page
-	snakemake $(OVERLAY) $(RUN) -- all
+	$(SNAKEMAKE) $(OVERLAY) $(RUN) -- all
 	snakemake $(OVERLAY) --cores 1 --report results/report.html --report-stylesheet report/style.css -- all
 
 overlay:  # snakemake answers a missing file with a traceback

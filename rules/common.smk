@@ -67,7 +67,7 @@ def model_threads(wildcards):
 def tell_the_logger(jobs):
     """Tell `--logger steerdose` what the jobs of a run are expected to take."""
     if Told.wanted:
-        Told.planned = {job.jobid: Told.expect(job.rule.name, job.wildcards) for job in jobs}
+        Told.planned = {job.jobid: Told.expect(job.rule.name, job.wildcards) for job in jobs if job.log}
 
 
 gpus = workflow.global_resources.get("gpu")

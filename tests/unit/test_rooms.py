@@ -9,9 +9,9 @@ LIBRARY = Path(__file__).parents[2] / "workflow_scripts/steerdose"
 SHARED = ("errors", "seeds", "columns", "declarations", "files")
 ROOMS = (
     "flow", "study", "model", "steering", "cuts", "make", "subspaces", "exchange", "engine", "dose", "outcomes",
-    "survival", "benefit", "ablation", "tables", "figures", "pages", "generated", "my_vector",
+    "survival", "benefit", "ablation", "tables", "figures", "pages", "console", "generated", "my_vector",
 )  # in the order in which data passes  # fmt: skip
-OF_FLOW = {"progress", "provenance", "records", "follow"}  # what others than the rules' scripts may use of flow
+OF_FLOW = {"progress", "provenance", "records"}  # what others than the rules' scripts may use of flow
 MODULES = sorted(LIBRARY.rglob("*.py"))
 ENTRIES = sorted(LIBRARY.parent.glob("*.py"))
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 50  # lines

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from snakemake.utils import update_config
 from steerdose import my_vector
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
-from steerdose.flow.follow import Follower, follow
 from steerdose.my_vector import format_of, model_of, name_of, overlay
 from steerdose.study.load import load_study
 
@@ -124,30 +122,3 @@ def test_without_a_vector_it_says_how_to_call_it():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 1
     assert done.stderr == "make dose: VECTOR is missing: make dose VECTOR=honest.gguf MODEL=smollm2\n"
-
-
-def test_time_left_is_by_the_pace_of_the_jobs_that_are_done():
-    follower = Follower(start=100.0)
-    lines = ["train_adapter     2", "plot_survival     3", "total             5"]
-    assert [follower.line(text, 100.0) for text in lines] == [None] * 3
-    assert follower.line("Job 4: Train it", 100.0) == "  1 of 5   0 min 00 s  Train it ( 1 min 32 s left)"
-    assert follower.line("Finished jobid: 4 (Rule: train_adapter)", 186.0) is None
-    assert follower.left(186.0) == pytest.approx(2 * (43 + 6)), "twice as slow as where the table was measured"
-
-
-def test_a_run_is_followed_and_its_failure_is_told(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("Snakefile").write_text(
-        "rule all:\n    input: 'b'\n\n"
-        "rule make_a:\n    output: 'a'\n    message: 'Make the first'\n    shell: 'touch {output}'\n\n"
-        "rule make_b:\n    input: 'a'\n    output: 'b'\n    message: 'Make the second'\n    shell: 'false'\n"
-    )
-    out = StringIO()
-    with pytest.raises(SteerdoseError, match="the workflow stopped:\n(.|\n)*make_b(.|\n)*All of it: results/logs"):
-        follow(["--cores", "1"], out)
-    lines = out.getvalue().splitlines()
-    assert len(lines) == 2
-    assert "1 of 3" in lines[0]
-    assert "Make the first" in lines[0]
-    assert "2 of 3" in lines[1]
-    assert "Make the second" in lines[1]

@@ -104,6 +104,7 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
             {
                 *("calibrate_alpha", "audit_dose", "audit_probe", "roll_reference", "rollout_trajectories"),
                 "write_texts",
+                "measure_speed",
             },
         ),
         ("benefit/scorers", {"score_texts"}),
@@ -118,7 +119,10 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
             },
         ),
         ("benefit/claims", {"tabulate_claims"}),
-        ("engine/score", {"audit_probe", "score_task", "score_relevance", "score_reference", "screen_parts"}),
+        (
+            "engine/score",
+            {"audit_probe", "score_task", "score_relevance", "score_reference", "screen_parts", "measure_speed"},
+        ),
         ("outcomes/text", {"audit_probe", "measure_prefixes", "tabulate_texts"}),
         ("outcomes/bands", {"set_bands"}),
         ("outcomes/reference", {"roll_reference"}),

@@ -14,10 +14,10 @@ import gguf
 import polars as pl
 import yaml
 
+from steerdose.console.follow import follow
 from steerdose.declarations.benefit import RECOMMENDED
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, read_table
-from steerdose.flow.follow import follow
 
 ALPHAS = [0, 0.25, 0.5, 1, 1.5, 2, 3]  # the smallest dose with an effect is often below the calibrated one
 SUFFIXES = {".pt": "steering_vectors", ".pth": "steering_vectors", ".npz": "vectors", ".safetensors": "vectors"}

@@ -114,7 +114,11 @@ def job(rule="measure", **changes):
         "params": {"settings": '{"window": 8}', "code": "0123", "number": 3},
     } | changes
     kinds = {"input": InputFiles, "output": OutputFiles, "wildcards": Wildcards, "params": Params}
-    return Job(SimpleNamespace(rule=rule, **{name: kind(fromdict=parts[name]) for name, kind in kinds.items()}))
+    return Job(
+        SimpleNamespace(
+            rule=rule, log=["job.log"], **{name: kind(fromdict=parts[name]) for name, kind in kinds.items()}
+        )
+    )
 
 
 def called(function, **changes):
@@ -183,8 +187,8 @@ def test_a_job_leaves_a_record_of_what_it_was_made_by(run, tmp_path):
     assert entry["settings"] == {"window": 8}
 
 
-def test_only_flow_knows_snakemake():
+def test_only_flow_and_console_know_snakemake():
     files = [
         path for path in LIBRARY.rglob("*.py") if re.search(r"^\s*(from|import) snakemake", path.read_text(), re.M)
     ]
-    assert {path.parent.name for path in files} == {"flow"}
+    assert {path.parent.name for path in files} == {"flow", "console"}

@@ -110,7 +110,7 @@ def test_jobs_at_the_same_time_lose_no_entry(study):
         "from steerdose.flow.provenance import record\n"
         "for i in range(5):\n"
         "    record(['results/m/x'], rule=f'r{sys.argv[1]}.{i}', wildcards={}, settings='{}', inputs=[],\n"
-        "           start=datetime.now(UTC))\n"
+        "           start=datetime.now(UTC), log_file='job.log')\n"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(i)]) for i in range(8)]
     assert [process.wait() for process in running] == [0] * 8

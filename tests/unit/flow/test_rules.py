@@ -28,7 +28,7 @@ def rules():
     try:
         with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
             workflow = api.workflow(resource_settings=ResourceSettings(cores=1), snakefile=ROOT / "Snakefile")._workflow
-            yield {rule.name: rule for rule in workflow.rules if rule.name != "all"}
+            yield {rule.name: rule for rule in workflow.rules if rule.name not in ("all", "speed")}
     finally:
         os.chdir(where)
 

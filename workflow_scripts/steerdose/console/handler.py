@@ -51,14 +51,15 @@ class LogHandler(LogHandlerBase):
             self.view.say(self.format(record))
 
     def _job(self, record: Any, now: float) -> None:
+        if not record.log:  # of a rule that only names targets
+            return
         if self.common_settings.dryrun:
             if Told.expect:
                 wildcards = SimpleNamespace(**record.wildcards)
                 self.jobs[record.jobid] = record.rule_name, Told.expect(record.rule_name, wildcards)
             return
         self.run.planned = dict(Told.planned)
-        log = str(record.log[0]) if record.log else ""
-        job = Running(record.rule_name, record.rule_msg or record.rule_name, log, now)
+        job = Running(record.rule_msg or record.rule_name, str(record.log[0]), now)
         self.run.running[record.jobid] = job
         self.view.started(job, now)
 

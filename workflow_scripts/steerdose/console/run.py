@@ -24,7 +24,6 @@ class Told:
 class Running:
     """A job that was started. log: its file. start: in seconds, as all times here."""
 
-    rule: str
     message: str
     log: str
     start: float

@@ -1,0 +1,31 @@
+"""The short measurement behind `make plan`: complete, positive, and without a trace in the model."""
+
+from dataclasses import fields
+
+import tiny
+import torch
+from steerdose.engine.speed import measured
+from steerdose.study.estimate import Speed
+
+
+def test_a_measurement_tells_all_that_a_plan_needs_and_leaves_the_model_as_it_was():
+    loaded = tiny.loaded()
+    before = {name: weight.clone() for name, weight in loaded.model.state_dict().items()}
+    asked = [each.requires_grad for each in loaded.model.parameters()]
+    found = measured(loaded, 24)
+    assert {"start", *found} == {each.name for each in fields(Speed)}
+    assert min(found["row"], found["step"], found["lone_row"]) >= 0
+    assert found["row"] + found["step"] > 0
+    assert found["read"] > 0
+    assert all(seconds > 0 for seconds in found["trained"].values())
+    assert found["parameters"] == sum(each.numel() for each in loaded.model.parameters())
+    assert found["cache"] == 2 * 3 * 2 * 8, "keys and values of 3 blocks, 2 heads of 8"
+    assert [each.requires_grad for each in loaded.model.parameters()] == asked
+    assert all(each.grad is None for each in loaded.model.parameters())
+    assert all(torch.equal(weight, before[name]) for name, weight in loaded.model.state_dict().items())
+
+
+def test_other_architectures_are_measured_too():
+    for kind in ("gpt2", "gemma3_sees", "qwen3_hybrid"):
+        if kind in tiny.CONFIGS:
+            assert measured(tiny.loaded(kind), 4)["read"] > 0
