@@ -85,6 +85,39 @@ rule rollout_trajectories:
         "../workflow_scripts/rollout_trajectories.py"
 
 
+rule design_rollouts:
+    input:
+        model=MODEL,
+        steering=plan.steering,
+        doses=plan.doses,
+        audit="results/{model}/probe/rolled_out.json",
+        threshold="results/{model}/probe/threshold.json",
+        bands="results/{model}/reference/bands.json",
+        questions=study.data.questions,
+    output:
+        tokens=update(f"{CELL}/rollouts/designed/{{job}}.tokens.parquet"),
+        trajectories=update(f"{CELL}/rollouts/designed/{{job}}.trajectories.parquet"),
+        forks=update(f"{CELL}/rollouts/designed/{{job}}.forks.parquet"),
+    log:
+        "results/logs/design_rollouts/{model}.{behavior}.seed{seed}.{job}.log",
+    benchmark:
+        "results/benchmarks/design_rollouts/{model}.{behavior}.seed{seed}.{job}.tsv"
+    conda:
+        ENV
+    threads: model_threads
+    resources:
+        **MODEL_JOB,
+    params:
+        settings=slices.design_rollouts,
+        data=content([study.data.questions]),
+        rolled_by=code("rollout_trajectories"),
+        code=code("design_rollouts"),
+    message:
+        "Roll {wildcards.job} out at doses that are placed in turn"
+    script:
+        "../workflow_scripts/design_rollouts.py"
+
+
 rule gather_rollouts:
     input:
         tokens=plan.rollouts("tokens"),

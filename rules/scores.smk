@@ -12,6 +12,7 @@ rule score_task:
         reference=plan.answers,
         questions=study.data.questions,
         system_prompts=plan.system_prompts,
+        designed=plan.designed,
     output:
         scores=update(f"{CELL}/scores/jobs/{{job}}.{{task}}.{{part}}.parquet"),
     log:
@@ -61,6 +62,7 @@ rule write_texts:
         doses=plan.doses,
         data=plan.items,
         system_prompts=plan.system_prompts,
+        designed=plan.designed,
     output:
         tokens=update(f"{CELL}/written/jobs/{{job}}.{{task}}.{{part}}.tokens.parquet"),
         texts=update(f"{CELL}/written/jobs/{{job}}.{{task}}.{{part}}.texts.parquet"),

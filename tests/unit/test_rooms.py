@@ -9,7 +9,7 @@ LIBRARY = Path(__file__).parents[2] / "workflow_scripts/steerdose"
 SHARED = ("errors", "seeds", "columns", "declarations", "files")
 ROOMS = (
     "flow", "study", "model", "steering", "cuts", "make", "subspaces", "exchange", "engine", "dose", "outcomes",
-    "survival", "benefit", "ablation", "tables", "figures", "pages", "console", "generated", "my_vector",
+    "survival", "design", "benefit", "ablation", "tables", "figures", "pages", "console", "generated", "my_vector",
 )  # in the order in which data passes  # fmt: skip
 OF_FLOW = {"progress", "provenance", "records"}  # what others than the rules' scripts may use of flow
 MODULES = sorted(LIBRARY.rglob("*.py"))
@@ -98,4 +98,4 @@ def test_the_walk_sees_imports_of_every_form(tmp_path):
         "def f():\n    from steerdose.errors import SteerdoseError\n    from steerdose import seeds\n"
     )
     assert sorted(imports(path)) == ["errors.SteerdoseError", "make.fit", "seeds", "study.config"]
-    assert [rank(name) for name in ("errors", "flow.jobs", "pages.reading")] == [-1, 0, 16]
+    assert [rank(name) for name in ("errors", "flow.jobs", "pages.reading")] == [-1, 0, 17]

@@ -20,7 +20,8 @@ WITHOUT_RESULT = {
 MODEL_JOBS = {
     "generate_pairs", "train_adapter", "capture_activations", "calibrate_alpha", "audit_dose", "audit_probe",
     "roll_reference", "rollout_trajectories", "score_task", "write_texts", "score_relevance",
-    "score_reference", "run_lm_eval", "screen_parts", "capture_sites", "sweep_subspaces",
+    "score_reference", "run_lm_eval", "screen_parts", "capture_sites", "sweep_subspaces", "design_rollouts",
+    "measure_speed",
 }  # fmt: skip
 PANELS = {
     "plot_survival", "plot_survival_by_dose", "plot_dose_response", "plot_lethal_dose", "plot_calibration",
@@ -34,7 +35,8 @@ DEPENDENT = {
     "models.smollm2.source": {"resolve_model"},
     "device": MODEL_JOBS,
     "positions": {
-        "calibrate_alpha", "audit_dose", "rollout_trajectories", "score_task", "write_texts", "run_lm_eval"
+        "calibrate_alpha", "audit_dose", "rollout_trajectories", "design_rollouts", "score_task", "write_texts",
+        "run_lm_eval",
     },
     "lm_eval.include_path": {"run_lm_eval"},
     "lm_eval.limit": {"run_lm_eval"},
@@ -57,29 +59,30 @@ DEPENDENT = {
     "calibration.target": {"calibrate_alpha"},
     "calibration.tolerance": {"calibrate_alpha", *SEARCHED},
     "calibration.statistic": {
-        "calibrate_alpha", "gather_calibration", "measure_prefixes", "kaplan_meier", *SEARCHED
+        "calibrate_alpha", "gather_calibration", "measure_prefixes", "kaplan_meier", "design_rollouts", *SEARCHED
     },
     "calibration.n_audit_prompts": {"audit_dose"},
     "calibration.n_search_prompts": {"calibrate_alpha"},
     "calibration.max_new_tokens": {"calibrate_alpha", "audit_dose"},
-    "rollout.n_questions": {"audit_probe", "rollout_trajectories", "score_relevance"},
+    "rollout.n_questions": {"audit_probe", "rollout_trajectories", "design_rollouts", "score_relevance"},
     "rollout.template": {
-        "audit_probe", "roll_reference", "rollout_trajectories", "score_relevance", "score_reference", "score_task",
-        "screen_parts",
+        "audit_probe", "roll_reference", "rollout_trajectories", "design_rollouts", "score_relevance",
+        "score_reference", "score_task", "screen_parts",
     },
-    "rollout.batch_size": {"audit_probe", "rollout_trajectories"},
+    "rollout.batch_size": {"audit_probe", "rollout_trajectories", "design_rollouts", "measure_speed"},
     "rollout.forks.every": {
-        "audit_probe", "rollout_trajectories", "kaplan_meier", "tabulate_hazards", "tabulate_threshold_sweep",
-        "tabulate_probes", "plot_aggregate",
+        "audit_probe", "rollout_trajectories", "design_rollouts", "kaplan_meier", "tabulate_hazards",
+        "tabulate_threshold_sweep", "tabulate_probes", "plot_aggregate",
     },
     "rollout.window": {
-        "audit_probe", "roll_reference", "rollout_trajectories", "kaplan_meier", "tabulate_hazards",
+        "audit_probe", "roll_reference", "rollout_trajectories", "design_rollouts", "kaplan_meier", "tabulate_hazards",
         "tabulate_threshold_sweep", "tabulate_probes", "plot_kl_fan", "plot_aggregate",
     },
     "rollout.alphas": {"rollout_trajectories", "score_task", "write_texts"},
-    "rollout.readings": {"rollout_trajectories"},
+    "rollout.design.most": {"design_rollouts"},
+    "rollout.readings": {"rollout_trajectories", "design_rollouts"},
     "probes.json_interrupt.question": {"audit_probe"},
-    "probes.yes_no.question": {"audit_probe", "rollout_trajectories"},
+    "probes.yes_no.question": {"audit_probe", "rollout_trajectories", "design_rollouts"},
     "tasks.knowledge.forms.claim.prompt": {"score_task"},
     "ablations.methods": {"share_bases", "tabulate_ablations"},
     "ablations.draws": {"screen_parts"},
@@ -101,11 +104,11 @@ DEPENDENT = {
     "survival.threshold_sweep": {"tabulate_threshold_sweep"},
     "deaths.head": {"measure_prefixes", "plot_spaghetti_normalised"},
     "deaths.significance": {"tabulate_deaths"},
-    "rollout.decoding": {"rollout_trajectories"},
+    "rollout.decoding": {"rollout_trajectories", "design_rollouts"},
     "reference.n_questions": {"roll_reference", "score_reference"},
     "relevance.tokens": {"score_relevance", "score_reference"},
     "relevance.size": {"tabulate_relevance"},
-    "endpoints.text.size": {"set_bands", "kaplan_meier", "tabulate_hazards", "score_texts"},
+    "endpoints.text.size": {"set_bands", "kaplan_meier", "design_rollouts", "tabulate_hazards", "score_texts"},
     "endpoints.kl.multiple": {"kaplan_meier"},
     "survival.endpoints": {"kaplan_meier"},  # without another first one
     "figures.smoothing": {"plot_spaghetti", "plot_spaghetti_normalised"},

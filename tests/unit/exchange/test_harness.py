@@ -18,7 +18,8 @@ from steerdose.model.architecture import find_blocks
 from steerdose.steering.edits import Add
 from steerdose.steering.steering import Steering
 from steerdose.study.config import LmEval
-from steerdose.study.settings import Run, RunLmEval
+from steerdose.study.published import RunLmEval
+from steerdose.study.settings import Run
 
 THEIRS = Path(importlib.util.find_spec("lm_eval").origin).parent / "tasks"
 FACTS = [

@@ -62,6 +62,7 @@ def scored(model, tmp_path):
             reference=[],
             questions="data/questions.jsonl",
             system_prompts=list(texts),
+            designed=[],
             cell=CELL,
             settings=settings,
             code=code,

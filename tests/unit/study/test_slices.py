@@ -69,7 +69,7 @@ def test_every_class_of_settings_is_a_slice_or_inside_one():
     classes = {name for name, member in CLASSES.items() if inspect.isclass(member) and issubclass(member, Part)}
     classes = {name for name in classes if CLASSES[name].__module__ in own}
     made = {kind(name).__name__ for name in FUNCTIONS}
-    inside = {"Run", "Subject", "Asked", "ForkGrid", "MethodFiles"}
+    inside = {"Run", "Subject", "Asked", "Rolled", "ForkGrid", "MethodFiles"}
     assert classes - made == inside
 
 
@@ -101,8 +101,8 @@ def test_the_order_of_keys_and_the_spelling_of_numbers_in_the_config_do_not_reac
         (
             {"rollout.template": "{question}!"},
             {
-                *("rollout_trajectories", "audit_probe", "roll_reference", "score_relevance", "score_reference"),
-                "screen_parts",
+                *("rollout_trajectories", "design_rollouts", "audit_probe", "roll_reference"),
+                *("score_relevance", "score_reference", "screen_parts"),
             },
         ),
         ({"calibration.tolerance": 0.5}, {"calibrate_alpha", "plot_calibration"}),

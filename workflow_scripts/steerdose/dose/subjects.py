@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from steerdose.files import read_json
+from steerdose.declarations.passed import KEYED_TRAJECTORIES
+from steerdose.files import read_json, read_table
 from steerdose.steering.intervention import Intervention, prompted_at, steered_at
 from steerdose.steering.steering import Steering
 from steerdose.study.settings import Subject
@@ -12,6 +13,17 @@ from steerdose.study.texts import load_system_prompts
 def system_texts(subject: Subject, system_prompts: Sequence[str], behavior: str | None) -> dict[str, str]:
     """Return a prompt's text by sign. system_prompts: the one file that holds it."""
     return load_system_prompts(system_prompts[0])[behavior or ""][subject.style or ""]
+
+
+def alphas_of(method: str, given: Sequence[float], designed: Sequence[str]) -> tuple[float, ...]:
+    """Return the doses of a method, 0 first: those given, or those of the trajectories that were rolled out.
+
+    designed: the one file with the trajectories of its job; empty where doses are given.
+    """
+    if not designed:
+        return tuple(given)
+    rolled = read_table(designed[0], KEYED_TRAJECTORIES, ("method", "alpha"))
+    return tuple(rolled.filter(method=method)["alpha"].unique().sort())
 
 
 def interventions(

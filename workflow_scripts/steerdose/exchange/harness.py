@@ -11,7 +11,7 @@ from steerdose.model.loading import LoadedModel, load_model
 from steerdose.steering.intervention import coefficient_of
 from steerdose.steering.steering import Steering, steer
 from steerdose.study.config import LmEval
-from steerdose.study.settings import RunLmEval
+from steerdose.study.published import RunLmEval
 
 KEPT = ("results", "groups", "n-samples", "n-shot", "versions", "higher_is_better")  # the rest is time and machine
 

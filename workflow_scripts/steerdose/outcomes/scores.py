@@ -13,7 +13,7 @@ import polars as pl
 
 from steerdose.columns import Cell
 from steerdose.declarations.passed import KEYED_SCORES, REFERENCE_TOKENS
-from steerdose.dose.subjects import interventions, system_texts
+from steerdose.dose.subjects import alphas_of, interventions, system_texts
 from steerdose.engine.score import Item, Score, score
 from steerdose.files import read_json, read_table, write_table
 from steerdose.model.loading import LoadedModel, load_model
@@ -100,6 +100,7 @@ def score_task(
     reference: list[str],
     questions: str,
     system_prompts: list[str],
+    designed: list[str],
     cell: Cell,
     settings: ScoreTask,
     code: str,
@@ -110,7 +111,8 @@ def score_task(
     given: dict[str, list[Intervention]] = {}
     for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
-        given[name] = interventions(name, subject, settings.alphas, steering, doses, texts)
+        alphas = alphas_of(name, settings.alphas, designed)
+        given[name] = interventions(name, subject, alphas, steering, doses, texts)
     own = settings.task.model_copy(update={"n_items": None})
     shared = settings.model_copy(update={"task": own, "alphas": (), "methods": {}, "first": 0, "last": 0}).text()
     shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {shared}"

@@ -27,7 +27,7 @@ from steerdose.steering.intervention import Intervention
 from steerdose.study.blocks import blocks
 from steerdose.study.probes import Probe, recalled_topics
 from steerdose.study.rollout import Decoding, Trajectories
-from steerdose.study.settings import RolloutTrajectories
+from steerdose.study.settings import Rolled, RolloutTrajectories
 from steerdose.study.texts import Question, load_questions
 
 log = logging.getLogger(__name__)
@@ -155,6 +155,51 @@ def row_key(shared: str, request: Request, asked: Sequence[Any], batch: Sequence
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
+class Rolling:
+    """The trajectories of one job, rolled out as they are asked for; those of an earlier run are kept where right."""
+
+    def __init__(
+        self, model: str, questions: str, cell: Cell, settings: Rolled, code: str, files: Mapping[str, str]
+    ) -> None:
+        """files: of TABLES, which are written and were perhaps written before."""
+        self.loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+        self.options, self.cell, self.files = settings.trajectories, cell, files
+        self.questions = load_questions(questions)
+        self.plan = fork_plan(self.loaded.tokenizer, settings.probes, self.questions, self.options, settings.readings)
+        unshared = {"methods": {}, "trajectories": self.options.model_copy(update={"n_questions": 1})}
+        shared = Rolled(**{name: getattr(settings, name) for name in Rolled.model_fields} | unshared).text()
+        self.shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {shared}"
+        self.batches: list[tuple[str, list[Request]]] = []
+        self.planned: list[tuple[Any, ...]] = []
+
+    def ask(self, method: str, given: Sequence[Intervention], questions: Sequence[Question], together: int) -> None:
+        """Ask for questions under interventions of a method. together: interventions that share a batch."""
+        for block in blocks(len(questions), together * self.options.n_samples, self.options.batch_size):
+            asked = questions[block.start : block.stop]
+            requests = requests_of(self.loaded.tokenizer, asked, given, self.options.template, self.options.drawn)
+            self.batches.append((method, requests))
+            keys = (row_key(self.shared, r, self.plan.behind(r.prompt_id), asked) for r in requests)
+            self.planned += [(*place_of(method, r), key) for r, key in zip(requests, keys, strict=True)]
+
+    def write(self, *, last: bool = True) -> dict[str, pl.DataFrame]:
+        """Roll out what was asked for and is not there; write and return the tables of all that was asked for.
+
+        Before the last time they are written only if something was new: what is asked for next may lie in the files.
+        """
+        kept = Kept(self.files, pl.DataFrame(self.planned, schema=[*ROW, "key"], orient="row"))
+        new: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
+        for name, requests in self.batches:
+            missing = [request for request in requests if not kept.has(name, request)]
+            log.info("%s: %d trajectories kept, %d to roll out", name, len(requests) - len(missing), len(missing))
+            rolled = roll_out(self.loaded, missing, self.options, self.plan)
+            for table, frame in to_tables(self.loaded.tokenizer, missing, rolled, self.cell.of(name)).items():
+                new[table].append(frame)
+        tables = {table: kept.with_new(table, new[table]) for table in self.files}
+        for table, path in self.files.items() if last or any(map(len, new["trajectories"])) else ():
+            write_table(tables[table], path, TABLES[table])
+        return tables
+
+
 def rollout_trajectories(
     *,
     model: str,
@@ -174,32 +219,11 @@ def rollout_trajectories(
     A prompt has alpha 1 for its positive text, -1 for the negative one, 0 for none, and `kl` is against the model
     without the text.
     """
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
-    options = settings.trajectories
-    every = load_questions(questions)
-    chosen = every[settings.first : settings.last]
-    plan = fork_plan(loaded.tokenizer, settings.probes, every, options, settings.readings)
-    unshared = {"alphas": (), "methods": {}, "first": 0, "last": 0}
-    unshared |= {"trajectories": options.model_copy(update={"n_questions": 1})}
-    shared = settings.model_copy(update=unshared).text()
-    shared = f"{code} {read_json(f'{model}/source.json')['sha256']} {shared}"
-    batches, planned = [], []
+    files = {"tokens": tokens, "trajectories": trajectories, "forks": forks}
+    rolling = Rolling(model, questions, cell, settings, code, files)
+    chosen = rolling.questions[settings.first : settings.last]
     for name, subject in settings.methods.items():
         texts = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
         given = interventions(name, subject, settings.alphas, steering, doses, texts)
-        for block in blocks(len(chosen), len(settings.alphas) * options.n_samples, options.batch_size):
-            asked = chosen[block.start : block.stop]
-            requests = requests_of(loaded.tokenizer, asked, given, options.template, options.drawn)
-            batches.append((name, requests))
-            planned += [(*place_of(name, r), row_key(shared, r, plan.behind(r.prompt_id), asked)) for r in requests]
-    files = {"tokens": tokens, "trajectories": trajectories, "forks": forks}
-    kept = Kept(files, pl.DataFrame(planned, schema=[*ROW, "key"], orient="row"))
-    new: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
-    for name, requests in batches:
-        missing = [request for request in requests if not kept.has(name, request)]
-        log.info("%s: %d trajectories kept, %d to roll out", name, len(requests) - len(missing), len(missing))
-        found = to_tables(loaded.tokenizer, missing, roll_out(loaded, missing, options, plan), cell.of(name))
-        for table, frame in found.items():
-            new[table].append(frame)
-    for table, path in files.items():
-        write_table(kept.with_new(table, new[table]), path, TABLES[table])
+        rolling.ask(name, given, chosen, len(settings.alphas))
+    rolling.write()

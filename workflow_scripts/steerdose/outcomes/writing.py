@@ -6,7 +6,7 @@ import polars as pl
 
 from steerdose.columns import Cell
 from steerdose.declarations.passed import WRITTEN, WRITTEN_TOKENS
-from steerdose.dose.subjects import interventions, system_texts
+from steerdose.dose.subjects import alphas_of, interventions, system_texts
 from steerdose.engine.generate import generate
 from steerdose.engine.requests import ask
 from steerdose.files import read_json, write_table
@@ -27,6 +27,7 @@ def write_texts(
     steering: list[str],
     doses: list[str],
     system_prompts: list[str],
+    designed: list[str],
     cell: Cell,
     settings: WriteTexts,
     code: str,
@@ -45,7 +46,7 @@ def write_texts(
     batches, planned = [], []
     for name, subject in settings.methods.items():
         system = system_texts(subject, system_prompts, cell.behavior) if subject.style else {}
-        given = interventions(name, subject, settings.alphas, steering, doses, system)
+        given = interventions(name, subject, alphas_of(name, settings.alphas, designed), steering, doses, system)
         for block in blocks(len(chosen), 1, task.batch_size):
             rows = chosen[block.start : block.stop]
             requests = [ask(loaded.tokenizer, row["id"], row["prompt"], each) for row in rows for each in given]
@@ -58,7 +59,7 @@ def write_texts(
     for name, requests in batches:
         missing = [request for request in requests if not kept.has(name, request)]
         log.info("%s: %d texts kept, %d to write", name, len(requests) - len(missing), len(missing))
-        batch_size = task.batch_size * max(1, len(settings.alphas))
+        batch_size = task.batch_size * max(1, len({request.intervention for request in requests}))
         found = generate(loaded, missing, window=task.window, batch_size=batch_size, description="texts")
         for table, frame in to_tables(loaded.tokenizer, missing, found, cell.of(name)).items():
             if table in new:

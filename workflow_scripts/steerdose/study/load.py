@@ -41,9 +41,15 @@ def load_study(config: dict[str, Any], files: Sequence[str | Path] = ()) -> Stud
 
 def _refusal(problems: Sequence[tuple[Place, str]], files: Sequence[str | Path]) -> SteerdoseError:
     lines = [
-        f"{_file_of(place, files)}{'.'.join(map(str, place))}{': ' if place else ''}{text}" for place, text in problems
+        f"{_file_of(place, files)}{'.'.join(map(_shown, place))}{': ' if place else ''}{text}"
+        for place, text in problems
     ]
     return SteerdoseError("the config is not valid:\n  " + "\n  ".join(lines))
+
+
+def _shown(part: str | int) -> str:
+    """Return a key as it is written, what cannot be printed escaped."""
+    return str(part) if str(part).isprintable() else ascii(part)[1:-1]
 
 
 def _problems(error: ValidationError, config: dict[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -56,7 +62,9 @@ def _problems(error: ValidationError, config: dict[str, Any]) -> Iterator[tuple[
             found.setdefault(place, each)
     for place, each in found.items():
         inside = any(len(other) > len(place) and other[: len(place)] == place for other in found)
-        if not (each["type"] == "too_short" and inside):  # what is wrong with the items is said already
+        if not (
+            each["type"] in ("too_short", "literal_error") and inside
+        ):  # what is wrong with the items is said already
             yield place, _text(place, each)
 
 

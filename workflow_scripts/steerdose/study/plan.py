@@ -124,11 +124,22 @@ class Plan(AblationFiles):
         return self.search(w)[1:] if any(self.method(method).has_dose for method in self.jobs[w.job]) else []
 
     def rollouts(self, table: str) -> Any:
-        """Return the function that gives the parts of a method's rollouts."""
-        return lambda w: [
-            at(w, f"{CELL}/rollouts/jobs/{self.job_of[w.method]}.{part}.{table}.parquet")
-            for part in range(len(self.rollout_spans))
-        ]
+        """Return the function that gives the parts of a method's rollouts; one where doses are placed in turn."""
+
+        def parts(w: Any) -> list[str]:
+            job, cut = self.job_of[w.method], [f".{part}" for part in range(len(self.rollout_spans))]
+            folder, cut = ("designed", [""]) if self.is_designed(job) else ("jobs", cut)
+            return [at(w, f"{CELL}/rollouts/{folder}/{job}{part}.{table}.parquet") for part in cut]
+
+        return parts
+
+    def is_designed(self, job: str) -> bool:
+        """Whether the doses of a job's methods are placed in turn."""
+        return self.study.rollout.alphas == "auto" and any(self.method(name).has_dose for name in self.jobs[job])
+
+    def designed(self, w: Any) -> list[str]:
+        """Return the table whose doses a job on tasks is to take; none where the study gives them."""
+        return [at(w, f"{CELL}/rollouts/designed/{{job}}.trajectories.parquet")] if self.is_designed(w.job) else []
 
     def scores(self, w: Any) -> list[str]:
         """Return the parts of a method's scores of a task."""
@@ -147,7 +158,7 @@ class Plan(AblationFiles):
     @cached_property
     def rollout_spans(self) -> list[tuple[int, int]]:
         rollout = self.study.rollout
-        rows = len(rollout.alphas) * rollout.n_samples
+        rows = len(rollout.fixed) * rollout.n_samples
         return spans(rollout.n_questions, rows, rollout.batch_size, self.study.jobs.batches)
 
     @cached_property

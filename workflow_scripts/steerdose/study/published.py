@@ -5,13 +5,20 @@ A class is named after its rule.
 
 from typing import Any
 
-from steerdose.study.base import Name, Part
-from steerdose.study.config import Confidence, Reading, Statistic, Threshold
+from steerdose.study.base import Name, Part, Positions
+from steerdose.study.config import Confidence, LmEval, Reading, Statistic, Threshold
 from steerdose.study.endpoints import Endpoint, Relevance
 from steerdose.study.probes import ProbeKind
-from steerdose.study.rollout import Forks
-from steerdose.study.settings import ForkGrid
+from steerdose.study.rollout import Design, Forks
+from steerdose.study.settings import ForkGrid, KaplanMeier, Rolled, Run
 from steerdose.study.tasks import Task
+
+
+class DesignRollouts(Rolled):
+    """Of design.rollouts. survival: of the deciding endpoint."""
+
+    design: Design
+    survival: KaplanMeier
 
 
 class TabulateAggregation(Part):
@@ -251,3 +258,11 @@ class WriteCard(Part):
     confidence: Confidence
     origin: str
     imported: bool
+
+
+class RunLmEval(Part):
+    """Of exchange.harness."""
+
+    run: Run
+    positions: Positions
+    options: LmEval

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from steerdose.study.base import Name, Part, Positions
-from steerdose.study.config import Calibration, Confidence, LmEval, Measure, Pairs, Statistic, Threshold
+from steerdose.study.config import Calibration, Confidence, Measure, Pairs, Statistic, Threshold
 from steerdose.study.endpoints import Endpoint, Reference, Relevance, TextEndpoint
 from steerdose.study.kind import Target
 from steerdose.study.methods import Activation, Adapter, Constructed, Import, Random
@@ -161,15 +161,20 @@ class AuditProbe(Part):
     probes: dict[Name, Probe]
 
 
-class RolloutTrajectories(Part):
-    """Of outcomes.trajectories: the methods of one job at all doses, on a part of the questions."""
+class Rolled(Part):
+    """The methods of one job, and how their trajectories are rolled out and read."""
 
     run: Run
     trajectories: Trajectories
     probes: dict[Name, Probe]
     readings: tuple[str, ...]
-    alphas: tuple[float, ...]
     methods: dict[Name, Subject]
+
+
+class RolloutTrajectories(Rolled):
+    """Of outcomes.trajectories: at all doses, on a part of the questions."""
+
+    alphas: tuple[float, ...]
     first: int
     last: int
 
@@ -181,7 +186,7 @@ class GatherRollouts(Part):
 
 
 class Asked(Part):
-    """What the methods of one job are asked at all doses, on a part of a task's items."""
+    """What the methods of one job are asked at all doses, by default those rolled out; on a part of a task's items."""
 
     run: Run
     alphas: tuple[float, ...]
@@ -289,11 +294,3 @@ class MeasurePrefixes(Part):
 
     statistic: Statistic
     head: int
-
-
-class RunLmEval(Part):
-    """Of exchange.harness."""
-
-    run: Run
-    positions: Positions
-    options: LmEval

@@ -146,18 +146,27 @@ class Slices(PublishedSlices):
         return of.AuditProbe(run=self._run(w), trajectories=greedy, probes=probes).text()
 
     def rollout_trajectories(self, w: Any) -> str:
-        rollout = self.study.rollout
         first, last = self.plan.rollout_spans[int(w.part)]
-        return of.RolloutTrajectories(
-            run=self._run(w),
-            trajectories=self._trajectories,
-            probes={name: self.study.probes[name] for name in rollout.probes},
-            readings=rollout.readings,
-            alphas=rollout.alphas,
-            methods=self._subjects(w),
-            first=first,
-            last=last,
+        alphas = self.study.rollout.fixed
+        return of.RolloutTrajectories(**self._rolled(w), alphas=alphas, first=first, last=last).text()
+
+    def design_rollouts(self, w: Any) -> str:
+        survival, first = self._survival, self.study.survival.endpoints[:1]
+        deciding = {"order": first, "endpoints": {name: self.study.endpoints[name] for name in first}}
+        design = self.study.rollout.design
+        return shown.DesignRollouts(
+            **self._rolled(w), design=design, survival=survival.model_copy(update=deciding)
         ).text()
+
+    def _rolled(self, w: Any) -> dict[str, Any]:
+        rollout = self.study.rollout
+        return {
+            "run": self._run(w),
+            "trajectories": self._trajectories,
+            "probes": {name: self.study.probes[name] for name in rollout.probes},
+            "readings": rollout.readings,
+            "methods": self._subjects(w),
+        }
 
     def roll_reference(self, w: Any) -> str:
         rollout = self.study.rollout
@@ -188,7 +197,8 @@ class Slices(PublishedSlices):
     def _part(self, w: Any) -> dict[str, Any]:
         """What a job on a part of a task's items depends on, but for the task."""
         first, last = self.plan.score_spans(w.task)[int(w.part)]
-        shared = {"run": self._run(w), "alphas": self.study.rollout.alphas, "methods": self._subjects(w)}
+        alphas = () if self.plan.is_designed(w.job) else self.study.rollout.fixed
+        shared = {"run": self._run(w), "alphas": alphas, "methods": self._subjects(w)}
         return {**shared, "first": first, "last": last}
 
     def score_task(self, w: Any) -> str:
@@ -246,13 +256,17 @@ class Slices(PublishedSlices):
 
     @property
     def kaplan_meier(self) -> str:
+        return self._survival.text()
+
+    @property
+    def _survival(self) -> of.KaplanMeier:
         return of.KaplanMeier(
             **self._grid,
             order=self.study.survival.endpoints,
             endpoints=self.study.chosen_endpoints,
             statistic=self.study.calibration.statistic,
             confidence=self.study.survival.confidence,
-        ).text()
+        )
 
     @property
     def measure_prefixes(self) -> str:
@@ -260,7 +274,7 @@ class Slices(PublishedSlices):
 
     def run_lm_eval(self, w: Any) -> str:
         positions = self.study.positions_of(w.method)
-        return of.RunLmEval(run=self._run(w), positions=positions, options=self.study.lm_eval).text()
+        return shown.RunLmEval(run=self._run(w), positions=positions, options=self.study.lm_eval).text()
 
     def write_card(self, w: Any) -> str:
         method, confidence = self.plan.method(w.method), self.study.survival.confidence

@@ -17,9 +17,10 @@ from steerdose.study.tasks import ChoiceTask, LikelihoodTask, OptionsTask, ReadT
 from steerdose.study.texts import load_prompts, load_questions
 
 CHARACTERS = 4.2  # of English a token
-CHAT = 20  # tokens of a chat template, and a system text of the model's own
+CHAT = 36  # tokens of a chat template, with a system text of the model's own
 PERSONA = 25  # tokens of a persona, or of a system prompt
 EVALUATIONS = 3  # of the model, until a search meets its target
+GARBAGE = 60  # readings of a probe behind garbage, when it is audited
 SUFFIX = 22  # tokens that a probe appends to a text
 PARTS = {"modules": 60, "spectra": 50, "bases": 40, "controls": 20, "hypotheses": 84}  # of a delta, a group
 
@@ -101,7 +102,8 @@ class Works:
         dosed = [self.plan.method(name).has_dose for name in self.plan.jobs[w.job]]
         searches = min(EVALUATIONS, asked.max_evaluations)
         few = min(asked.n_search_prompts, asked.n_prompts)
-        texts = 2 * sum(searches * few + asked.n_prompts - few if each else asked.n_prompts for each in dosed)
+        # In the end the change that a dose makes is read once more, on the few.
+        texts = 2 * sum(searches * few + asked.n_prompts if each else asked.n_prompts for each in dosed)
         width = self.prompt() + asked.max_new_tokens
         rows = min(few if any(dosed) else asked.n_prompts, asked.batch_size)
         return Work(texts * asked.max_new_tokens, rows, read=texts * self.prompt(), width=width)
@@ -117,9 +119,10 @@ class Works:
         asked = self.study.rollout
         n = len(asked.probes) if w.probes == "rolled_out" else len(self.study.probes) - len(asked.probes)
         texts = asked.n_questions if n else 0
-        read = self.question() + n * (self._forks * SUFFIX + self.question() + asked.window / 2)
+        asked_behind = self.question() + asked.window / 2 + SUFFIX
+        read = texts * (self.question() + n * (self._forks * SUFFIX + asked_behind)) + n * GARBAGE * asked_behind
         rows = min(max(1, texts), asked.batch_size)
-        return Work(texts * asked.window, rows, False, texts * read, width=self.question() + asked.window)
+        return Work(texts * asked.window, rows, False, read, width=self.question() + asked.window)
 
     @property
     def _forks(self) -> int:
@@ -135,16 +138,30 @@ class Works:
     def _rollout_trajectories(self, w: Any) -> Work:
         asked = self.study.rollout
         first, last = self.plan.rollout_spans[int(w.part)]
-        rows = len(asked.alphas) * asked.n_samples * (last - first)
+        rows = len(asked.fixed) * asked.n_samples * (last - first)
         texts = rows * len(self.plan.jobs[w.job])
         forks = len(asked.readings) * len(asked.probes) * self._forks * SUFFIX
         width = self.question() + asked.window
         read = (last - first) * len(self.plan.jobs[w.job]) * self.question() + texts * forks
         return Work(texts * asked.window, min(rows, asked.batch_size), True, read, width=width)
 
-    def _score_relevance(self, _: Any) -> Work:
+    def _design_rollouts(self, w: Any) -> Work:
         asked = self.study.rollout
-        return self._relevance(len(asked.alphas) * asked.n_samples * asked.n_questions)
+        rows, methods = asked.n_samples * asked.n_questions, len(self.plan.jobs[w.job])
+        texts, width = rows * methods * (1 + asked.design.most), self.question() + asked.window
+        forks = len(asked.readings) * len(asked.probes) * self._forks * SUFFIX
+        read = methods * (1 + asked.design.most) * asked.n_questions * self.question() + texts * forks
+        return Work(texts * asked.window, min(rows, asked.batch_size), True, read, width=width)
+
+    def _score_relevance(self, w: Any) -> Work:
+        asked = self.study.rollout
+        doses = self._doses(self.plan.job_of[w.method])
+        return self._relevance(doses * asked.n_samples * asked.n_questions)
+
+    def _doses(self, job: str) -> int:
+        """Return at how many doses a job's methods are asked, 0 among them."""
+        asked = self.study.rollout
+        return 1 + asked.design.most if self.plan.is_designed(job) else len(asked.fixed)
 
     def _score_reference(self, _: Any) -> Work:
         return self._relevance(self.study.reference.n_questions * (1 + self.study.reference.n_samples))
@@ -155,10 +172,10 @@ class Works:
 
     def _score_task(self, w: Any) -> Work:
         first, last = self.plan.score_spans(w.task)[int(w.part)]
-        task, alphas = self.study.read_task(w.task), self.study.rollout.alphas
-        doses = 1 + sum(alpha != 0 for alpha in alphas) * len(self.plan.jobs[w.job])
+        task, steered = self.study.read_task(w.task), self._doses(w.job) - 1
+        doses = 1 + steered * len(self.plan.jobs[w.job])
         width = self._asked(w.task) / max(1, self.plan.n_items(w.task))
-        return Work(read=(last - first) * width * doses, rows=task.batch_size * len(alphas), width=width)
+        return Work(read=(last - first) * width * doses, rows=task.batch_size * (1 + steered), width=width)
 
     def _asked(self, name: str) -> float:
         """Return about how many tokens the items of a task are together."""
@@ -169,13 +186,13 @@ class Works:
         return answers + sum(tokens_in([text]) for row in fixed for text in texts_of(row, task))
 
     def _write_texts(self, w: Any) -> Work:
-        task, alphas = self.study.written_task(w.task), self.study.rollout.alphas
+        task, doses = self.study.written_task(w.task), self._doses(w.job)
         first, last = self.plan.score_spans(w.task)[int(w.part)]
-        rows = (last - first) * len(alphas)
+        rows = (last - first) * doses
         texts = rows * len(self.plan.jobs[w.job])
         prompt = tokens_in([row["prompt"] for row in load_items(task)]) if is_local(task.data) else self.prompt()
-        rows = min(rows, task.batch_size * len(alphas))
-        return Work(texts * task.window, rows, True, texts / len(alphas) * prompt, width=prompt + task.window)
+        rows = min(rows, task.batch_size * doses)
+        return Work(texts * task.window, rows, True, texts / doses * prompt, width=prompt + task.window)
 
     def _screen_parts(self, w: Any) -> Work:
         asked = self.study.ablations
