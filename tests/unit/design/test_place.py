@@ -7,7 +7,7 @@ import pytest
 from design_examples import Simulated
 from steerdose.design.place import STEP, Known, next_dose, on_grid
 
-BOUNDS = {"lowest": 0.125, "highest": 8.0, "ratio": 1.3}
+BOUNDS = {"lowest": 0.125, "highest": 8.0, "ratio": 1.2}
 
 
 def test_the_first_dose_is_the_calibrated_one_or_the_nearest_that_is_allowed():
@@ -27,8 +27,12 @@ def test_the_first_dose_is_the_calibrated_one_or_the_nearest_that_is_allowed():
         ({0.125: 0.9}, None, 0.2, None),
         ({1.0: 0.0, 2.0: 1.0}, 0.9, 2.2, 1.414),  # between
         ({1.0: 0.1, 2.0: 0.9, 4.0: 1.0}, None, 2.2, 0.5),  # an open interval is closed first
-        ({1.0: 0.0, 1.414: 0.4, 2.0: 0.9, 4.0: 1.0}, 1.42, 1.9, 1.682),  # the gap that the interval reaches into
-        ({1.0: 0.0, 1.189: 1.0}, 0.99, 1.2, None),  # short enough
+        ({1.0: 0.0, 1.414: 0.4, 2.0: 0.9, 4.0: 1.0}, 1.42, 1.9, 1.682),  # the gap that holds the interval
+        ({1.0: 0.0, 2.0: 0.1, 2.828: 0.9, 4.0: 1.0}, 1.92, 2.94, 2.378),  # and no wider one that it only touches
+        ({1.0: 0.0, 2.0: 0.4, 2.181: 0.9, 4.0: 1.0}, 1.92, 2.6, 2.828),
+        ({1.0: 0.0, 2.0: 0.4, 2.181: 0.9, 4.0: 1.0}, 1.6, 2.2, 1.414),
+        ({1.0: 0.0, 2.0: 0.4, 2.181: 0.9, 4.0: 1.0}, 1.9, 2.3, None),  # what is left is no gap's
+        ({1.0: 0.0, 1.189: 1.0}, 0.99, 1.18, None),  # short enough
         ({1.0: 0.4, 1.091: 0.6}, 0.8, 1.4, None),  # long, but no gap is left to be halved
     ],
 )

@@ -1,8 +1,8 @@
 """Where the next dose goes, so that few doses give a short interval of the lethal one.
 
 Doses lie on a grid of `STEP` in log dose, so that a dose has a short name. First the dose is doubled, or halved, until
-it passes the lethal one and the interval is closed; from there on the widest gap between neighbouring doses that the
-interval reaches into is halved. It is a bisection as long as the doses alone limit the interval, and a refinement
+it passes the lethal one and the interval is closed; from there on the gap between neighbouring doses that holds most of
+the interval is halved. It is a bisection as long as the doses alone limit the interval, and a refinement
 inside it where the prompts do.
 """
 
@@ -49,9 +49,10 @@ def next_dose(known: Known, lowest: float, highest: float, ratio: float) -> floa
     low, high = known.low or tried[0], known.high or tried[-1]
     if known.low and known.high and high / low <= ratio:
         return None
-    gaps = [(math.log(right / left), left, right) for left, right in pairwise(tried) if left < high and right > low]
-    width, left, right = max(gaps, default=(0.0, 1.0, 1.0))
-    return on_grid(math.sqrt(left * right)) if width > 1.5 * STEP else None
+    wide = [(left, right) for left, right in pairwise(tried) if math.log(right / left) > 1.5 * STEP]
+    held = [(math.log(min(right, high) / max(left, low)), left, right) for left, right in wide]
+    most, left, right = max(held, default=(0.0, 1.0, 1.0))
+    return on_grid(math.sqrt(left * right)) if most > STEP else None
 
 
 def _beyond(last: float, factor: float, lowest: float, highest: float) -> float | None:
