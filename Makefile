@@ -12,7 +12,7 @@ TARGET ?= results/figs/survival.png
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
-.PHONY: survival plan dose study ablations subspaces report overlay generated test test-crash test-slurm lint bench scale browser clean
+.PHONY: survival plan dose study ablations subspaces report overlay generated test test-crash test-slurm lint pins bench scale browser clean
 
 survival: .venv/stamp overlay  ## results/figs/survival.png, with every stage that it needs
 	$(SNAKEMAKE) $(OVERLAY) $(RUN) -- results/figs/survival.png
@@ -66,6 +66,9 @@ lint: .venv/stamp
 	mypy
 	PYTHONPATH=workflow_scripts python -m steerdose.generated --check
 	snakemake --lint > /dev/null
+
+pins: .venv/stamp  ## newer versions in requirements.txt and envs/*.yaml, by pip's own resolver; then make test
+	python envs/pins.py
 
 browser:  ## Chromium for the tests that open pages: an installed one, else Debian's package if root can install it
 	@for name in $(CHROMIUM) $(BROWSERS); do command -v $$name > /dev/null && exit 0; done; \

@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import yaml
 from conftest import make_workspace
 from reference.llama_cpp import LlamaCpp
 from reference.rollout import generate_one, steered_copy
+from snakemake.utils import update_config
 from steerdose.declarations.passed import REFERENCE_TOKENS, SUMMARIES, TOKENS
 from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan, build_probe
@@ -30,8 +32,11 @@ from steerdose.steering.intervention import UNSTEERED, Intervention
 from steerdose.steering.steering import Steering, steer
 from steerdose.study.endpoints import Relevance
 from steerdose.study.items import load_items
+from steerdose.study.load import load_study
+from steerdose.study.plan import Plan
 from steerdose.study.tasks import ChoiceTask
 from steerdose.study.texts import load_questions
+from steerdose.study.work import Works
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +73,26 @@ def test_the_study_steers_doses_and_kills(real):
         assert mean[0.0] == 0 < mean[1.0] < mean[4.0]
         coefficient = dict(summary.select("alpha", "coefficient").iter_rows())
         assert coefficient[-1.0] == pytest.approx(-calibration["negative"]["c_star"])
+
+
+def test_jobs_give_the_model_about_as_many_tokens_as_was_planned(real, monkeypatch):
+    """Planned from settings and lengths of texts (`study.work`), counted where the model takes them in."""
+    monkeypatch.chdir(real.root)
+    config = yaml.safe_load((real.root / "config.yaml").read_text())
+    update_config(config, yaml.safe_load((real.root / "small.yaml").read_text()))
+    study = load_study(config)
+    works, found = Works(study, Plan(study)), {}
+    for file in real.root.glob("results/**/provenance.json"):
+        for entry in read_json(file).values():
+            if entry["tokens"]:
+                planned = works.of(entry["rule"], SimpleNamespace(**entry["wildcards"])).tokens
+                counts = found.setdefault(entry["rule"], [0, 0])
+                counts[:] = counts[0] + entry["tokens"], counts[1] + planned
+    ratios = {rule: counted / planned for rule, (counted, planned) in found.items()}
+    assert {"rollout_trajectories", "calibrate_alpha", "train_adapter", "audit_probe"} <= ratios.keys()
+    assert all(0.5 < ratio < 2 for ratio in ratios.values()), ratios
+    counted, planned = map(sum, zip(*found.values(), strict=True))
+    assert 1 / 1.5 < counted / planned < 1.5
 
 
 def test_the_unsteered_model_answers_claims_and_knows_no_more_than_chance(real):
