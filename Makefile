@@ -80,6 +80,7 @@ bench: .venv/stamp  ## ratios, measured side by side in one run
 	python bench/engine.py
 	python bench/tasks.py
 	python bench/ablations.py
+	python bench/design.py
 
 scale: .venv/stamp  ## every table and figure of a simulated study of 3456 trajectories x 4096 tokens
 	python bench/scale.py

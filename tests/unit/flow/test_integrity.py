@@ -10,6 +10,7 @@ from steerdose.flow.integrity import (
     DIGESTS,
     check_inputs,
     drop_damaged,
+    forget_digests,
     record_digests,
     set_clock_right,
     set_damaged_aside,
@@ -149,6 +150,18 @@ def test_what_a_job_extends_is_dropped_whole_if_a_part_is_damaged():
     damage(others[0], "flipped")
     drop_damaged([FILE, *others, "results/m/not_there"])
     assert [Path(path).exists() for path in (FILE, *others)] == [False] * 3
+
+
+def test_what_a_killed_job_wrote_over_its_outputs_is_no_damage(results):
+    forget_digests([FILE, "results/m/not_there"])
+    damage(FILE, "longer")
+    drop_damaged([FILE])
+    check_inputs([FILE], "rule")
+    assert aside(results) == []
+    assert Path(FILE).exists()
+    record_digests([FILE])
+    damage(FILE, "longer")
+    assert len(aside(results)) == 1, "judged again once a job has ended"
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"table.parquet": 3}', '{"table.parquet": {"sha2": "a"}}', "[]", "\xff"])

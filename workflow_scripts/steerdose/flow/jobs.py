@@ -84,6 +84,7 @@ def open_job(snakemake: Any) -> Iterator[Job]:
     try:
         integrity.check_inputs(job.inputs, job.rule)
         integrity.drop_damaged(job.outputs)
+        integrity.forget_digests(job.outputs)
         yield job
     except SteerdoseError as error:
         logging.error("%s", error)
