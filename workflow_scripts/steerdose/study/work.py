@@ -20,7 +20,7 @@ CHARACTERS = 4.2  # of English a token
 CHAT = 36  # tokens of a chat template, with a system text of the model's own
 PERSONA = 25  # tokens of a persona, or of a system prompt
 EVALUATIONS = 3  # of the model, until a search meets its target
-GARBAGE = 60  # readings of a probe behind garbage, when it is audited
+GARBAGE = 5, 12  # kinds of garbage that a probe is audited behind, of so many prompts at most
 SUFFIX = 22  # tokens that a probe appends to a text
 PARTS = {"modules": 60, "spectra": 50, "bases": 40, "controls": 20, "hypotheses": 84}  # of a delta, a group
 
@@ -120,7 +120,10 @@ class Works:
         n = len(asked.probes) if w.probes == "rolled_out" else len(self.study.probes) - len(asked.probes)
         texts = asked.n_questions if n else 0
         asked_behind = self.question() + asked.window / 2 + SUFFIX
-        read = texts * (self.question() + n * (self._forks * SUFFIX + asked_behind)) + n * GARBAGE * asked_behind
+        read = (
+            texts * (self.question() + n * (self._forks * SUFFIX + asked_behind))
+            + n * GARBAGE[0] * min(GARBAGE[1], texts) * asked_behind
+        )
         rows = min(max(1, texts), asked.batch_size)
         return Work(texts * asked.window, rows, False, read, width=self.question() + asked.window)
 
