@@ -52,7 +52,13 @@ def write(root, folder, *entries):
 def written(root):
     """The page and its head."""
     page, start = root / "results/provenance.html", root / "results/provenance.rst"
-    write_provenance(template=str(TEMPLATE), page=str(page), start=str(start))
+    (root / "results/tables").mkdir(exist_ok=True)
+    cost = {name: str(root / f"results/tables/cost.{name}") for name in ("csv", "html")}
+    write_provenance(template=str(TEMPLATE), caption="Read share first.", page=str(page), start=str(start), **cost)
+    assert (
+        (root / "results/tables/cost.csv").read_text().startswith("rule,model,behavior,seed,method,jobs,seconds,share")
+    )
+    assert "Read share first." in (root / "results/tables/cost.html").read_text()
     return page.read_text(), start.read_text()
 
 
