@@ -105,6 +105,7 @@ def test_a_room_behind_the_steerings_trains_and_fits_nothing(monkeypatch, room):
                 *("calibrate_alpha", "audit_dose", "audit_probe", "roll_reference", "rollout_trajectories"),
                 "write_texts",
                 "measure_speed",
+                "design_rollouts",
             },
         ),
         ("benefit/scorers", {"score_texts"}),

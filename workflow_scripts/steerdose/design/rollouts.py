@@ -8,7 +8,7 @@ import polars as pl
 
 from steerdose.columns import Cell
 from steerdose.design.place import Known, next_dose
-from steerdose.dose.calibrate import doses_table
+from steerdose.dose.doses import doses_table
 from steerdose.dose.subjects import interventions
 from steerdose.engine.fork_grid import fork_times
 from steerdose.files import read_json

@@ -5,7 +5,7 @@ system text the KL against the same model that reads the same tokens without tha
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import polars as pl
 
 from steerdose.columns import SIGNS, Cell
 from steerdose.declarations.dose import DOSES, SEARCH
+from steerdose.dose.doses import doses_table
 from steerdose.dose.error import dose_interval, log_slope
 from steerdose.dose.kl_statistics import evaluations
 from steerdose.dose.meter import Meter
@@ -154,16 +155,3 @@ def calibrate_alpha(
     write_table(pl.concat(frames), table, SEARCH)
     write_json(reports, summary)
     write_table(doses_table(reports, cell), doses, DOSES)
-
-
-def doses_table(reports: Mapping[str, Mapping[str, Any]], cell: Cell) -> pl.DataFrame:
-    """Return a row a method and sign of the reports of a job; none of a prompt, which has no dose."""
-    names = ("c_star", "c_star_low", "c_star_high", "relative_dose")
-    rows = [
-        {"method": method, "sign": sign, **{name: report[sign][name] for name in names}}
-        for method, report in reports.items()
-        for sign in SIGNS
-        if report[sign]["c_star"] is not None
-    ]
-    types = {"method": pl.String, "sign": pl.String, **dict.fromkeys(names, pl.Float64)}
-    return pl.DataFrame(rows, schema=types).with_columns(cell.columns())
