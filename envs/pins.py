@@ -28,8 +28,12 @@ def plain(name: str) -> str:
 def resolved(asked: list[str]) -> dict[str, str]:
     """Return the version of each package that pip would install, by its name in small letters."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
-    report = subprocess.run([*command, *asked], capture_output=True, text=True, check=True).stdout
-    metadata = [each["metadata"] for each in json.loads(report)["install"]]
+    done = subprocess.run([*command, *asked], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(
+            "make pins: pip found no versions that go together, or no index; its words stand above, nothing changed"
+        )
+    metadata = [each["metadata"] for each in json.loads(done.stdout)["install"]]
     return {plain(each["name"]): each["version"].partition("+")[0] for each in metadata}  # +cpu is a build
 
 
@@ -57,10 +61,9 @@ def main() -> None:
     for environment in (ROOT / "envs").glob("*.yaml"):
         text = environment.read_text(encoding="utf-8")
         environment.write_text(with_versions(text, versions), encoding="utf-8")
-    changed = {name: (kept.get(name), versions[plain(name)]) for name in names_of(old)}
-    for name, (before, after) in changed.items():
-        if before != after:
-            print(f"{name}: {before} is now {after}")
+    for name in names_of(old):
+        if kept[name] != versions[plain(name)]:
+            print(f"{name}: {kept[name]} is now {versions[plain(name)]}")
     print("run `make test`, and read the difference before you commit it")
 
 

@@ -2,8 +2,10 @@
 
 from dataclasses import fields
 
+import pytest
 import tiny
 import torch
+from steerdose.engine import speed
 from steerdose.engine.speed import measured
 from steerdose.study.estimate import Speed
 
@@ -25,7 +27,10 @@ def test_a_measurement_tells_all_that_a_plan_needs_and_leaves_the_model_as_it_wa
     assert all(torch.equal(weight, before[name]) for name, weight in loaded.model.state_dict().items())
 
 
-def test_other_architectures_are_measured_too():
-    for kind in ("gpt2", "gemma3_sees", "qwen3_hybrid"):
-        if kind in tiny.CONFIGS:
-            assert measured(tiny.loaded(kind), 4)["read"] > 0
+@pytest.mark.parametrize("kind", tiny.CONFIGS)
+def test_every_architecture_can_be_measured(kind, monkeypatch):
+    monkeypatch.setattr(speed, "LEAST", 0.0)
+    found = measured(tiny.loaded(kind), 4)
+    assert {"start", *found} == {each.name for each in fields(Speed)}
+    assert found["read"] > 0
+    assert (found["cache"] == 0) == (kind == "mamba")

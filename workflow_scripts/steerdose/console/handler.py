@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -19,24 +19,18 @@ from steerdose.study.estimate import Expected
 TOLD = ("Nothing to be done", "Complete log")  # of what snakemake says beside its events
 
 
-class View(Protocol):
-    """Where a run is shown."""
-
-    def say(self, text: str) -> None: ...
-    def started(self, job: Running, now: float) -> None: ...
-    def finished(self, job: Running, now: float) -> None: ...
-    def close(self) -> None: ...
-
-
 class LogHandler(LogHandlerBase):
     """What `--logger steerdose` shows. Errors and warnings are shown as snakemake words them."""
+
+    writes_to_stream = True
+    writes_to_file = has_filter = has_formatter = needs_rulegraph = False
 
     def __post_init__(self) -> None:
         Told.wanted = True
         self.run, self.jobs = Run(time.monotonic()), dict[int, tuple[str, Expected]]()
         self.console = Console(file=sys.stdout if self.common_settings.stdout else sys.stderr, highlight=False)
         shown = self.console.is_terminal and not self.common_settings.dryrun
-        self.view: View = Screen(self.run, self.console) if shown else Lines(self.run, self.console)
+        self.view: Lines | Screen = Screen(self.run, self.console) if shown else Lines(self.run, self.console)
         if shown:
             os.environ[QUIET] = "1"  # jobs show no bars of their own
 
@@ -69,23 +63,3 @@ class LogHandler(LogHandlerBase):
             self.jobs.clear()
         self.view.close()
         super().close()
-
-    @property
-    def writes_to_stream(self) -> bool:
-        return True
-
-    @property
-    def writes_to_file(self) -> bool:
-        return False
-
-    @property
-    def has_filter(self) -> bool:
-        return False
-
-    @property
-    def has_formatter(self) -> bool:
-        return False
-
-    @property
-    def needs_rulegraph(self) -> bool:
-        return False

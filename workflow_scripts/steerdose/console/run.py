@@ -9,7 +9,7 @@ from steerdose.flow.progress import LINE
 from steerdose.study.estimate import Expected
 
 TAIL = 4096  # bytes of a log that are looked at
-LIGHT = "others, without a model"  # in a plan
+OTHERS = "others, without a model"  # in a plan
 
 
 class Told:
@@ -107,8 +107,8 @@ def plan_table(jobs: Mapping[int, tuple[str, Expected]]) -> list[tuple[str, ...]
     """
     by_rule: dict[str, list[Expected]] = {}
     for rule, expected in jobs.values():
-        by_rule.setdefault(rule if expected.tokens else LIGHT, []).append(expected)
-    longest = sorted(by_rule.items(), key=lambda each: (each[0] == LIGHT, -sum(map(_share, each[1]))))
+        by_rule.setdefault(rule if expected.tokens else OTHERS, []).append(expected)
+    longest = sorted(by_rule.items(), key=lambda each: (each[0] == OTHERS, -sum(map(_share, each[1]))))
     return [*(_row(rule, own) for rule, own in longest), _row("all", [expected for _, expected in jobs.values()])]
 
 

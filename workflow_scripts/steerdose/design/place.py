@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-LETHAL = 0.5
+from steerdose.survival.lethal_dose import LETHAL
+
 STEP = math.log(2) / 8  # a factor of 1.09
 FACTOR = 2.0  # until the lethal dose is passed
 

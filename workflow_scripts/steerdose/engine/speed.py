@@ -73,9 +73,10 @@ def _ids(loaded: LoadedModel, n: int, seed: int = 0) -> tuple[int, ...]:
 def _decoding(loaded: LoadedModel, interventions: Sequence[Intervention]) -> float:
     """Return the seconds of one token for a batch of rows."""
     requests = [Request(str(i), _ids(loaded, 16), each) for i, each in enumerate(interventions)]
+    never = frozenset({text_config(loaded.model).vocab_size})  # a token that there is not
 
     def run(window: int) -> Callable[[], object]:
-        return lambda: generate(loaded, requests, window=window, batch_size=len(requests), end_ids=frozenset())
+        return lambda: generate(loaded, requests, window=window, batch_size=len(requests), end_ids=never)
 
     one, all_ = (_seconds(run(window)) for window in STEPS)
     return max(1e-6, all_ - one) / (STEPS[1] - STEPS[0])
@@ -119,8 +120,9 @@ def _seconds(run: Callable[[], object]) -> float:
 
 def _sizes(model: Any) -> dict[str, int]:
     config = text_config(model)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    queries = getattr(config, "num_attention_heads", 0)  # none where no block attends
+    heads = getattr(config, "num_key_value_heads", None) or queries
+    head = getattr(config, "head_dim", None) or config.hidden_size // max(1, queries)
     return {
         "parameters": sum(each.numel() for each in model.parameters()),
         "cache": 2 * config.num_hidden_layers * heads * head,

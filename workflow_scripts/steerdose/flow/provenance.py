@@ -78,9 +78,8 @@ def record(
 ) -> None:
     """Write what a job was made by into provenance.json of every directory that holds one of its outputs.
 
-    settings: the rule's slice of the study, JSON. start: in UTC. An entry a rule and wildcards, a later
-    run of the same job replaces it. A record that cannot be written is a warning: the job's results are there and
-    right.
+    settings: the rule's slice of the study, JSON. start: in UTC. An entry a rule and wildcards, a later run of the same
+    job replaces it. A record that cannot be written is a warning: the job's results are there and right.
     """
     outputs = list(outputs)
     name = "".join([rule, *[f" {key}={value}" for key, value in wildcards.items()]])

@@ -195,8 +195,9 @@ class Rolling:
             for table, frame in to_tables(self.loaded.tokenizer, missing, rolled, self.cell.of(name)).items():
                 new[table].append(frame)
         tables = {table: kept.with_new(table, new[table]) for table in self.files}
-        for table, path in self.files.items() if last or any(map(len, new["trajectories"])) else ():
-            write_table(tables[table], path, TABLES[table])
+        if last or any(map(len, new["trajectories"])):
+            for table, path in self.files.items():
+                write_table(tables[table], path, TABLES[table])
         return tables
 
 

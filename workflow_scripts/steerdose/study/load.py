@@ -62,9 +62,8 @@ def _problems(error: ValidationError, config: dict[str, Any]) -> Iterator[tuple[
             found.setdefault(place, each)
     for place, each in found.items():
         inside = any(len(other) > len(place) and other[: len(place)] == place for other in found)
-        if not (
-            each["type"] in ("too_short", "literal_error") and inside
-        ):  # what is wrong with the items is said already
+        # What is wrong with the items of a list is said already.
+        if not (inside and each["type"] in ("too_short", "literal_error")):
             yield place, _text(place, each)
 
 

@@ -52,19 +52,19 @@ def tokens_in(texts: Sequence[str]) -> float:
 
 
 class Works:
-    """The work of each job of a study, by its rule's name and its wildcards."""
+    """The work of each job of a study. Functions take a job's wildcards, and are named after its rule."""
 
     def __init__(self, study: Study, plan: Plan) -> None:
         self.study, self.plan = study, plan
-        self.prompt = cache(lambda: tokens_in([each.prompt for each in load_prompts(study.data.prompts)]))
-        self.question = cache(self._question)
+        self._prompt = cache(lambda: tokens_in([each.prompt for each in load_prompts(study.data.prompts)]))
+        self._question = cache(self._mean_question)
 
     def of(self, rule: str, wildcards: Any) -> Work | None:
         """Return the work of a job; None of a rule that runs no model. wildcards: as in the rules' functions."""
-        found: Callable[[Any], Work] | None = getattr(self, f"_{rule}", None)
+        found: Callable[[Any], Work] | None = getattr(self, rule, None)
         return found(wildcards) if found else None
 
-    def _question(self) -> float:
+    def _mean_question(self) -> float:
         asked = load_questions(self.study.data.questions)
         return tokens_in([self.study.rollout.template.replace("{question}", each.question) for each in asked])
 
@@ -72,91 +72,91 @@ class Works:
     def _pairs(self) -> int:
         return self.study.pairs.n_prompts * self.study.pairs.n_samples
 
-    def _generate_pairs(self, _: Any) -> Work:
+    def generate_pairs(self, _: Any) -> Work:
         asked, texts = self.study.pairs, 2 * self._pairs
-        width = self.prompt() + PERSONA
+        width = self._prompt() + PERSONA
         decoded, rows = texts * asked.max_new_tokens, min(texts, asked.batch_size)
         return Work(decoded, rows, twins=False, read=texts * width, width=width + asked.max_new_tokens)
 
-    def _train_adapter(self, w: Any) -> Work:
+    def train_adapter(self, w: Any) -> Work:
         method = self.study.methods[w.entry]
         assert isinstance(method, Adapter)
         training = method.training
-        width = min(training.max_tokens, self.prompt() + self.study.pairs.max_new_tokens)
+        width = min(training.max_tokens, self._prompt() + self.study.pairs.max_new_tokens)
         heldout = max(1, training.heldout_fraction * self._pairs) * (1 + training.steps // training.eval_steps)
         trained = (training.steps * training.batch_size + heldout / 3) * width  # a loss alone takes a third
         return Work(trained=trained, rows=training.batch_size, width=width, precision=training.precision)
 
-    def _capture_activations(self, _: Any) -> Work:
-        width = self.prompt() + PERSONA
+    def capture_activations(self, _: Any) -> Work:
+        width = self._prompt() + PERSONA
         return Work(read=2 * self._pairs * width, rows=self.study.repe.batch_size, width=width)
 
-    _sweep_subspaces = _capture_activations
+    sweep_subspaces = capture_activations
 
-    def _capture_sites(self, _: Any) -> Work:
-        width = self.prompt() + PERSONA
+    def capture_sites(self, _: Any) -> Work:
+        width = self._prompt() + PERSONA
         return Work(read=2 * self.study.subspaces.n_prompts * width, rows=self.study.repe.batch_size, width=width)
 
-    def _calibrate_alpha(self, w: Any) -> Work:
+    def calibrate_alpha(self, w: Any) -> Work:
         asked = self.study.calibration
         dosed = [self.plan.method(name).has_dose for name in self.plan.jobs[w.job]]
         searches = min(EVALUATIONS, asked.max_evaluations)
         few = min(asked.n_search_prompts, asked.n_prompts)
         # In the end the change that a dose makes is read once more, on the few.
         texts = 2 * sum(searches * few + asked.n_prompts if each else asked.n_prompts for each in dosed)
-        width = self.prompt() + asked.max_new_tokens
+        width = self._prompt() + asked.max_new_tokens
         rows = min(few if any(dosed) else asked.n_prompts, asked.batch_size)
-        return Work(texts * asked.max_new_tokens, rows, read=texts * self.prompt(), width=width)
+        return Work(texts * asked.max_new_tokens, rows, read=texts * self._prompt(), width=width)
 
-    def _audit_dose(self, w: Any) -> Work:
+    def audit_dose(self, w: Any) -> Work:
         asked = self.study.calibration
         first, last = self.plan.audit_spans[int(w.part)]
         texts, rows = 2 * (last - first) * len(self.plan.jobs[w.job]), min(last - first, asked.batch_size)
-        width = self.prompt() + asked.max_new_tokens
-        return Work(texts * asked.max_new_tokens, rows, read=texts * self.prompt(), width=width)
+        width = self._prompt() + asked.max_new_tokens
+        return Work(texts * asked.max_new_tokens, rows, read=texts * self._prompt(), width=width)
 
-    def _audit_probe(self, w: Any) -> Work:
+    def audit_probe(self, w: Any) -> Work:
         asked = self.study.rollout
         n = len(asked.probes) if w.probes == "rolled_out" else len(self.study.probes) - len(asked.probes)
         texts = asked.n_questions if n else 0
-        asked_behind = self.question() + asked.window / 2 + SUFFIX
+        asked_behind = self._question() + asked.window / 2 + SUFFIX
         read = (
-            texts * (self.question() + n * (self._forks * SUFFIX + asked_behind))
+            texts * (self._question() + n * (self._forks * SUFFIX + asked_behind))
             + n * GARBAGE[0] * min(GARBAGE[1], texts) * asked_behind
         )
         rows = min(max(1, texts), asked.batch_size)
-        return Work(texts * asked.window, rows, False, read, width=self.question() + asked.window)
+        return Work(texts * asked.window, rows, False, read, width=self._question() + asked.window)
 
     @property
     def _forks(self) -> int:
         forks = self.study.rollout.forks
         return forks.count or 1 + -(-self.study.rollout.window // (forks.every or 1))
 
-    def _roll_reference(self, _: Any) -> Work:
+    def roll_reference(self, _: Any) -> Work:
         asked, window = self.study.reference, self.study.rollout.window
         texts = asked.n_questions * (1 + asked.n_samples)
-        width = self.question() + window
-        return Work(texts * window, min(texts, asked.batch_size), False, texts * self.question(), width=width)
+        width = self._question() + window
+        return Work(texts * window, min(texts, asked.batch_size), False, texts * self._question(), width=width)
 
-    def _rollout_trajectories(self, w: Any) -> Work:
+    def rollout_trajectories(self, w: Any) -> Work:
         asked = self.study.rollout
         first, last = self.plan.rollout_spans[int(w.part)]
         rows = len(asked.fixed) * asked.n_samples * (last - first)
         texts = rows * len(self.plan.jobs[w.job])
         forks = len(asked.readings) * len(asked.probes) * self._forks * SUFFIX
-        width = self.question() + asked.window
-        read = (last - first) * len(self.plan.jobs[w.job]) * self.question() + texts * forks
+        width = self._question() + asked.window
+        read = (last - first) * len(self.plan.jobs[w.job]) * self._question() + texts * forks
         return Work(texts * asked.window, min(rows, asked.batch_size), True, read, width=width)
 
-    def _design_rollouts(self, w: Any) -> Work:
+    def design_rollouts(self, w: Any) -> Work:
         asked = self.study.rollout
         rows, methods = asked.n_samples * asked.n_questions, len(self.plan.jobs[w.job])
-        texts, width = rows * methods * (1 + asked.design.most), self.question() + asked.window
+        texts, width = rows * methods * (1 + asked.design.most), self._question() + asked.window
         forks = len(asked.readings) * len(asked.probes) * self._forks * SUFFIX
-        read = methods * (1 + asked.design.most) * asked.n_questions * self.question() + texts * forks
+        read = methods * (1 + asked.design.most) * asked.n_questions * self._question() + texts * forks
         return Work(texts * asked.window, min(rows, asked.batch_size), True, read, width=width)
 
-    def _score_relevance(self, w: Any) -> Work:
+    def score_relevance(self, w: Any) -> Work:
         asked = self.study.rollout
         doses = self._doses(self.plan.job_of[w.method])
         return self._relevance(doses * asked.n_samples * asked.n_questions)
@@ -166,14 +166,14 @@ class Works:
         asked = self.study.rollout
         return 1 + asked.design.most if self.plan.is_designed(job) else len(asked.fixed)
 
-    def _score_reference(self, _: Any) -> Work:
+    def score_reference(self, _: Any) -> Work:
         return self._relevance(self.study.reference.n_questions * (1 + self.study.reference.n_samples))
 
     def _relevance(self, texts: int) -> Work:
-        asked, width = self.study.relevance, self.question() + self.study.relevance.tokens
+        asked, width = self.study.relevance, self._question() + self.study.relevance.tokens
         return Work(read=texts * asked.others * width, rows=asked.batch_size, width=width)
 
-    def _score_task(self, w: Any) -> Work:
+    def score_task(self, w: Any) -> Work:
         first, last = self.plan.score_spans(w.task)[int(w.part)]
         task, steered = self.study.read_task(w.task), self._doses(w.job) - 1
         doses = 1 + steered * len(self.plan.jobs[w.job])
@@ -185,23 +185,23 @@ class Works:
         task = self.study.read_task(name)
         own = (task.n_answers or 0) if isinstance(task, LikelihoodTask) else 0
         fixed = load_items(task) if is_local(task.data) else []
-        answers = own * (self.question() + self.study.rollout.window)
+        answers = own * (self._question() + self.study.rollout.window)
         return answers + sum(tokens_in([text]) for row in fixed for text in texts_of(row, task))
 
-    def _write_texts(self, w: Any) -> Work:
+    def write_texts(self, w: Any) -> Work:
         task, doses = self.study.written_task(w.task), self._doses(w.job)
         first, last = self.plan.score_spans(w.task)[int(w.part)]
         rows = (last - first) * doses
         texts = rows * len(self.plan.jobs[w.job])
-        prompt = tokens_in([row["prompt"] for row in load_items(task)]) if is_local(task.data) else self.prompt()
+        prompt = tokens_in([row["prompt"] for row in load_items(task)]) if is_local(task.data) else self._prompt()
         rows = min(rows, task.batch_size * doses)
         return Work(texts * task.window, rows, True, texts / doses * prompt, width=prompt + task.window)
 
-    def _screen_parts(self, w: Any) -> Work:
+    def screen_parts(self, w: Any) -> Work:
         asked = self.study.ablations
         name = asked.effects[w.behavior]
         effect = self._asked(name) / max(1, self.plan.n_items(name)) * asked.n_items
-        damage = asked.n_answers * (self.question() + asked.n_tokens)
+        damage = asked.n_answers * (self._question() + asked.n_tokens)
         ways = asked.ways_of(w.group) or GROUPS[w.group]
         parts = PARTS[w.group] * len(ways) / len(GROUPS[w.group])
         return Work(read=parts * (1 + asked.max_evaluations) * (effect + damage), rows=1, width=512)
