@@ -48,7 +48,7 @@ overlay:  # snakemake answers a missing file with a traceback
 generated: .venv/stamp  ## files that are made from others: entry scripts, docs/tables.md, docs/layout.md, captions of tables
 	PYTHONPATH=workflow_scripts python -m steerdose.generated
 
-test: .venv/lm_eval browser lint  ## linters, types and all tests, in two processes of one thread each
+test: .venv/extras browser lint  ## linters, types and all tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-crash: .venv/stamp  ## drawn damages, kills, full disks and clocks, 11 of each of CASES, each in a study of its own: hours
@@ -88,8 +88,8 @@ scale: .venv/stamp  ## every table and figure of a simulated study of 3456 traje
 clean:
 	rm -rf .venv results/* && git checkout -- results
 
-.venv/lm_eval: .venv/stamp requirements-lm-eval.txt  # an extra
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-lm-eval.txt
+.venv/extras: .venv/stamp requirements-lm-eval.txt requirements-quantized.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-lm-eval.txt -r requirements-quantized.txt
 	touch $@
 
 .venv/stamp: requirements.txt

@@ -43,8 +43,8 @@ def main() -> None:
     """Print seconds a part, and ratios."""
     torch.set_num_threads(2)
     study = load_study(yaml.safe_load((ROOT / "config.yaml").read_text()))
-    loaded = load_model(MODEL, dtype="float32", device="cpu")
-    plain = load_model(MODEL, dtype="float32", device="cpu", train=True)
+    loaded = load_model(MODEL)
+    plain = load_model(MODEL, train=True)
     task = study.read_task("outlook").model_copy(update={"n_items": study.ablations.n_items})
     items = TASKS[task.kind].items(loaded.tokenizer, load_items(task), task, [UNSTEERED])
     replay = Replay(loaded, items)

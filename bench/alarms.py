@@ -24,6 +24,7 @@ from steerdose.steering.intervention import UNSTEERED  # noqa: E402
 from steerdose.study.endpoints import TextEndpoint  # noqa: E402
 from steerdose.study.load import load_study  # noqa: E402
 from steerdose.study.rollout import Decoding  # noqa: E402
+from steerdose.study.settings import Run  # noqa: E402
 from steerdose.study.texts import load_questions  # noqa: E402
 
 OTHER = 1000  # samples from here on are drawn by nothing else
@@ -42,7 +43,7 @@ def main() -> None:
         parser.error(f"the first endpoint, {name}, is not of kind text")
     bands = read_json(given.results / model / "reference/bands.json")[name]["bands"]
     kept = [measure for measure in MEASURES if measure != given.without]
-    loaded = load_model(given.results / "models" / model, device=study.device)
+    loaded = load_model(given.results / "models" / model, Run(device=study.device))
     questions = load_questions(ROOT / study.data.questions)[: study.reference.n_questions]
     drawn = Decoding(temperature=1.0, top_p=1.0, n_samples=-(-given.texts // len(questions)))
     requests = requests_of(loaded.tokenizer, questions, [UNSTEERED], study.rollout.template, drawn)

@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--forks", type=int, default=10)
     parser.add_argument("--reference-trajectories", type=int, default=3, help="the script is slow: time only so many")
     given = parser.parse_args()
-    plain, loaded = load_model(MODEL, device="cpu", train=True), load_model(MODEL, device="cpu")
+    plain, loaded = load_model(MODEL, train=True), load_model(MODEL)
     v = torch.randn(plain.model.config.hidden_size, generator=torch.Generator().manual_seed(0))
     steering = Steering("random", ((find_blocks(plain.model)[18], Add(v / v.norm())),), {})
     probes = {

@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(tasks), choices=list(tasks))
     parser.add_argument("--rows", type=int, default=4, help="of the obvious script, at each dose: it is slow")
     given = parser.parse_args()
-    plain, loaded = load_model(MODEL, device="cpu", train=True), load_model(MODEL, device="cpu")
+    plain, loaded = load_model(MODEL, train=True), load_model(MODEL)
     v = torch.randn(plain.model.config.hidden_size, generator=torch.Generator().manual_seed(0))
     steering = Steering("random", ((find_blocks(plain.model)[18], Add(v / v.norm())),), {})
     doses = [Intervention(steering, DOSE * alpha, alpha=alpha) for alpha in ALPHAS]

@@ -32,7 +32,7 @@ def save_texts(path):
 
 def by_hand(model, user, system, window, times=()):
     """Return the reference's rollout behind the system text and its forks."""
-    loaded = load_model(model, dtype="float32", device="cpu")
+    loaded = load_model(model)
     ids = chat.prompt_ids(loaded.tokenizer, chat.conversation(user, system))
     base_ids = chat.prompt_ids(loaded.tokenizer, chat.conversation(user))
     probes = {"json": build_probe(loaded.tokenizer, **PROBE.model_dump())}

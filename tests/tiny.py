@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from steerdose.files import write_json
 from steerdose.model.loading import LoadedModel
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -109,6 +110,12 @@ def model(kind: str = "llama", seed: int = 0):
 def loaded(kind: str = "llama", seed: int = 0) -> LoadedModel:
     """What `load_model` would give of a random model."""
     return LoadedModel(model(kind, seed), tokenizer(), "0")
+
+
+def resolved(directory: Path, kind: str = "llama", seed: int = 0) -> Path:
+    """Write what `resolve_model` would of a tiny model."""
+    write_json({"trust_remote_code": False, "sha256": "0"}, save(directory, kind, seed) / "source.json")
+    return directory
 
 
 def save(directory: Path, kind: str = "llama", seed: int = 0) -> Path:

@@ -96,7 +96,7 @@ def test_jobs_give_the_model_about_as_many_tokens_as_was_planned(real, monkeypat
 
 
 def test_the_unsteered_model_answers_claims_and_knows_no_more_than_chance(real):
-    loaded = load_model(real.root / "results/models/smollm2", device="cpu")
+    loaded = load_model(real.root / "results/models/smollm2")
     task = ChoiceTask.parse(json.dumps(yaml.safe_load(real.read("config.yaml"))["tasks"]["knowledge"]))
     claims = load_items(task.model_copy(update={"data": str(real.root / task.data), "n_items": 12}))
     found = pl.DataFrame(readings(loaded, claims, [UNSTEERED], task)[0], schema=TYPES, orient="row")
@@ -108,7 +108,7 @@ def test_the_unsteered_model_answers_claims_and_knows_no_more_than_chance(real):
 
 def test_a_text_is_about_its_own_question_and_not_about_another(real):
     """Its own texts gain by their questions; the same texts handed to other questions are irrelevant, though fluent."""
-    loaded = load_model(real.root / "results/models/smollm2", device="cpu")
+    loaded = load_model(real.root / "results/models/smollm2")
     config = yaml.safe_load(real.read("config.yaml"))
     options = Relevance(**config["relevance"] | {"tokens": 24})
     questions = load_questions(real.root / "data/questions.jsonl")[:12]
@@ -138,8 +138,8 @@ def test_the_trained_delta_is_stored_exactly_and_low_rank(real):
 
 @pytest.mark.parametrize("method", ["lora", "mean_diff"])
 def test_the_engine_equals_the_obvious_script(real, method):
-    loaded = load_model(real.root / "results/models/smollm2", device="cpu")
-    plain = load_model(real.root / "results/models/smollm2", device="cpu", train=True)
+    loaded = load_model(real.root / "results/models/smollm2")
+    plain = load_model(real.root / "results/models/smollm2", train=True)
     steering = Steering.load(real.root / CELL / f"steering/{method}.safetensors")
     c_star = read_json(real.root / CELL / f"calibration/{method}.json")["positive"]["c_star"]
     probes = {
@@ -163,7 +163,7 @@ def test_the_engine_equals_the_obvious_script(real, method):
 
 
 def test_an_interrupt_is_smollm2s_own_rendering(real):
-    tokenizer = load_model(real.root / "results/models/smollm2", device="cpu").tokenizer
+    tokenizer = load_model(real.root / "results/models/smollm2").tokenizer
     asked, answer = chat.conversation("Is ice cold?"), "Yes, at 0 degrees."
     joined = chat.prompt_ids(tokenizer, asked) + chat.encode(tokenizer, answer)
     joined += chat.interrupt_ids(tokenizer, asked, "True or false?", '{"answer":')
@@ -176,7 +176,7 @@ def test_llama_cpp_loads_a_control_vector_and_steers_as_we_do(real, tmp_path):
     """On its own Q4_1 file, whose products it computes in 8 bits: hence a correlation and no equality."""
     source = yaml.safe_load(real.read("config.yaml"))["models"]["smollm2"]["source"]
     theirs = LlamaCpp(fetch(source, None, tmp_path))
-    loaded = load_model(real.root / "results/models/smollm2", device="cpu")
+    loaded = load_model(real.root / "results/models/smollm2")
     directions = torch.randn(3, 576, generator=torch.Generator().manual_seed(0))
     blocks = find_blocks(loaded.model)
 

@@ -18,7 +18,9 @@ def test_environments_have_the_pins_of_requirements_txt(name, torch_from_pip):
     assert any(pin.startswith("torch==") for pin in from_pip) == torch_from_pip
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-lm-eval.txt", "requirements-slurm.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-lm-eval.txt", "requirements-quantized.txt", "requirements-slurm.txt"]
+)
 def test_every_requirement_is_pinned_exactly(name):
     lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
     assert all("==" in line for line in lines)

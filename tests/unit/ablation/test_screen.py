@@ -120,7 +120,7 @@ def test_a_part_is_read_as_the_engine_reads_it_and_at_what_its_matching_says(scr
     whole = delta(loud=lambda path: True)
     parts, scores = screened(whole, "modules")
     kept = [(path, edit) for path, edit in whole.edits if "layers.1." in path]
-    loaded = load_model(model, dtype="float32", device="cpu")
+    loaded = load_model(model)
     items = options.items(loaded.tokenizer, load_items(TASK), TASK, [UNSTEERED])
     for at in ("coefficient", "norm", "kl"):
         row = told(parts, "layer", "1", "keep", at)

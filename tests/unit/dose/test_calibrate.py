@@ -6,7 +6,7 @@ import torch
 from dose_jobs import calibrate, reports
 from steerdose.declarations.dose import CALIBRATION, DOSES
 from steerdose.dose.kl_statistics import STATISTICS
-from steerdose.files import read_json, read_table, write_json
+from steerdose.files import read_json, read_table
 from steerdose.make.captures import capture, modules_of_blocks
 from steerdose.make.contrast import Contrast
 from steerdose.make.estimators import mean_diff
@@ -21,15 +21,13 @@ Ablate, Add = EDITS["Ablate"], EDITS["Add"]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tiny.save(tmp_path_factory.mktemp("tiny"))
-    write_json({"trust_remote_code": False, "sha256": "0"}, folder / "source.json")
-    return str(folder)
+    return str(tiny.resolved(tmp_path_factory.mktemp("tiny")))
 
 
 @pytest.fixture(scope="module")
 def fitted(model):
     """The path and unit direction of mean_diff behind the second block."""
-    loaded = load_model(model, dtype="float32", device="cpu")
+    loaded = load_model(model)
     path = modules_of_blocks(loaded.model, "residual")[1]
     sides = []
     for persona in ("You are honest.", "You are a liar."):

@@ -4,7 +4,6 @@ import pytest
 import tiny
 import torch
 from steerdose.dose.relative import last_edited, relative_dose
-from steerdose.files import write_json
 from steerdose.make.captures import modules_of_blocks
 from steerdose.model import chat
 from steerdose.model.loading import load_model
@@ -18,9 +17,7 @@ PROMPTS = [Prompt(f"p{i}", "c", "calibration", text) for i, text in enumerate(("
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    folder = tiny.save(tmp_path_factory.mktemp("tiny"))
-    write_json({"trust_remote_code": False, "sha256": "0"}, folder / "source.json")
-    return load_model(str(folder), dtype="float32", device="cpu")
+    return load_model(str(tiny.resolved(tmp_path_factory.mktemp("tiny"))))
 
 
 def streams(loaded, block):

@@ -87,14 +87,14 @@ def test_least_squares_is_that_of_a_solver(construct, captured):
 
 
 def test_outer_reads_what_the_weight_reads_most(construct, model):
-    W = load_model(model, device="cpu", train=True).model.get_submodule(f"{BLOCKS[1]}.mlp.down_proj").weight.detach()
+    W = load_model(model, train=True).model.get_submodule(f"{BLOCKS[1]}.mlp.down_proj").weight.detach()
     v = torch.linalg.svd(W.double(), full_matrices=False).Vh[0]
     row = construct("outer")[f"{BLOCKS[1]}.mlp.down_proj"][0]
     assert torch.cosine_similarity(row, v, dim=0).abs() == pytest.approx(1, abs=1e-6)
 
 
 def test_lm_head_writes_into_the_heads_rows_and_write_not_read_where_the_next_block_does_not_look(construct, model):
-    whole = load_model(model, device="cpu", train=True).model
+    whole = load_model(model, train=True).model
     V = torch.linalg.svd(whole.lm_head.weight.detach().double(), full_matrices=False).Vh[:4].T
     column = construct("lm_head", rank=4)[f"{BLOCKS[1]}.mlp.down_proj"]
     torch.testing.assert_close(V @ (V.T @ column), column, atol=1e-5, rtol=1e-4)

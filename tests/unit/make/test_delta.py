@@ -12,8 +12,10 @@ from safetensors.torch import load_file, save_file
 from steerdose.errors import SteerdoseError
 from steerdose.make.adapters import attach, split_by_prompt, target_modules, train, training_examples
 from steerdose.make.delta import adapter_delta, angles, bisector, factorise, subtract
+from steerdose.model.experts import open_experts
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.edits import Dense, LowRank
+from steerdose.steering.self_test import check_steering
 from steerdose.steering.steering import Steering, steer
 
 
@@ -141,11 +143,40 @@ def test_on_every_architecture_an_adapter_trains_and_its_delta_steers_as_it_does
     assert not torch.allclose(wanted, plain, atol=1e-4), "the training must do something"
 
 
+@pytest.mark.parametrize("kind", ["qwen3_moe", "mixtral", "gpt_oss", "deepseek_v3", "qwen3_next"])
+def test_every_expert_has_a_delta_of_its_own(tmp_path, kind):
+    """Held against transformers' own fused experts, with the deltas written into their tensors by hand."""
+    loaded, method = tiny.loaded(kind), entry(target_modules=["gate_up_proj", "down_proj"], layer_range=[0.5, 1.0])
+    open_experts(loaded.model)
+    examples = training_examples(loaded.tokenizer, pairs(), "positive", 64)
+    train(loaded, "lora", method, examples[:6], examples[6:], 0, tmp_path / "adapter")
+    base = tiny.model(kind)
+    open_experts(base)
+    deltas = {path: each for path, each in adapter_delta(base, tmp_path / "adapter").items() if ".experts." in path}
+    assert len(deltas) >= 4  # of four experts, of which a text may miss some
+    written, plain = tiny.model(kind), tiny.model(kind)
+    for path, delta in deltas.items():
+        experts, index, name = path.rsplit(".", 2)
+        fused = written.get_submodule(experts)
+        getattr(fused, name).data[int(index)] += (delta.T if fused.is_transposed else delta).float()
+    steering = Steering("lora", tuple((path, factorise(delta)) for path, delta in deltas.items()), {})
+    rows = IDS.repeat(3, 1)
+    with torch.inference_mode():
+        before, wanted = plain(rows).logits, written(rows).logits
+        with steer(plain, steering, torch.tensor([0.0, 1.0, 1.0])):
+            steered = plain(rows).logits
+        assert torch.equal(plain(rows).logits, before)
+        check_steering(plain, steering, IDS[0].tolist())
+    torch.testing.assert_close(steered[:1], before[:1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(steered[1:], wanted[1:], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(wanted, before, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("kind", "module", "said"),
     [
         ("mamba", "out_proj", "methods.lora: PEFT cannot attach LORA"),
-        ("qwen3_moe", "down_proj", "do not exist in Qwen3MoeForCausalLM's blocks; it has"),
+        ("llama", "gate_up_proj", "do not exist in LlamaForCausalLM's blocks; it has"),
     ],
 )
 def test_what_cannot_be_trained_or_steered_says_why_in_one_line(tmp_path, kind, module, said):

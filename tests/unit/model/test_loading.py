@@ -1,9 +1,20 @@
-"""Loading: fast linear layers where torch has them, and torch's own where it has not."""
+"""Loading: where a model lies, and fast linear layers where torch has them."""
+
+from dataclasses import replace
 
 import pytest
 import tiny
 import torch
-from steerdose.model.loading import OneDnnLinear, has_onednn, speed_up
+from accelerate import dispatch_model
+from engine_examples import END, PROBES, PROMPTS, direction, low_rank
+from steerdose.engine.fork_grid import fork_times
+from steerdose.engine.generate import generate
+from steerdose.engine.probe import ForkPlan
+from steerdose.engine.requests import Request
+from steerdose.errors import SteerdoseError
+from steerdose.model.loading import OneDnnLinear, has_onednn, load_model, speed_up
+from steerdose.steering.intervention import Intervention
+from steerdose.study.settings import Run
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +68,29 @@ def test_a_private_call_that_is_gone_leaves_torchs_own(monkeypatch, caplog):
     speed_up(model)
     assert fast_layers(model) == []
     assert "torch's own kernels" in caplog.text
+
+
+def test_a_model_whose_blocks_lie_in_several_places_rolls_out_as_in_one(tmp_path):
+    """Of several GPUs accelerate makes what it makes here of a disk: hooks that carry states to where weights are."""
+    whole, spread = tiny.loaded(), tiny.loaded()
+    places = {"model.embed_tokens": "cpu", "model.norm": "cpu", "model.rotary_emb": "cpu", "lm_head": "cpu"}
+    blocks = {f"model.layers.{i}": place for i, place in enumerate(("cpu", "disk", "disk"))}
+    model = dispatch_model(spread.model, {**places, **blocks}, main_device="cpu", offload_dir=tmp_path)
+    assert model.model.layers[1].mlp.down_proj.weight.device.type == "meta"
+    found = []
+    for loaded in (whole, replace(spread, model=model)):
+        for steering in (direction(whole.model), low_rank(tiny.model(), "model.layers.2.mlp.down_proj")):
+            wanted = [
+                Request(f"p{i}", ids, Intervention(steering, c)) for i, ids in enumerate(PROMPTS) for c in (0.0, 2.0)
+            ]
+            plan = ForkPlan(PROBES, fork_times(12, count=3))
+            found.append(generate(loaded, wanted, window=12, end_ids=END, batch_size=4, plan=plan))
+    assert found[:2] == found[2:]
+
+
+@pytest.mark.parametrize("device", ["balanced", "cuda:0"])
+def test_a_gpu_that_is_not_there_is_a_line(tmp_path, device):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(SteerdoseError, match=f"device is '{device}', but torch sees no GPU"):
+        load_model(tiny.resolved(tmp_path), Run(device=device))

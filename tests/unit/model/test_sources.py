@@ -112,7 +112,7 @@ def test_a_local_directory_resolves(tmp_path, local):
         "sha256": digest,
         "system_text": "kept",
     }
-    loaded = load_model(model, device="cpu")
+    loaded = load_model(model)
     assert loaded.sha256 == digest
     assert loaded.tokenizer.decode(loaded.tokenizer(ROUND_TRIP).input_ids) == ROUND_TRIP
     expected = tiny.model().state_dict()
@@ -135,7 +135,7 @@ def test_a_gguf_file_resolves_to_its_own_numbers(tmp_path):
     source = json.loads((model / "source.json").read_text())
     assert source["source_sha256"] == sha256(tmp_path / "model.gguf")
     assert source["sha256"] == sha256(model / "model.safetensors")
-    weights = load_model(model, device="cpu").model.state_dict()
+    weights = load_model(model).model.state_dict()
     assert np.array_equal(weights["model.embed_tokens.weight"], tensors["token_embd"])
     assert np.array_equal(weights["model.layers.0.mlp.down_proj.weight"], tensors["blk.0.ffn_down"])
 

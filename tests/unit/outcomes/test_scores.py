@@ -39,7 +39,7 @@ def model(tmp_path_factory):
 @pytest.fixture
 def scored(model, tmp_path):
     """Score the first claims; what is left out is as before."""
-    whole = load_model(model, dtype="float32", device="cpu").model
+    whole = load_model(model).model
     edits = tuple(direction(whole, seed).edits[0] for seed in (1, 2))
     Steering("both", edits, {MEMBERS: '["a", "b"]'}).save(tmp_path / "both.safetensors")
 
@@ -78,7 +78,7 @@ def test_scores_are_those_of_the_steered_model_read_by_itself(scored, model, tmp
     assert table.select("method", "alpha", "coefficient").unique(maintain_order=True).rows() == [
         (name, *dose) for name in METHODS for dose in ((0.0, 0.0), (1.0, 2.0), (-1.0, -3.0))
     ]
-    loaded, claim = load_model(model, dtype="float32", device="cpu"), load_items(TASK)[1]
+    loaded, claim = load_model(model), load_items(TASK)[1]
     steering = Steering.load(tmp_path / "both.safetensors").member("both.b")
     odds = []
     for text in (claim["claim"], claim["negation"]):

@@ -49,7 +49,7 @@ def roll(model, tmp_path):
 @pytest.fixture
 def directed(model, roll, tmp_path):
     """The same for a steering, with the steering."""
-    steering = direction(load_model(model, dtype="float32", device="cpu").model)
+    steering = direction(load_model(model).model)
     steering.save(tmp_path / "direction.safetensors")
     found = {"direction": {"positive": {"c_star": 2.0}, "negative": {"c_star": 3.0}}}
     write_json(found, tmp_path / "search.json")
@@ -76,7 +76,7 @@ def test_rollouts_of_a_steering_are_at_the_multiples_of_each_signs_dose(model, d
     tokens, trajectories, forks = run(alphas=(0.0, 1.5, -1.0))
     doses = {(0.0, 0.0), (1.5, 3.0), (-1.0, -3.0)}
     assert set(trajectories.select("alpha", "coefficient").rows()) == doses
-    loaded = load_model(model, dtype="float32", device="cpu")
+    loaded = load_model(model)
     probes, ends = {"json": build_probe(loaded.tokenizer, **PROBE.model_dump())}, frozenset([0])
     for question in load_questions("data/questions.jsonl")[:2]:
         ids = chat.prompt_ids(loaded.tokenizer, chat.conversation(f"{question.question} Why?"))

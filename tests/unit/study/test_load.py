@@ -159,7 +159,7 @@ def test_an_unknown_key_gets_the_nearest_name(key, near):
         ("models", {"..": CONFIG["models"]["smollm2"]}, "models...: string should match pattern"),  # would be results
         ("models.smollm2.sha256", "B" * 64, "models.smollm2.sha256: string should match pattern '^[0-9a-f]{64}$'"),
         ("models.smollm2.dtype", "int8", "models.smollm2.dtype: input should be 'float32', 'bfloat16' or 'float16'"),
-        ("device", "gpu", "device: string should match pattern '^(auto|cpu|cuda(:[0-9]+)?)$', found \"gpu\""),
+        ("device", "gpu", "device: string should match pattern '^(auto|cpu|balanced|cuda(:[0-9]+)?)$', found \"gpu\""),
         ("jobs.threads", 0, "jobs.threads: input should be greater than or equal to 1, found 0"),
     ],
 )

@@ -98,12 +98,12 @@ def test_time_is_in_steps_rows_and_tokens():
     assert speed.seconds(Work(trained=3, precision="bfloat16")) == pytest.approx(8)
 
 
-def test_memory_grows_with_rows_width_and_half_the_bytes_are_half_the_weights():
+def test_memory_grows_with_rows_and_width_and_half_the_bytes_are_half_of_what_attention_keeps():
     speed, few = Speed(), Work(decoded=100, rows=8, width=200)
     assert speed.gib(Work(decoded=100, rows=64, width=200), "float32") > speed.gib(few, "float32")
     assert speed.gib(Work(decoded=100, rows=8, width=4000), "float32") > speed.gib(few, "float32") + 0.5
-    weights = speed.parameters * 4 / 2**30
-    assert speed.gib(Work(), "float32") - speed.gib(Work(), "bfloat16") == pytest.approx(weights / 2)
+    kept = 2 * 8 * 200 * speed.cache * 4 / 2**30
+    assert speed.gib(few, "float32") - speed.gib(few, "bfloat16") == pytest.approx(kept / 2)
 
 
 def test_what_was_measured_is_used_and_what_another_version_wrote_is_not(tmp_path, monkeypatch):

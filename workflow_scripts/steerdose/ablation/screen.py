@@ -21,7 +21,7 @@ from steerdose.engine.replay import Reading, Replay
 from steerdose.engine.score import Item
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, typed, write_table
-from steerdose.flow.progress import bar
+from steerdose.flow.progress import Bar
 from steerdose.make.parts import opened
 from steerdose.model.linear import linear_weights
 from steerdose.model.loading import load_model
@@ -163,7 +163,7 @@ def screen_parts(
     parts: a row a part and where it was read, see `SCREENED_PARTS`; scores: what the tasks found of every item. Raises
     SteerdoseError for a method that is no weight delta.
     """
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    loaded = load_model(model, settings.run)
     directions = {*settings.ways} <= {*OF_SUBSPACES}
     whole = opened(Steering.load(steering), method, [], bases, cell.of(None), directions=directions)
     whole.weights = linear_weights(loaded.model)
@@ -175,7 +175,7 @@ def screen_parts(
     for way in settings.ways:
         log.info("%s: %s", way, hypothesis(way))
     wanted = [(way, name) for way in settings.ways for name in _names(screen, whole, way, settings)]
-    with bar(len(wanted), "parts") as progress:
+    with Bar(len(wanted), "parts") as progress:
         for way, name in wanted:
             _screened(screen, whole, way, name)
             progress.update()

@@ -67,7 +67,7 @@ def audit_dose(
     tokens: str,
 ) -> None:
     """Write {job}.audit{part}.parquet: the KL of every token at dose 1 of both signs, of every method of the job."""
-    loaded, found = load_model(model, dtype=settings.run.dtype, device=settings.run.device), read_json(search[1])
+    loaded, found = load_model(model, settings.run), read_json(search[1])
     chosen = take(load_prompts(prompts), "audit", settings.last)[settings.first :]
     frames = []
     for name, subject in settings.methods.items():

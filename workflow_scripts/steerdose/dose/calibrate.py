@@ -138,7 +138,7 @@ def calibrate_alpha(
     empty), {job}.search.json, by method what `search_doses` or `measure_prompts` returns, and {job}.doses.parquet, the
     doses in it.
     """
-    loaded, options = load_model(model, dtype=settings.run.dtype, device=settings.run.device), settings.calibration
+    loaded, options = load_model(model, settings.run), settings.calibration
     chosen = take(load_prompts(prompts), "calibration", options.n_prompts)
     reports, frames = {}, []
     for name, subject in settings.methods.items():

@@ -50,7 +50,7 @@ def relative_dose(
         blocks = find_blocks(loaded.model)
     except SteerdoseError:
         return None
-    device, ratios = next(loaded.model.parameters()).device, []
+    device, ratios = loaded.device, []
     doses = torch.tensor([0.0, coefficient])
     with torch.inference_mode(), steer(loaded.model, steering, doses), _watched(loaded.model, blocks) as kept:
         for prompt in prompts:

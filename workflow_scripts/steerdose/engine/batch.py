@@ -44,7 +44,7 @@ class Batch:
         self.model, self.dials, self.split, self.n_shared, self.chooser = model, dials, split, n_shared, chooser
         self.requests = [request for request, _ in batch]
         self.trajectories = [trajectory for _, trajectory in batch]
-        self.device = next(model.parameters()).device
+        self.device = model.device
         given = [request.intervention for request in self.requests]
         self.coefficients = {part: dials.coefficients(given, part) for part in ("prompt", "generated")}
         twins = torch.tensor([i for i, request in enumerate(self.requests) if request.has_twin], dtype=torch.long)

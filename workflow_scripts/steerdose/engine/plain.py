@@ -37,7 +37,7 @@ def generate_plainly(
     chosen: Chosen,
 ) -> None:
     """Generate one trajectory into `trajectory`: no padding, no shared cache, prefixes recomputed at every fork."""
-    device = next(model.parameters()).device
+    device = model.device
     steered_at = dials.coefficients([request.intervention], "prompt")[:, 0]
     prompt = torch.tensor([request.ids], device=device)
     dials.turn(steered_at)
@@ -70,7 +70,7 @@ def generate_plainly(
 
 def _fork_plainly(model: Any, dials: Dials, request: Request, trajectory: Trajectory, plan: ForkPlan) -> None:
     """Read the forks of a trajectory, one forward each."""
-    device = next(model.parameters()).device
+    device = model.device
     steered_at = dials.coefficients([request.intervention], "prompt")[:, 0]
     readers = {"steered": (request.ids, steered_at), "unsteered": (request.twin_ids, torch.zeros_like(steered_at))}
     for reading in plan.readings[: 1 + request.has_twin]:

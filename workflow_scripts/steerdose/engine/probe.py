@@ -234,7 +234,7 @@ def _packed_logits(
 
 def _masks(model: Any, allowed: Tensor, distance: Tensor) -> Tensor | dict[str, Tensor]:
     """Return the additive mask (rows, 1, queries, keys), or one for each layer type where the model mixes them."""
-    dtype = next(model.parameters()).dtype
+    dtype = model.dtype
     window = getattr(text_config(model), "sliding_window", None) or 0
     masks = {}
     for kind in sorted(set(layer_types(model))):

@@ -109,7 +109,7 @@ class Replay:
 
     def __init__(self, loaded: LoadedModel, items: Sequence[Item]) -> None:
         self.model, self.items = loaded.model, items
-        self.device = next(self.model.parameters()).device
+        self.device = self.model.device
         self.shareable = is_cacheable(self.model) and set(layer_types(self.model)) == {"full_attention"}
         self.packs = packs([item.ids[None] for item in items], self.shareable)
         modules = dict(self.model.named_modules())

@@ -7,21 +7,25 @@ begin with is read once for all of them too (see `prefixes`).
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from steerdose.engine.cache import RowCache
+from steerdose.engine.memory import Fitting
 from steerdose.engine.prefixes import Level, Row, levels
 from steerdose.engine.rows import RowSplit, count_shared, split_rows
 from steerdose.errors import SteerdoseError
-from steerdose.flow.progress import bar
+from steerdose.flow.progress import Bar
 from steerdose.model import chat
 from steerdose.model.architecture import is_cacheable, layer_types, text_config
 from steerdose.model.loading import LoadedModel
+from steerdose.model.sizes import sizes_of
 from steerdose.steering.intervention import UNSTEERED, Dials, Intervention, activate, steerings_of
 from steerdose.study.blocks import blocks
+from steerdose.study.memory import row_bytes
 
 LOGIT_BYTES = 2**28  # of fp32 logits that exist at a time, if a batch keeps more than one position
 
@@ -84,13 +88,22 @@ def score(
     together = is_cacheable(model)
     n_shared = count_shared(model, steerings) if together else 0
     table: list[list[Score | None]] = [[None] * len(items) for _ in interventions]
+    fitting = Fitting(loaded.device, _row_bytes(model, items))
     parts = blocks(len(items), max(1, len(interventions)), batch_rows)
     with (
         torch.inference_mode(),
         activate(model, steerings) as dials,
         split_rows(model, n_shared) as split,
-        bar(len(parts), "scores") as progress,
+        Bar(len(parts), "scores") as progress,
     ):
+
+        def read(wanted: Mapping[Row, Sequence[tuple[int, int]]], kept: Mapping[Row, int], rows: Sequence[Row]) -> None:
+            forward = _Forward(model, dials, split, n_shared, rows, [kept[row] for row in rows])
+            forward.run(padded=together)
+            for place, row in enumerate(rows):
+                for i, j in wanted[row]:
+                    table[i][j] = forward.score(place, items[j])
+
         for part in parts:
             wanted: dict[Row, list[tuple[int, int]]] = {}
             for j in part:
@@ -98,13 +111,14 @@ def score(
                     wanted.setdefault(_row(items[j], each), []).append((i, j))
             kept = {row: 1 + max(items[j].n_scored for _, j in askers) for row, askers in wanted.items()}
             for rows in _batches(model, kept, batch_rows, together):
-                read = _Forward(model, dials, split, n_shared, rows, [kept[row] for row in rows])
-                read.run(padded=together)
-                for place, row in enumerate(rows):
-                    for i, j in wanted[row]:
-                        table[i][j] = read.score(place, items[j])
+                fitting.run(rows, partial(read, wanted, kept))
             progress.update()
     return table
+
+
+def _row_bytes(model: Any, items: Sequence[Item]) -> float:
+    sizes, width = sizes_of(model), max((len(ids) for item in items for ids in item.ids.values()), default=0)
+    return row_bytes(width, sizes.cache, sizes.vocabulary, model.dtype.itemsize)
 
 
 def _row(item: Item, given: Intervention) -> Row:
@@ -144,7 +158,7 @@ class _Forward:
         self, model: Any, dials: Dials, split: RowSplit, n_shared: int, rows: Sequence[Row], n_kept: Sequence[int]
     ) -> None:
         self.model, self.dials, self.split, self.n_shared = model, dials, split, n_shared
-        self.device = next(model.parameters()).device
+        self.device = model.device
         self.rows, self.n_kept = rows, max(n_kept)
         self.unasked = [len(ids) - n for (ids, _, _), n in zip(rows, n_kept, strict=True)]
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import psutil
@@ -14,6 +15,7 @@ from steerdose.engine.score import Item, score
 from steerdose.files import write_json
 from steerdose.model.architecture import find_blocks, text_config
 from steerdose.model.loading import LoadedModel, load_model
+from steerdose.model.sizes import sizes_of
 from steerdose.steering.edits import Add
 from steerdose.steering.intervention import UNSTEERED, Intervention
 from steerdose.steering.steering import Steering
@@ -31,7 +33,7 @@ LEAST, MOST = 1.0, 5  # seconds of repeating what is quick, and how often at mos
 
 def measure_speed(*, model: str, settings: MeasureSpeed, speed: str) -> None:
     """Write what `measured` returns, with `start`: seconds from the start of a process until the model is loaded."""
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    loaded = load_model(model, settings.run)
     start = time.time() - psutil.Process().create_time()
     write_json({"start": start, **measured(loaded, settings.rows)}, speed)
 
@@ -41,8 +43,7 @@ def measured(loaded: LoadedModel, rows: int) -> dict[str, Any]:
 
     step, row, lone_row: seconds that one more token takes for a batch, and for each of its rows with or without an
     unsteered twin, the steering in the middle of the model. read, trained: seconds a token; of training by precision,
-    with gradients down to the first block. parameters: numbers. cache: numbers that attention keeps of a token.
-    vocabulary, hidden: numbers of a token's logits, and of its states in all blocks.
+    with gradients down to the first block. The rest are `Sizes`.
     """
     few, many = min(FEW, rows), max(FEW + 1, rows)
     steered = [Intervention(_steering(loaded), 1.0)] * many
@@ -54,7 +55,7 @@ def measured(loaded: LoadedModel, rows: int) -> dict[str, Any]:
     found = {"step": step, "row": row, "lone_row": lone, "read": _reading(loaded)}
     trained = {name: _training(loaded, dtype) for name, dtype in PRECISIONS.items()}
     log.info("%s", {**found, **trained})
-    return {**found, "trained": trained, **_sizes(loaded.model)}
+    return {**found, "trained": trained, **asdict(sizes_of(loaded.model))}
 
 
 def _steering(loaded: LoadedModel) -> Steering:
@@ -116,16 +117,3 @@ def _seconds(run: Callable[[], object]) -> float:
             torch.cuda.synchronize()
         took.append(time.perf_counter() - start)
     return sorted(took)[len(took) // 2]
-
-
-def _sizes(model: Any) -> dict[str, int]:
-    config = text_config(model)
-    queries = getattr(config, "num_attention_heads", 0)  # none where no block attends
-    heads = getattr(config, "num_key_value_heads", None) or queries
-    head = getattr(config, "head_dim", None) or config.hidden_size // max(1, queries)
-    return {
-        "parameters": sum(each.numel() for each in model.parameters()),
-        "cache": 2 * config.num_hidden_layers * heads * head,
-        "vocabulary": config.vocab_size,
-        "hidden": config.num_hidden_layers * config.hidden_size,
-    }

@@ -221,7 +221,7 @@ def write_card(
     vector = Steering.load(steering[0])
     vector, source = vector.member(cell.method or ""), read_json(f"{model}/source.json")
     given = Dose(cell, alpha, dose_of(alpha, calibration), found, vector, source)
-    loaded = load_model(model, device="cpu", train=True).model
+    loaded = load_model(model, train=True).model
     rows = survived(totals, read_table(curve, CURVE).filter(deciding()), alpha)
     notes = caveats(alpha, found, found[given.sign], settings.imported)
     judged = of_study(given, recommended)

@@ -38,7 +38,7 @@ def evaluate(loaded: LoadedModel, task: str, options: LmEval) -> dict[str, Any]:
     over = HFLM(
         pretrained=loaded.model,
         tokenizer=loaded.tokenizer,
-        device=str(next(loaded.model.parameters()).device),
+        device=str(loaded.device),
         batch_size=options.batch_size,
     )
     try:
@@ -75,7 +75,7 @@ def run_lm_eval(
             "methods with `positions: all` can be run"
         )
     coefficient = coefficient_of(alpha, read_json(calibration))
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    loaded = load_model(model, settings.run)
     with steer(loaded.model, Steering.load(steering[0]).member(cell.method or ""), coefficient):
         found = evaluate(loaded, task, settings.options)
     dose = {**dict(zip(cell.names, cell.parts, strict=True)), "alpha": alpha, "coefficient": coefficient, "task": task}

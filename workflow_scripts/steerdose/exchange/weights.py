@@ -48,7 +48,7 @@ def import_adapters(target: Target, sources: Sequence[Path], mode: str) -> Resul
     for source in sources:
         check_adapter(target, source)
     target.finish()
-    base = load_model(target.directory, dtype="float32", device="cpu", train=True).model
+    base = load_model(target.directory, train=True).model
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Found missing adapter keys")

@@ -197,7 +197,7 @@ def base_of(model: str | Path) -> tuple[str, str | None]:
 
 def export_peft(*, model: str, steering: list[str], calibration: str, method: str, alpha: float, folder: str) -> None:
     """Write the folder of a PEFT LoRA adapter: adapter_config.json and adapter_model.safetensors."""
-    loaded = load_model(model, dtype="float32", device="cpu", train=True)
+    loaded = load_model(model, train=True)
     save_peft(
         loaded.model, Steering.load(steering[0]).member(method), dose_of(alpha, calibration), base_of(model), folder
     )
@@ -205,7 +205,7 @@ def export_peft(*, model: str, steering: list[str], calibration: str, method: st
 
 def export_model(*, model: str, steering: list[str], calibration: str, method: str, alpha: float, folder: str) -> None:
     """Write a Hugging Face directory: merged fp32 weights, and the resolved model's tokenizer and other files."""
-    loaded = load_model(model, dtype="float32", device="cpu", train=True)
+    loaded = load_model(model, train=True)
     merge_edits(loaded.model, Steering.load(steering[0]).member(method), dose_of(alpha, calibration))
     others = shutil.ignore_patterns("*.safetensors", "*.safetensors.index.json", "source.json", ".*")
     with replacing(folder) as temporary:
@@ -217,5 +217,5 @@ def export_control_vector(
     *, model: str, steering: list[str], calibration: str, method: str, alpha: float, vector: str
 ) -> None:
     """Write control_vector.gguf."""
-    loaded = load_model(model, dtype="float32", device="cpu", train=True)
+    loaded = load_model(model, train=True)
     save_control_vector(loaded.model, Steering.load(steering[0]).member(method), dose_of(alpha, calibration), vector)

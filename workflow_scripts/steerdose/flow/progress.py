@@ -23,7 +23,7 @@ class Count:
 
 
 class Bar(tqdm):
-    """Shows on a terminal and nowhere else; the log has its lines on all machines."""
+    """Shows on a terminal and nowhere else; the log has its lines on all machines. Use it as a context manager."""
 
     def __init__(self, total: int, description: str) -> None:
         quiet = QUIET in os.environ or not terminal.isatty()
@@ -43,8 +43,3 @@ class Bar(tqdm):
     def reach(self, done: int) -> None:
         """Go on to `done`, where parts in between were not needed."""
         self.update(done - self.done)
-
-
-def bar(total: int, description: str) -> Bar:
-    """Return a progress bar, a context manager with `update()`."""
-    return Bar(total, description)

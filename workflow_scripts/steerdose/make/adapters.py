@@ -17,9 +17,10 @@ from steerdose.columns import Cell
 from steerdose.declarations.made import PAIRS, TRAINING
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, replacing, write_table
-from steerdose.flow.progress import bar
+from steerdose.flow.progress import Bar
 from steerdose.model import chat
 from steerdose.model.architecture import find_blocks, layer_range
+from steerdose.model.experts import open_experts
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.seeds import seed_from
 from steerdose.study.methods import Adapter, Training
@@ -129,7 +130,7 @@ class _Bar(TrainerCallback):
     """A progress bar on the terminal in place of the Trainer's own."""
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        self.bar = bar(state.max_steps, "training")
+        self.bar = Bar(state.max_steps, "training")
 
     def on_step_end(self, *_args: Any, **_: Any) -> None:
         self.bar.update()
@@ -230,7 +231,8 @@ def train_adapter(
 ) -> None:
     """Write the adapter's folder (PEFT's own format) and training.parquet for one sign of the config's `entry`."""
     training = settings.method.training
-    loaded = load_model(model, dtype="float32", device=settings.run.device, train=True)
+    loaded = load_model(model, settings.run.model_copy(update={"dtype": "float32"}), train=True)
+    open_experts(loaded.model)
     # The same for both signs and all families: equal order and split, and an equal start where the shapes agree.
     seed = seed_from("train", *cell.parts)
     kept, held = split_by_prompt(read_table(pairs, PAIRS), training.heldout_fraction, seed)

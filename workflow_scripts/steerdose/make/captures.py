@@ -13,7 +13,7 @@ from torch import Tensor
 from steerdose.declarations.made import PAIRS
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table
-from steerdose.flow.progress import bar
+from steerdose.flow.progress import Bar
 from steerdose.model import chat
 from steerdose.model.architecture import find_blocks
 from steerdose.model.loading import LoadedModel, load_model
@@ -80,7 +80,7 @@ def capture(
 
     handles = [layers[path.removesuffix(INPUT)].register_forward_hook(keep(path)) for path in modules]
     try:
-        with torch.inference_mode(), bar(len(prompts), "activations") as progress:
+        with torch.inference_mode(), Bar(len(prompts), "activations") as progress:
             while by_length:
                 length = len(prompts[by_length[0]])
                 batch[:] = [i for i in by_length[:batch_size] if len(prompts[i]) == length]
@@ -129,7 +129,7 @@ def capture_activations(
     *, model: str, pairs: str, submodule: str, settings: CaptureActivations, activations: str
 ) -> None:
     """Write captures/{submodule}.safetensors: last-token activations of the module in all blocks, both personas."""
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    loaded = load_model(model, settings.run)
     paths = modules_of_blocks(loaded.model, submodule)
     prompted = persona_prompts(read_table(pairs, PAIRS, ("prompt", *SIDES)))
     sides = []

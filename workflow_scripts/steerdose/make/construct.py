@@ -55,7 +55,7 @@ def construct_delta(
     if Steering.n_loaded:
         raise SteerdoseError(f"methods.{entry}: a steering was read before it was constructed; it must not see any")
     method, outputs, read_in = settings.method, Captured.load(residual), Captured.load(inputs)
-    base = load_model(model, device="cpu", train=True).model
+    base = load_model(model, train=True).model
     modules, paths = dict(base.named_modules()), find_blocks(base)
     edits = []
     for layer in layer_range(len(paths), method.layer_range):

@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
+from steerdose.model.experts import open_experts
 from steerdose.model.loading import load_model
 from steerdose.steering.edits import Dense, Edit, LowRank, matrix
 from steerdose.steering.steering import Steering, origin
@@ -195,7 +196,8 @@ def merge_diff(
     geometry: str,
 ) -> None:
     """Write steering/{entry}.safetensors, the delta of a key of `MODES`, and its geometry.json."""
-    loaded = load_model(model, dtype="float32", device="cpu", train=True)
+    loaded = load_model(model, train=True)
+    open_experts(loaded.model)
     sides = [adapter_delta(loaded.model, adapter) for adapter in (positive, negative)]
     mode = settings.method.delta
     deltas = {path: delta for path, delta in MODES[mode](*sides).items() if delta.any()}

@@ -54,7 +54,7 @@ def contrasts(captured: Captured, method: Activation, model: str) -> dict[str, C
     chosen = dict.fromkeys(captured.modules[block_at(depth, len(captured.modules))] for depth in method.depths)
     modules: dict[str, nn.Module] = {}
     if method.fitted.weights:
-        modules = dict(load_model(model, device="cpu", train=True).model.named_modules())
+        modules = dict(load_model(model, train=True).model.named_modules())
     return {path: Contrast(captured.positive[path], captured.negative[path], modules.get(path)) for path in chosen}
 
 

@@ -12,7 +12,7 @@ from steerdose.columns import Cell
 from steerdose.declarations.made import PAIRS
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_table
-from steerdose.flow.progress import bar
+from steerdose.flow.progress import Bar
 from steerdose.model import chat
 from steerdose.model.generation import only_given_settings
 from steerdose.model.loading import LoadedModel, load_model
@@ -36,7 +36,7 @@ def sample_answers(
     tokenizer, answers = loaded.tokenizer, []
     prompts = [chat.prompt_ids(tokenizer, conversation) for conversation in conversations]
     size, ends = options.batch_size, sorted(chat.end_ids(tokenizer, loaded.model.generation_config))
-    with torch.inference_mode(), only_given_settings(loaded.model), bar(len(prompts), "pairs") as progress:
+    with torch.inference_mode(), only_given_settings(loaded.model), Bar(len(prompts), "pairs") as progress:
         for start in range(0, len(prompts), size):
             batch = tokenizer.pad(
                 {"input_ids": prompts[start : start + size]}, padding_side="left", return_tensors="pt"
@@ -112,7 +112,7 @@ def pair_grid(prompts: Sequence[Prompt], personas: Personas, n_samples: int) -> 
 
 def generate_pairs(*, model: str, prompts: str, personas: str, cell: Cell, settings: GeneratePairs, pairs: str) -> None:
     """Write pairs.parquet: one prompt x persona x sample, with the responses under both personas."""
-    loaded, options = load_model(model, dtype=settings.run.dtype, device=settings.run.device), settings.pairs
+    loaded, options = load_model(model, settings.run), settings.pairs
     chosen = take(load_prompts(prompts), "pairs", options.n_prompts)
     rows = pair_grid(chosen, load_personas(personas)[cell.behavior or ""], options.n_samples)
     conversations = [chat.conversation(row["prompt"], row[side]) for row in rows for side in SIDES]

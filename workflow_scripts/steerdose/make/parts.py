@@ -65,7 +65,7 @@ def opened(
         delta,
         directions=directions,
         method=method,
-        weights=linear_weights(load_model(weights[0], device="cpu", train=True).model) if weights else {},
+        weights=linear_weights(load_model(weights[0], train=True).model) if weights else {},
         bases=load_bases(bases[0]) if bases else {},
         draw=(*cell.parts, method),
     )

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from steerdose.errors import SteerdoseError
+from steerdose.model.experts import opened
 
 WRITERS = ("o_proj", "out_proj", "c_proj", "down_proj", "dense_4h_to_h", "dense", "wo", "w2", "fc2", "fc_out")
 READERS = (
     "q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn", "query", "key", "value", "gate_proj",
     "up_proj", "gate_up_proj", "c_fc", "dense_h_to_4h", "in_proj", "wq", "wk", "wv", "w1", "w3", "fc1", "fc_in",
 )  # fmt: skip
+
+
+def is_plain(weight: Tensor) -> bool:
+    """Whether a weight is an fp32 matrix, and nothing that stands for one."""
+    return type(weight) is nn.Parameter and weight.dtype is torch.float32
 
 
 def linear_weight(module: nn.Module) -> Tensor:
@@ -26,9 +33,11 @@ def linear_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def linear_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of all linear layers as they are, (out, in) by module path, on the CPU."""
-    found = {path: layer.weight.detach().cpu() for path, layer in linear_layers(model)}  # type: ignore[operator]
-    return {path: W.T if isinstance(model.get_submodule(path), Conv1D) else W for path, W in found.items()}
+    """Return the weights of all linear layers, of single experts too, (out, in) by module path, on the CPU."""
+    with opened(model):
+        layers = dict(linear_layers(model))
+        found = {path: layer.weight.detach().cpu() for path, layer in layers.items()}  # type: ignore[operator]
+    return {path: W.T if isinstance(layers[path], Conv1D) else W for path, W in found.items()}
 
 
 def residual_role(path: str, shape: tuple[int, int], width: int) -> str:

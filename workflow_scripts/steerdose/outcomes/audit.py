@@ -48,7 +48,7 @@ def audit_probe(
     columns of `audit_rows`; empty where there is no probe to measure. Raises SteerdoseError where answers are empty.
     """
     options = settings.trajectories
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    loaded = load_model(model, settings.run)
     every = load_questions(questions)
     chosen = every[: options.n_questions]
     plan = fork_plan(loaded.tokenizer, settings.probes, every, options, READINGS[:1])

@@ -21,7 +21,7 @@ TYPES: dict[str, type[pl.DataType]] = {
 
 def roll_reference(*, model: str, questions: str, cell: Cell, settings: RollReference, tokens: str) -> None:
     """Write every token of the reference cohort with its NLL."""
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    loaded = load_model(model, settings.run)
     asked = load_questions(questions)[: settings.reference.n_questions]
     own = Decoding(temperature=1.0, top_p=1.0, n_samples=settings.reference.n_samples)  # the model's distribution
     requests = [

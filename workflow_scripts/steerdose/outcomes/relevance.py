@@ -42,7 +42,7 @@ def _measured(
     model: str, questions: str, tokens: pl.DataFrame, keys: Sequence[str], settings: ScoreRelevance
 ) -> pl.DataFrame:
     """Return a row a text that has a token: its keys, n_tokens, gain."""
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    loaded = load_model(model, settings.run)
     first = tokens.filter(pl.col("t") <= settings.relevance.tokens)
     texts = first.group_by(keys, maintain_order=True).agg(pl.col("token_id", "nll").sort_by("t"))
     asked = load_questions(questions)[: settings.n_questions]

@@ -143,7 +143,7 @@ def _scored(
     model: str,
 ) -> pl.DataFrame:
     """Score every dose that misses any item, on the items that any dose misses; return the missing rows."""
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    loaded = load_model(model, settings.run)
     wanted = set(missing["item"])
     asked = [row for row in rows if row["id"] in wanted]
     pairs = dict.fromkeys(missing.select("method", "alpha").rows())

@@ -162,7 +162,7 @@ class Rolling:
         self, model: str, questions: str, cell: Cell, settings: Rolled, code: str, files: Mapping[str, str]
     ) -> None:
         """files: of TABLES, which are written and were perhaps written before."""
-        self.loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+        self.loaded = load_model(model, settings.run)
         self.options, self.cell, self.files = settings.trajectories, cell, files
         self.questions = load_questions(questions)
         self.plan = fork_plan(self.loaded.tokenizer, settings.probes, self.questions, self.options, settings.readings)

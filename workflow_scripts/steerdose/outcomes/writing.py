@@ -38,7 +38,7 @@ def write_texts(
 
     As with rollouts a text keeps a key, and only those that an earlier run of the job did not write are written.
     """
-    loaded, task = load_model(model, dtype=settings.run.dtype, device=settings.run.device), settings.task
+    loaded, task = load_model(model, settings.run), settings.task
     chosen = load_items(task)[settings.first : settings.last]
     unshared = {"task": task.model_copy(update={"n_items": None, "scorer": "valence"})}
     shared = settings.model_copy(update=unshared | {"alphas": (), "methods": {}, "first": 0, "last": 0}).text()

@@ -5,7 +5,7 @@ arithmetic is fp32 whatever the dtype of y.
 """
 
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -47,6 +47,9 @@ class Edit:
 
     def tensors(self) -> dict[str, Tensor]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def to(self, device: torch.device) -> Self:
+        return type(self)(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def zero_fields(self) -> list[str]:
         """Return the fields that are all zeros and thereby leave the edit without any effect."""

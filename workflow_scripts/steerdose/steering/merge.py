@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from steerdose.model.linear import is_plain
 from steerdose.steering.edit import Edit
 from steerdose.steering.edits import LowRank
 from steerdose.steering.steering import Steering, steer
@@ -36,7 +37,7 @@ def merged(model: Any, steering: Steering, coefficient: float) -> Iterator[None]
 
 
 def _fits(module: nn.Module | None, edit: Edit) -> bool:
-    known = isinstance(module, nn.Linear | Conv1D) and module.weight.dtype == torch.float32
+    known = isinstance(module, nn.Linear | Conv1D) and is_plain(module.weight)
     return known and bool(edit.is_weight_delta)
 
 

@@ -9,7 +9,7 @@ import hashlib
 import inspect
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from steerdose.columns import KEYS, Cell
 from steerdose.errors import SteerdoseError
+from steerdose.model.experts import RoutedLinear, opened
 from steerdose.steering.edits import EDITS, Edit, LowRank
 from steerdose.steering.storage import write_tensors
 from steerdose.study.base import Part
@@ -120,13 +121,6 @@ class Steering:
             for path, edit in self.edits
         ]
 
-    def to(self, device: torch.device | str) -> "Steering":
-        edits = tuple(
-            (path, type(edit)(**{name: tensor.to(device) for name, tensor in edit.tensors().items()}))
-            for path, edit in self.edits
-        )
-        return Steering(self.method, edits, self.metadata)
-
 
 class Dial:
     """The coefficient of an active steering; assign to turn it. `fired` counts token positions by module path."""
@@ -147,9 +141,11 @@ class Dial:
             raise SteerdoseError(f"a coefficient must be finite, found {value}")
         self.is_zero = not bool(self._coefficient.any())
 
-    def shaped(self, path: str, y: Tensor) -> Tensor:
-        """Return the coefficient shaped to multiply y: (rows, tokens, width)."""
+    def shaped(self, path: str, module: nn.Module, y: Tensor) -> Tensor:
+        """Return the coefficient shaped to multiply y: (rows, tokens, width), or (tokens, width) of one expert."""
         c = self._coefficient.to(y.device)
+        if isinstance(module, RoutedLinear):
+            return module.per_token(c)
         if c.ndim and len(c) != len(y):
             raise SteerdoseError(
                 f"{path} put out {len(y)} rows for {len(c)} coefficients: the module flattens its batch, "
@@ -165,7 +161,19 @@ def steer(model: nn.Module, steering: Steering, coefficient: float | Tensor) -> 
     coefficient: a float, or (rows,) for one value a batch row; rows with 0 equal the unsteered model exactly.
     Raises SteerdoseError when a module is missing or has another width. The model is restored on any exception.
     """
-    modules = dict(model.named_modules())
+    paths = [path for path, _ in steering.edits]
+    with ExitStack() as stack:
+        stack.enter_context(opened(model, paths))
+        modules = dict(model.named_modules())
+        _require_all(steering, modules)
+        dial = Dial(coefficient)
+        for path, edit in steering.edits:
+            handle = modules[path].register_forward_hook(_hook(path, edit, dial), with_kwargs=True)
+            stack.callback(handle.remove)
+        yield dial
+
+
+def _require_all(steering: Steering, modules: Mapping[str, nn.Module]) -> None:
     missing = [path for path, _ in steering.edits if path not in modules]
     if missing:
         near = difflib.get_close_matches(missing[0], modules, n=3, cutoff=0.3)
@@ -173,12 +181,6 @@ def steer(model: nn.Module, steering: Steering, coefficient: float | Tensor) -> 
             f"steering '{steering.method}' edits modules that this model lacks: {missing[:3]}; "
             f"the model has, for example, {near}. Fit the steering on this model."
         )
-    dial = Dial(coefficient)
-    with ExitStack() as stack:
-        for path, edit in steering.to(next(model.parameters()).device).edits:
-            handle = modules[path].register_forward_hook(_hook(path, edit, dial), with_kwargs=True)
-            stack.callback(handle.remove)
-        yield dial
 
 
 def _input(path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -193,15 +195,21 @@ def _input(path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str
     )
 
 
-def _hook(path: str, edit: Edit, dial: Dial) -> Any:
+def _hook(path: str, given: Edit, dial: Dial) -> Any:
+    placed: dict[torch.device, Edit] = {}  # where the module puts out, which its weights may not tell
+
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         y = output[0] if isinstance(output, tuple) else output
         dial.fired[path] += y.shape[-2]
         if dial.is_zero:
             return None
-        if y.shape[-1] != edit.width:
-            raise SteerdoseError(f"the edit at {path} is {edit.width} wide, the module's output {y.shape[-1]}")
-        edited = edit.apply(_input(path, module, args, kwargs), y, dial.shaped(path, y))
+        if y.shape[-1] != given.width:
+            raise SteerdoseError(f"the edit at {path} is {given.width} wide, the module's output {y.shape[-1]}")
+        if y.device not in placed:
+            placed[y.device] = given.to(y.device)
+        edited = placed[y.device].apply(
+            _input(path, module, args, kwargs).to(y.device), y, dial.shaped(path, module, y)
+        )
         return (edited, *output[1:]) if isinstance(output, tuple) else edited
 
     return hook

@@ -18,6 +18,7 @@ Temperature = Annotated[float, Field(ge=1e-4, le=100)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Text = Annotated[str, Field(min_length=1)]
 Positions = Literal["all", "prompt", "generated"]
+Quantization = Literal["8bit", "4bit"]
 
 
 class Part(BaseModel):

@@ -1,6 +1,7 @@
 """What must fit together in a study: names that refer to each other, files, and as many texts as are asked for."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ Problem = tuple[tuple[str | int, ...], str]
 def problems_of(study: Study) -> Iterator[Problem]:
     """Yield the key path and the text of every problem."""
     for check in (
-        *(_names, _twins, _models, _options, _derived, _sources, _comparisons, _targets, _texts, _tasks),
+        *(_names, _twins, _models, _quantized, _options, _derived, _sources, _comparisons, _targets, _texts, _tasks),
         *(_ablations, _subspaces, unfitting),
     ):
         yield from check(study)
@@ -73,6 +74,24 @@ def _models(study: Study) -> Iterator[Problem]:
             kind_of(model.source, model.revision, f"models.{name}.source")
         except SteerdoseError as error:
             yield ("models", name, "source"), str(error)
+
+
+def _quantized(study: Study) -> Iterator[Problem]:
+    for name in study.study.models:
+        model = study.models.get(name)
+        if model is None or model.quantization is None:
+            continue
+        if not all(map(find_spec, ("bitsandbytes", "torchao"))):
+            text = "needs an extra: pip install -r requirements-quantized.txt"
+            yield ("models", name, "quantization"), text
+        for key in study.study.methods:
+            method = study.methods.get(key)
+            if isinstance(method, Adapter) and not method.is_additive:
+                text = (
+                    f"the change of a weight would depend on the weight, which is rounded in {name}: give LORA "
+                    f"without use_dora and init_lora_weights, or models.{name}.quantization: null"
+                )
+                yield ("methods", key, "peft_type"), text
 
 
 def _options(study: Study) -> Iterator[Problem]:

@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from steerdose.study.ablations import Ablations
-from steerdose.study.base import Count, Name, Part, Positions, Positive, Seed, Share, Temperature, Text, unique
+from steerdose.study.base import (
+    Count,
+    Name,
+    Part,
+    Positions,
+    Positive,
+    Quantization,
+    Seed,
+    Share,
+    Temperature,
+    Text,
+    unique,
+)
 from steerdose.study.endpoints import Deaths, Endpoint, Reference, Relevance
 from steerdose.study.kind import Method, PromptTarget, Target
 from steerdose.study.methods import Entry
@@ -41,6 +53,11 @@ class Model(Part):
         description="Of the source's weights; null: unchecked."
     )
     dtype: Literal["float32", "bfloat16", "float16"]
+    quantization: Quantization | None = Field(
+        None,
+        description="8bit or 4bit: the linear layers inside the blocks are rounded when the model is loaded, to save "
+        "memory (an extra); steerings act on outputs, in float32. null: as they are.",
+    )
     chat_template: str | None = Field(
         description="null: the tokenizer's own; plain: for base models; or Jinja text or a Jinja file."
     )
@@ -179,7 +196,7 @@ class Study(Part):
     """config.yaml of a steerdose study."""
 
     study: Selection
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|balanced|cuda(:[0-9]+)?)$")]
     positions: Positions = Field(
         description="Which tokens a steering acts on: all; the prompt's alone; or the generated ones alone, as servers "
         "do that steer while they decode: the first token is never steered. What a probe asks counts as prompt."

@@ -7,11 +7,11 @@ from typing import Any
 
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
+from steerdose.study.memory import FLOAT, GIB, row_bytes
 from steerdose.study.plan import Plan
 from steerdose.study.work import Work, Works
 
 LIGHT = 4.0  # seconds of a job that runs no model, most of them imports
-GIB, FLOAT = 2**30, 4
 IMPORTS = 0.6  # GiB of a process with torch and transformers
 HALVES = ("bfloat16", "float16")
 STATES = 12  # a block's states that training keeps of a token, in units of its hidden size, on the average
@@ -27,7 +27,7 @@ class Speed:
     lone_row: float = 0.0035
     read: float = 0.0018
     trained: Mapping[str, float] = field(default_factory=lambda: {"float32": 0.008, "bfloat16": 0.008})
-    parameters: int = 134_515_008
+    weights: int = 538_060_032
     cache: int = 11_520
     vocabulary: int = 49_152
     hidden: int = 17_280
@@ -55,9 +55,9 @@ class Speed:
         if work.trained:
             kept = rows * work.width * (self.hidden * STATES + self.vocabulary * 3) * FLOAT
         else:
-            cached = work.width * self.cache if work.decoded else 0
-            kept = rows * (cached * size + self.vocabulary * 2 * FLOAT)
-        return IMPORTS + (self.parameters * size + kept) / GIB
+            width = work.width if work.decoded else 0
+            kept = rows * row_bytes(width, self.cache, self.vocabulary, size)
+        return IMPORTS + (self.weights + kept) / GIB
 
 
 @dataclass(frozen=True)

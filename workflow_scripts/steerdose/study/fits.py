@@ -10,6 +10,8 @@ from steerdose.study.methods import Adapter
 from steerdose.study.paths import MODEL
 
 IN_BLOCK = re.compile(r".*?\.(\d+)\.(.+)\.(weight|bias)")
+EXPERT = re.compile(r".*?\.(\d+)\..*experts\.((\d+\.)|.*_proj)")  # one by one in most files, fused in some
+OPENED = {"gate_up_proj", "up_proj", "down_proj"}  # what model.experts calls their matrices, not all in every model
 HEADER = 100 * 2**20  # bytes, at most: more is no header
 
 
@@ -44,7 +46,9 @@ def _blocks(directory: Path) -> list[set[str]]:
     found: dict[int, set[str]] = {}
     for file in sorted(directory.glob("*.safetensors")) if directory.is_dir() else ():
         for tensor in _tensors(file):
-            if inside := IN_BLOCK.fullmatch(tensor):
+            if expert := EXPERT.match(tensor):
+                found.setdefault(int(expert[1]), set()).update(OPENED)
+            elif inside := IN_BLOCK.fullmatch(tensor):
                 found.setdefault(int(inside[1]), set()).add(inside[2])
     return [found[index] for index in sorted(found)]
 

@@ -93,6 +93,12 @@ class Adapter(Method):
                 hint = f"did you mean {near[0]}?" if near else f"it has {sorted(known)}"
                 yield ("options", name), f"{self.peft_type} of PEFT has no such option; {hint}"
 
+    @property
+    def is_additive(self) -> bool:
+        """Whether PEFT trains it on rounded weights, and its change of a weight does not depend on that weight."""
+        start = self.options.get("init_lora_weights", True)
+        return self.peft_type == "LORA" and not self.options.get("use_dora") and start in (True, False, "gaussian")
+
     def trained(self) -> Self:
         """Return what a training depends on: all but the delta, and what `own` leaves out."""
         return self.own().model_copy(update={"delta": "difference"})

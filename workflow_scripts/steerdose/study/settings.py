@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from steerdose.study.base import Name, Part, Positions
+from steerdose.study.base import Name, Part, Positions, Quantization
 from steerdose.study.config import Calibration, Confidence, Measure, Pairs, Statistic, Threshold
 from steerdose.study.endpoints import Endpoint, Reference, Relevance, TextEndpoint
 from steerdose.study.kind import Target
@@ -17,10 +17,11 @@ from steerdose.study.tasks import LikelihoodTask, ReadTask, WritingTask
 
 
 class Run(Part):
-    """How a job runs the model."""
+    """How a job runs the model; by default exactly, on the CPU."""
 
-    dtype: Literal["float32", "bfloat16", "float16"]
-    device: str
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "cpu"
+    quantization: Quantization | None = None
 
 
 class MeasureSpeed(Part):

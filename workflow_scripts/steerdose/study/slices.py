@@ -26,7 +26,8 @@ class Slices(PublishedSlices):
     """The slices of one study. Functions take a job's wildcards and return text for `params`; constants are text."""
 
     def _run(self, w: Any) -> of.Run:
-        return of.Run(dtype=self.study.models[w.model].dtype, device=self.study.device)
+        model = self.study.models[w.model]
+        return of.Run(dtype=model.dtype, device=self.study.device, quantization=model.quantization)
 
     def _method(self, w: Any) -> Any:
         return self.study.methods[w.entry].own()
@@ -47,7 +48,7 @@ class Slices(PublishedSlices):
     # Steerings
 
     def resolve_model(self, w: Any) -> str:
-        return self.study.models[w.model].model_copy(update={"dtype": "float32"}).text()
+        return self.study.models[w.model].model_copy(update={"dtype": "float32", "quantization": None}).text()
 
     def measure_speed(self, w: Any) -> str:
         return of.MeasureSpeed(run=self._run(w), rows=self.study.rollout.batch_size).text()

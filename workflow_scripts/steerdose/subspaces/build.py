@@ -31,7 +31,7 @@ def build_subspaces(*, model: str, sites: str, cell: Cell, settings: BuildSubspa
     """
     if Steering.n_loaded:
         raise SteerdoseError("a steering was read before the bases were built; they must not see any")
-    loaded = load_model(model, device="cpu", train=True)
+    loaded = load_model(model, train=True)
     view = residual_view(loaded.model, loaded.tokenizer)
     given = Activations(Sites(**load_file(sites)), Weights(view, settings.switches))
     blocks = layer_range(len(view.blocks), settings.layer_range)

@@ -15,7 +15,7 @@ from torch import Tensor
 from steerdose.declarations.made import PAIRS
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, replacing
-from steerdose.flow.progress import bar
+from steerdose.flow.progress import Bar
 from steerdose.make.captures import SIDES, persona_prompts
 from steerdose.model import chat
 from steerdose.model.loading import LoadedModel, load_model
@@ -58,7 +58,7 @@ def sites_of(
     if common_suffix and len({tuple(ids[-1:]) for ids in (*clean, *positive, *negative)}) != 1:
         raise SteerdoseError("the prompts end in different tokens; render all of them alike")
     sides = []
-    with bar(len(clean) * 3, "sites") as progress, _eager(loaded.model):
+    with Bar(len(clean) * 3, "sites") as progress, _eager(loaded.model):
         for prompts in (clean, positive, negative):
             seen = []
             for ids in prompts:
@@ -173,7 +173,7 @@ def _eager(model: Any) -> Iterator[None]:
 
 def capture_sites(*, model: str, pairs: str, settings: CaptureSites, sites: str) -> None:
     """Write subspaces/sites.safetensors: what hypotheses are built of, under clean prompts and both personas."""
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    loaded = load_model(model, settings.run)
     prompted = persona_prompts(read_table(pairs, PAIRS, ("prompt", *SIDES)))[: settings.n_prompts]
     texts, switches = prompted["prompt"].to_list(), settings.switches
     clean = [clean_ids(loaded.tokenizer, text, rendered=switches.one_rendering) for text in texts]

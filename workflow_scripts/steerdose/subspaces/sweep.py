@@ -124,7 +124,7 @@ def sweep_subspaces(
 
     Raises SteerdoseError for a method without weights that write to the stream, and for too few held-out prompts.
     """
-    loaded = load_model(model, dtype=settings.run.dtype, device=settings.run.device)
+    loaded = load_model(model, settings.run)
     view = residual_view(loaded.model, loaded.tokenizer)
     heldout = [each.prompt for each in load_prompts(prompts) if each.split == "heldout"][: settings.n_heldout]
     if len(heldout) < settings.n_heldout:
