@@ -1,6 +1,8 @@
 """Loading: where a model lies, and fast linear layers where torch has them."""
 
+import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -94,3 +96,29 @@ def test_a_gpu_that_is_not_there_is_a_line(tmp_path, device):
         pytest.skip("there is one")
     with pytest.raises(SteerdoseError, match=f"device is '{device}', but torch sees no GPU"):
         load_model(tiny.resolved(tmp_path), Run(device=device))
+
+
+@pytest.mark.skipif(not has_onednn(), reason="this build of torch has no oneDNN")
+def test_a_packed_weight_is_used_only_while_it_is_the_layers_own():
+    model = tiny.model()
+    speed_up(model)
+    layer, x = model.model.layers[0].mlp.down_proj, torch.randn(3, 64)
+    assert layer.packed is not None
+    with torch.inference_mode():
+        before = layer(x)
+        kept, layer.weight = layer.weight, torch.nn.Parameter(2 * layer.weight)
+        torch.testing.assert_close(layer(x), 2 * before)
+        layer.weight = kept
+        assert torch.equal(layer(x), before)
+        torch.testing.assert_close(copy.deepcopy(layer)(x), before)
+    layer.weight.data.mul_(3)
+    with torch.no_grad():
+        layer.weight.mul_(2)
+        torch.testing.assert_close(layer(x), 6 * before)
+
+
+def test_weights_that_would_take_too_much_of_the_memory_are_not_packed(monkeypatch):
+    monkeypatch.setattr("steerdose.model.loading.psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    model = tiny.model()
+    speed_up(model)
+    assert all(layer.packed is None for layer in fast_layers(model))

@@ -27,6 +27,7 @@ from steerdose.model.architecture import is_cacheable, layer_types
 from steerdose.model.loading import LoadedModel
 from steerdose.model.sizes import sizes_of
 from steerdose.steering.intervention import activate, steerings_of
+from steerdose.steering.steering import Steering
 from steerdose.study.blocks import blocks as cut
 from steerdose.study.memory import row_bytes
 
@@ -55,10 +56,7 @@ def generate(
     model, trajectories = loaded.model, dict[int, Trajectory]()
     ends = chat.end_ids(loaded.tokenizer, model.generation_config) if end_ids is None else end_ids
     steerings = steerings_of([request.intervention for request in requests])
-    same_prompts = all(request.base_ids is None for request in requests)  # else twins differ in the first block
-    together, n_shared = is_cacheable(model), count_shared(model, steerings) if same_prompts else 0
-    if not together:
-        _prepare_plain(model, requests)
+    together, n_shared = _sharing(model, requests, steerings)
     fitting = Fitting(loaded.device, request_bytes(model, requests, window, n_shared))
     with (
         torch.inference_mode(),
@@ -70,9 +68,8 @@ def generate(
         def roll(part: Sequence[int]) -> None:
             trajectories.update((i, Trajectory()) for i in part)
             batch = [(requests[i], trajectories[i]) for i in part]
-            chooser = Chooser([request for request, _ in batch], window)
+            chooser, tick = Chooser([request for request, _ in batch], window), partial(progress.update, len(part))
             if together:
-                tick = partial(progress.update, len(part))
                 Batch(model, dials, split, n_shared, batch, chooser).run(window, ends, plan, tick)
             else:
                 for place, (request, trajectory) in enumerate(batch):
@@ -82,11 +79,11 @@ def generate(
 
         for batch in _batches(requests, batch_size):
             fitting.run(batch, roll)
-    both = plan is not None and "unsteered" in plan.readings
-    for i, request in enumerate(requests):
-        if both and not request.has_twin:
-            trajectories[i].forks += [replace(fork, reading="unsteered") for fork in trajectories[i].forks]
-    return [trajectories[i] for i in range(len(requests))]
+    found = [trajectories[i] for i in range(len(requests))]
+    if plan is not None and "unsteered" in plan.readings:
+        for trajectory in (each for request, each in zip(requests, found, strict=True) if not request.has_twin):
+            trajectory.forks += [replace(fork, reading="unsteered") for fork in trajectory.forks]
+    return found
 
 
 def request_bytes(model: Any, requests: Sequence[Request], window: int, n_shared: int) -> float:
@@ -110,8 +107,14 @@ def _batches(requests: Sequence[Request], batch_size: int) -> Iterator[list[int]
         yield from (chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size))
 
 
-def _prepare_plain(model: Any, requests: Sequence[Request]) -> None:
-    """Say that prompts roll out one by one; raise SteerdoseError where they are to be steered at some tokens alone."""
+def _sharing(model: Any, requests: Sequence[Request], steerings: Sequence[Steering]) -> tuple[bool, int]:
+    """Return whether rows share a cache, and how many of the first blocks a row and its twin share.
+
+    Says where they do not; raises SteerdoseError where such rows are to be steered at some tokens alone.
+    """
+    same_prompts = all(request.base_ids is None for request in requests)  # else twins differ in the first block
+    if is_cacheable(model):
+        return True, count_shared(model, steerings) if same_prompts else 0
     kinds = sorted(set(layer_types(model)))
     log.warning("layers %s cannot share a cache between rows: rolling prompts out one by one, slowly", kinds)
     if any(request.intervention.positions != "all" for request in requests):
@@ -119,3 +122,4 @@ def _prepare_plain(model: Any, requests: Sequence[Request]) -> None:
             "positions: rows of this model cannot share a cache, and so its prompts and generated tokens cannot be "
             "steered apart; set positions: all"
         )
+    return False, 0

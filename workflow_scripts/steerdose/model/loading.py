@@ -4,8 +4,9 @@ import logging
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -17,11 +18,14 @@ from steerdose.files import read_json
 from steerdose.flow.progress import Count
 from steerdose.model.linear import is_plain
 from steerdose.study.base import Quantization
+from steerdose.study.memory import FLOAT
 from steerdose.study.settings import Run
 
 log = logging.getLogger(__name__)
 
 EXACTLY = Run()
+ROWS = 64  # that packed weights are laid out for; more and fewer work too
+PACKED = 0.2
 
 
 @dataclass(frozen=True)
@@ -64,18 +68,42 @@ def load_tokenizer(directory: str | Path) -> Any:
     return tokenizer
 
 
+class _Packed:
+    """A weight as oneDNN's kernels read it."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight, self.version = weight, weight._version
+        self.layout = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), ROWS)
+
+    def is_of(self, weight: Tensor) -> bool:
+        """Whether a weight is still what was packed."""
+        return self.weight is weight and self.version == weight._version
+
+    def __deepcopy__(self, _: Any) -> None:
+        """Its layout cannot be copied: a copied layer has none."""
+
+
 class OneDnnLinear(nn.Linear):
     """A linear layer that calls oneDNN in inference; with gradients it is an ordinary one, which calls MKL.
 
-    On AMD processors MKL is the slower one: the engine reached 85 tokens/s with oneDNN and 71 without on two cores of
-    an EPYC (`bench/engine.py` measures both). Torch reaches oneDNN under a private name only: its flags for mkldnn
-    leave fp32 with MKL, and `torch.utils.mkldnn` copies every input and output, which costs what is gained.
+    On AMD processors MKL is the slower one, and oneDNN is faster by a fifth where the weight lies as its kernels read
+    it (`bench/engine.py` measures all three). Torch reaches it under a private name only: its flags for mkldnn leave
+    fp32 with MKL, and `torch.utils.mkldnn` copies every input and output, which costs what is gained.
     """
+
+    packed: _Packed | None = None
+
+    def pack(self) -> None:
+        """Keep a copy of the weight for the kernels: as many bytes again."""
+        self.packed = _Packed(self.weight)
 
     def forward(self, input: Tensor) -> Tensor:
         if torch.is_grad_enabled():
             return super().forward(input)
-        return torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
+        packed, weight = self.packed, self.weight
+        if packed is not None and packed.is_of(weight):  # a merged one may have taken its place
+            weight = packed.layout
+        return torch.ops.mkldnn._linear_pointwise(input, weight, self.bias, "none", [], "")
 
 
 @cache
@@ -89,21 +117,30 @@ def has_onednn() -> bool:
         layer.weight.copy_(torch.arange(6.0).reshape(2, 3))
         layer.bias.copy_(torch.arange(2.0))
         try:
+            plain = layer(x)
+            layer.pack()
             found = layer(x)
         except (AttributeError, RuntimeError, TypeError) as error:  # missing, failing, or with another signature
             log.warning("linear layers use torch's own kernels, oneDNN's cannot be called: %s", error)
             return False
-        agrees = torch.allclose(found, linear(x, layer.weight, layer.bias))
+        agrees = all(torch.allclose(each, linear(x, layer.weight, layer.bias)) for each in (plain, found))
     if not agrees:
         log.warning("linear layers use torch's own kernels: oneDNN's call computes something else in this torch")
     return agrees
 
 
 def speed_up(model: nn.Module) -> None:
-    """Let the linear layers of an fp32 model on the CPU use oneDNN where this build of torch has it."""
+    """Let the linear layers of an fp32 model on the CPU use oneDNN where this build of torch has it.
+
+    Their weights are packed where these take no more than `PACKED` of the memory that is free.
+    """
+    weights = sum(each.weight.numel() * FLOAT for each in model.modules() if type(each) is nn.Linear)
+    packs = weights <= PACKED * psutil.virtual_memory().available
     for module in model.modules() if has_onednn() else ():
         if type(module) is nn.Linear and is_plain(module.weight) and module.weight.device.type == "cpu":
             module.__class__ = OneDnnLinear
+            if packs:
+                cast(OneDnnLinear, module).pack()
 
 
 def _count(_module: nn.Module, given: tuple[Tensor, ...]) -> None:

@@ -10,7 +10,7 @@ from steerdose.model.architecture import text_config
 
 @dataclass(frozen=True)
 class Sizes:
-    """weights: bytes of all parameters as they are loaded. cache: numbers that attention keeps of a token.
+    """weights: bytes of all parameters as they are loaded, with packed copies. cache: numbers that attention keeps of a token.
 
     vocabulary, hidden: numbers of a token's logits, and of its states in all blocks.
     """
@@ -35,7 +35,8 @@ def sizes_of(model: Any) -> Sizes:
     heads = getattr(config, "num_key_value_heads", None) or queries
     head = getattr(config, "head_dim", None) or config.hidden_size // max(1, queries)
     return Sizes(
-        weights=sum(map(_bytes, model.parameters())),
+        weights=sum(map(_bytes, model.parameters()))
+        + sum(_bytes(each.weight) for each in model.modules() if getattr(each, "packed", None) is not None),
         cache=2 * config.num_hidden_layers * heads * head,
         vocabulary=config.vocab_size,
         hidden=config.num_hidden_layers * config.hidden_size,
