@@ -12,6 +12,7 @@ from steerdose.exchange.read import import_steering
 from steerdose.exchange.write import export_control_vector, export_model, export_peft
 from steerdose.files import read_json, write_json
 from steerdose.model.architecture import find_blocks
+from steerdose.model.experts import open_experts
 from steerdose.steering.edits import Ablate, Add, Dense, LowRank
 from steerdose.steering.steering import MEMBERS, Steering, steer
 from steerdose.study.methods import Import
@@ -152,6 +153,23 @@ def test_transformers_loads_the_merged_model_and_its_logits_are_the_steered_ones
     for name, weight in place.base().named_parameters():
         steered = name.removesuffix(".weight") in dict(steering.edits)
         assert torch.equal(weight, merged.get_parameter(name)) != steered, name
+
+
+@pytest.mark.parametrize("kind", ["qwen3_moe", "gpt_oss"])
+def test_deltas_of_experts_are_merged_and_are_no_adapter(tmp_path, kind):
+    place = Workplace(kind, tmp_path)
+    base = place.base()
+    open_experts(base)
+    edits = []
+    for index in range(4):
+        path = f"model.layers.1.mlp.experts.{index}.down_proj"
+        out, into = base.get_submodule(path).weight.shape
+        edits.append((path, LowRank(normal(2, into, seed=index), normal(out, 2, seed=index))))
+    steering = Steering("lora", tuple(edits), {})
+    merged = AutoModelForCausalLM.from_pretrained(place.export(export_model, steering, 0.6))
+    assert_agree(logits(merged), place.steered(steering, 0.6), logits(place.base()))
+    with pytest.raises(SteerdoseError, match="not of single experts.*Export model instead"):
+        place.export(export_peft, steering, 0.6)
 
 
 @pytest.mark.parametrize("function", [export_peft, export_model])

@@ -70,7 +70,7 @@ def test_the_linear_layers_of_blocks_alone_are_rounded(folder, bits):
 @pytest.mark.parametrize("bits", BITS)
 def test_rounded_weights_are_steered_as_the_numbers_that_they_stand_for(folder, bits):
     """A plain model with the dequantized weights is the independent value."""
-    rounded, plain = load_model(folder, Run(quantization=bits)), load_model(folder)
+    rounded, plain = load_model(folder, Run(quantization=bits)), load_model(folder, train=True)
     for path, W in rounded_layers(rounded.model).items():
         plain.model.get_submodule(path).weight.data.copy_(W)
     assert_alike(rolled(rounded), rolled(plain), abs=1e-4)

@@ -20,6 +20,7 @@ from steerdose.columns import sign_of
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, replacing
 from steerdose.model.architecture import find_blocks, text_config
+from steerdose.model.experts import fused_experts, opened
 from steerdose.model.loading import load_model
 from steerdose.steering.edits import Add, Dense, Edit, LowRank, matrix
 from steerdose.steering.intervention import coefficient_of
@@ -37,7 +38,10 @@ class Format:
 
 
 FORMATS = {
-    "peft": Format("weight deltas of low rank (LowRank)", lambda _path, edit, _model: isinstance(edit, LowRank)),
+    "peft": Format(
+        "weight deltas of low rank (LowRank) of whole modules, not of single experts",
+        lambda path, edit, model: isinstance(edit, LowRank) and not fused_experts(model, [path]),
+    ),
     "model": Format("weight deltas (LowRank or Dense)", lambda _path, edit, _model: isinstance(edit, LowRank | Dense)),
     "control_vector.gguf": Format(
         "directions added (Add) to the output of a whole block other than the first, which llama.cpp never steers",
@@ -143,6 +147,11 @@ def save_peft(
 def merge_edits(model: nn.Module, steering: Steering, coefficient: float) -> None:
     """Add c dW to the fp32 weights of `model` in place; sums are formed in float64 and rounded once a module."""
     check_format(model, steering, "model")
+    with opened(model, [path for path, _ in steering.edits]):
+        _merge(model, steering, coefficient)
+
+
+def _merge(model: nn.Module, steering: Steering, coefficient: float) -> None:
     deltas: dict[str, Tensor] = {}
     for path, edit in steering.edits:
         delta = coefficient * matrix(edit)

@@ -74,15 +74,20 @@ def _layer(fused: Any, name: str, index: int) -> RoutedLinear:
     return layer
 
 
-def open_experts(model: nn.Module, paths: Iterable[str] | None = None) -> dict[str, nn.Module]:
-    """Open the mixtures of a model, or those that one of `paths` lies in; return what stood at each path."""
+def fused_experts(model: nn.Module, paths: Iterable[str] | None = None) -> dict[str, nn.Module]:
+    """Return the mixtures of a model that are not open, or those of them that one of `paths` lies in."""
     inside = None if paths is None else tuple(paths)
-    fused = {
+    return {
         path: module
         for path, module in model.named_modules()
         if all(hasattr(module, name) for name in FUSED)
         and (inside is None or any(each.startswith(f"{path}.") for each in inside))
     }
+
+
+def open_experts(model: nn.Module, paths: Iterable[str] | None = None) -> dict[str, nn.Module]:
+    """Open mixtures, chosen as in `fused_experts`; return what stood at each path."""
+    fused = fused_experts(model, paths)
     for path, module in fused.items():
         model.set_submodule(path, OpenExperts(module))
     return fused
@@ -90,7 +95,7 @@ def open_experts(model: nn.Module, paths: Iterable[str] | None = None) -> dict[s
 
 @contextmanager
 def opened(model: nn.Module, paths: Iterable[str] | None = None) -> Iterator[None]:
-    """Have mixtures open, chosen as in `open_experts`, while the context is."""
+    """Have mixtures open, chosen as in `fused_experts`, while the context is."""
     with ExitStack() as stack:
         for path, module in open_experts(model, paths).items():
             stack.callback(model.set_submodule, path, module)

@@ -10,9 +10,10 @@ from steerdose.model.architecture import text_config
 
 @dataclass(frozen=True)
 class Sizes:
-    """weights: bytes of all parameters as they are loaded, with packed copies. cache: numbers that attention keeps of a token.
+    """weights: bytes of all parameters as they are loaded, with packed copies.
 
-    vocabulary, hidden: numbers of a token's logits, and of its states in all blocks.
+    cache: numbers that attention keeps of a token. vocabulary, hidden: numbers of a token's logits, and of its states
+    in all blocks.
     """
 
     weights: int
