@@ -3,7 +3,8 @@
 Every line is a process of its own, on a random model of a real one's shapes, whose blocks from the middle on are
 steered. GFLOP/s: of the matrix products that a rollout cannot do without, these are those of steered rows, of their
 twins above the first edit, of both heads and of attention. limit: their share of what the machine's largest matrix
-products reach. GiB: the most memory of the process, beside what `study.memory` expects.
+products reach. apart: milliseconds a token without the time in which the machine at best reads the keys and values that
+attention asks for. GiB: the most memory of the process, beside what `study.memory` expects.
 
 Run with `make bench`, or one study of it: python bench/growth.py --only window
 """
@@ -14,6 +15,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ from steerdose.steering.edits import Add  # noqa: E402
 from steerdose.steering.intervention import Intervention  # noqa: E402
 from steerdose.steering.steering import Steering  # noqa: E402
 from steerdose.study.estimate import IMPORTS  # noqa: E402
-from steerdose.study.memory import GIB  # noqa: E402
+from steerdose.study.memory import FLOAT, GIB  # noqa: E402
 from transformers import AutoModelForCausalLM, LlamaConfig  # noqa: E402
 
 SHAPES = {  # hidden, MLP, blocks, heads, key-value heads, vocabulary
@@ -92,6 +94,13 @@ def flop(case: Case, n_shared: int) -> float:
     return 2 * (decoded + read)
 
 
+def cache_bytes(case: Case, n_shared: int) -> float:
+    """Return the bytes of keys and values that decoding reads."""
+    hidden, _, blocks, heads, kv_heads, _ = SHAPES[case.model]
+    lengths = range(PROMPT, PROMPT + case.window)
+    return case.prompts * case.doses * (2 * blocks - n_shared) * sum(lengths) * 2 * hidden * kv_heads / heads * FLOAT
+
+
 def measure(case: Case) -> dict[str, Any]:
     loaded = build(case.model)
     paths, hidden = find_blocks(loaded.model), loaded.model.config.hidden_size
@@ -112,22 +121,26 @@ def measure(case: Case) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "flop": flop(case, n_shared),
+        "cache_bytes": cache_bytes(case, n_shared),
         "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB,
         "expected_gib": IMPORTS + expected / GIB,
     }
 
 
-def limit() -> float:
-    """Return the floating-point operations a second of a large fp32 matrix product, as linear layers call it."""
+def limits() -> tuple[float, float]:
+    """Return floating-point operations a second of a large fp32 matrix product, and bytes a second that are read."""
     layer = torch.nn.Linear(2048, 2048, bias=False)
     speed_up(torch.nn.ModuleList([layer]))
-    x, best = torch.rand(2048, 2048), 0.0
+    x, read = torch.rand(2048, 2048), torch.rand(2**27)
     with torch.inference_mode():
-        for _ in range(5):
-            start = time.perf_counter()
-            layer(x)
-            best = max(best, 2 * 2048**3 / (time.perf_counter() - start))
-    return best
+        product, sums = (min(_seconds(work) for _ in range(5)) for work in (lambda: layer(x), read.sum))
+    return 2 * 2048**3 / product, read.numel() * FLOAT / sums
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def run(case: Case) -> dict[str, Any]:
@@ -143,15 +156,16 @@ def main() -> None:
     if given.one:
         print(json.dumps(measure(Case(**given.one))))
         return
-    most = limit()
-    print(f"{torch.get_num_threads()} threads, {most / 1e9:.0f} GFLOP/s at most\n")
+    most, bandwidth = limits()
+    print(f"{torch.get_num_threads()} threads, {most / 1e9:.0f} GFLOP/s and {bandwidth / 1e9:.0f} GB/s at most\n")
     for name in given.only or STUDIES:
-        print(f"{name:<15}  rows  tokens  forks  seconds  tokens/s  ms/token  GFLOP/s  limit   GiB  expected")
+        print(f"{name:<15}  rows  tokens  forks  seconds  tokens/s  ms/token  apart  GFLOP/s  limit   GiB  expected")
         for case in STUDIES[name]:
             found, rows = run(case), case.prompts * case.doses
             tokens, rate = rows * case.window, found["flop"] / found["seconds"]
+            apart = found["seconds"] - found["cache_bytes"] / bandwidth
             print(f"{getattr(case, name):<15}{rows:>6}{tokens:>8}{case.forks:>7}{found['seconds']:>9.1f}"
-                  f"{tokens / found['seconds']:>10.1f}{1000 * found['seconds'] / tokens:>10.2f}{rate / 1e9:>9.0f}"
+                  f"{tokens / found['seconds']:>10.1f}{1000 * found['seconds'] / tokens:>10.2f}{1000 * apart / tokens:>7.2f}{rate / 1e9:>9.0f}"
                   f"{rate / most:>7.0%}{found['gib']:>6.2f}{found['expected_gib']:>10.2f}", flush=True)  # fmt: skip
         print()
 
