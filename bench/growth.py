@@ -165,7 +165,8 @@ def main() -> None:
             tokens, rate = rows * case.window, found["flop"] / found["seconds"]
             apart = found["seconds"] - found["cache_bytes"] / bandwidth
             print(f"{getattr(case, name):<15}{rows:>6}{tokens:>8}{case.forks:>7}{found['seconds']:>9.1f}"
-                  f"{tokens / found['seconds']:>10.1f}{1000 * found['seconds'] / tokens:>10.2f}{1000 * apart / tokens:>7.2f}{rate / 1e9:>9.0f}"
+                  f"{tokens / found['seconds']:>10.1f}{1000 * found['seconds'] / tokens:>10.2f}"
+                  f"{1000 * apart / tokens:>7.2f}{rate / 1e9:>9.0f}"
                   f"{rate / most:>7.0%}{found['gib']:>6.2f}{found['expected_gib']:>10.2f}", flush=True)  # fmt: skip
         print()
 
