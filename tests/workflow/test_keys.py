@@ -32,6 +32,7 @@ PANELS = {
 SEARCHED = {"plot_calibration", "plot_dose_response", "plot_lethal_dose"}
 DEPENDENT = {
     "models.smollm2.dtype": MODEL_JOBS,
+    "models.smollm2.quantization": MODEL_JOBS,
     "models.smollm2.source": {"resolve_model"},
     "device": MODEL_JOBS,
     "positions": {
@@ -126,6 +127,7 @@ OTHER = {
     "models.smollm2.revision": "main",
     "models.smollm2.sha256": "a" * 64,
     "models.smollm2.dtype": "bfloat16",
+    "models.smollm2.quantization": "8bit",
     "models.smollm2.chat_template": "plain",
     "methods.lora.delta": "bisector",
     "methods.lora.peft_type": "ADALORA",
