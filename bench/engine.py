@@ -20,7 +20,7 @@ from steerdose.engine.generate import generate  # noqa: E402
 from steerdose.engine.probe import READINGS, ForkPlan, build_probe  # noqa: E402
 from steerdose.engine.requests import Request, Trajectory, ask  # noqa: E402
 from steerdose.model.architecture import find_blocks  # noqa: E402
-from steerdose.model.loading import LoadedModel, load_model  # noqa: E402
+from steerdose.model.loading import LoadedModel, OneDnnLinear, load_model  # noqa: E402
 from steerdose.steering.edits import Add  # noqa: E402
 from steerdose.steering.intervention import Intervention  # noqa: E402
 from steerdose.steering.steering import Steering  # noqa: E402
@@ -67,7 +67,10 @@ def main() -> None:
     parser.add_argument("--forks", type=int, default=10)
     parser.add_argument("--reference-trajectories", type=int, default=3, help="the script is slow: time only so many")
     given = parser.parse_args()
-    plain, loaded = load_model(MODEL, train=True), load_model(MODEL)
+    plain, loaded, unpacked = load_model(MODEL, train=True), load_model(MODEL), load_model(MODEL)
+    for layer in unpacked.model.modules():
+        if isinstance(layer, OneDnnLinear):
+            layer.packed = None
     v = torch.randn(plain.model.config.hidden_size, generator=torch.Generator().manual_seed(0))
     steering = Steering("random", ((find_blocks(plain.model)[18], Add(v / v.norm())),), {})
     probes = {
@@ -117,7 +120,7 @@ def main() -> None:
 
     some = requests[::5]
     print(f"\non {len(some)} of the trajectories")
-    for name, using in (("oneDNN's linear layers", loaded), ("torch's own", plain)):
+    for name, using in (("packed weights", loaded), ("oneDNN's linear layers", unpacked), ("torch's own", plain)):
         seconds, _ = timed(lambda using=using: engine(using, some, given.window, times))
         report(f"  {name}", given.window * len(some), seconds)
     seconds, _ = timed(lambda: engine(loaded, some, given.window, times, readings=1))

@@ -61,7 +61,7 @@ class Case:
 
 
 STUDIES = {
-    "window": [Case(prompts=2, doses=4, window=window) for window in (128, 256, 512, 1024, 2048, 4096)],
+    "window": [Case(prompts=1, doses=4, window=window) for window in (128, 256, 512, 1024, 2048, 4096)],
     "forks": [Case(prompts=4, window=128, forks=forks) for forks in (0, 2, 7, 14, 28)],
     "doses": [Case(doses=doses) for doses in (1, 2, 4, 8, 16, 32)],
     "prompts": [Case(prompts=prompts) for prompts in (1, 2, 4, 16, 32)],

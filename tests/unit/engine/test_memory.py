@@ -21,7 +21,7 @@ from steerdose.engine.score import Item, score
 from steerdose.errors import SteerdoseError
 from steerdose.steering.intervention import UNSTEERED, Intervention
 
-CPU = torch.device("cpu")
+CPU = [torch.device("cpu")]
 EXHAUST = """
 import resource, sys, torch
 from steerdose.engine.memory import Fitting
@@ -32,7 +32,7 @@ done = []
 def work(rows):
     held = [torch.empty(200 * 2**20, dtype=torch.uint8) for _ in rows]
     done.extend(rows)
-Fitting(torch.device("cpu"), 1).run(list(range(int(sys.argv[1]))), work)
+Fitting([torch.device("cpu")], 1).run(list(range(int(sys.argv[1]))), work)
 print(done)
 """
 
@@ -74,7 +74,7 @@ def test_once_halved_batches_stay_small(caplog):
 
 
 def test_a_single_row_that_does_not_fit_and_other_errors_stop():
-    with pytest.raises(SteerdoseError, match="out of memory on cpu with a single row: shorten the window"):
+    with pytest.raises(SteerdoseError, match="out of memory with a single row: shorten the window"):
         Fitting(CPU, 1).run(range(4), work_of(0, [], []))
 
     def broken(_):

@@ -14,6 +14,7 @@ from steerdose.engine.fork_grid import fork_times
 from steerdose.engine.generate import generate
 from steerdose.engine.probe import ForkPlan
 from steerdose.engine.requests import Request
+from steerdose.engine.speed import measured
 from steerdose.errors import SteerdoseError
 from steerdose.make.adapters import train, training_examples
 from steerdose.make.delta import adapter_delta, factorise
@@ -23,6 +24,7 @@ from steerdose.steering.intervention import Intervention
 from steerdose.steering.steering import Steering, steer
 from steerdose.study.settings import Run
 from torchao.quantization import Int8Tensor
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 BITS = ("8bit", "4bit")
 
@@ -78,18 +80,30 @@ def test_rounded_weights_are_steered_as_the_numbers_that_they_stand_for(folder, 
 
 @pytest.mark.parametrize("bits", BITS)
 def test_rows_of_a_rounded_model_do_not_depend_on_their_neighbours(folder, bits):
-    """As they would in LLM.int8()."""
     loaded = load_model(folder, Run(quantization=bits))
     together = rolled(loaded)
     assert_alike(together, rolled(loaded, batch_size=1), abs=1e-4)
     assert {max(each.kl, default=0.0) for each in together[::3]} == {0.0}, "at coefficient 0"
 
 
+def test_rows_of_llm_int8_do_and_so_it_is_not_what_8_bits_are(folder):
+    config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=1.0)  # outliers, of which a tiny model has few
+    model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=config, device_map={"": "cpu"}).eval()
+    ids = torch.randint(2, 200, (8, 12), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        together, alone = (model(part).logits[0].log_softmax(-1) for part in (ids, ids[:1]))
+    assert (together - alone).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("bits", BITS)
-def test_an_adapter_trains_on_rounded_weights_and_its_delta_is_that_of_the_whole_ones(tmp_path, folder, bits):
+def test_an_adapter_trains_on_rounded_weights_and_its_delta_is_that_of_the_whole_ones(
+    tmp_path, folder, bits, precision
+):
     loaded, base = load_model(folder, Run(quantization=bits), train=True), load_model(folder, train=True).model
     examples = training_examples(loaded.tokenizer, pairs(), "positive", 64)
-    train(loaded, "lora", entry(), examples[:6], examples[6:], 0, tmp_path / "adapter")
+    method = entry(training=entry().training.model_copy(update={"precision": precision}))
+    train(loaded, "lora", method, examples[:6], examples[6:], 0, tmp_path / "adapter")
     deltas = adapter_delta(base, tmp_path / "adapter")
     steering = Steering("lora", tuple((path, factorise(delta)) for path, delta in deltas.items()), {})
     rounded = load_model(folder, Run(quantization=bits))
@@ -102,6 +116,12 @@ def test_an_adapter_trains_on_rounded_weights_and_its_delta_is_that_of_the_whole
         adapted = tuned(IDS).logits
     torch.testing.assert_close(steered, adapted, atol=1e-4, rtol=1e-4)
     assert (adapted - before).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_the_speed_of_a_rounded_model_is_measured(folder, bits):
+    found = measured(load_model(folder, Run(quantization=bits)), 4)
+    assert found["weights"] < measured(load_model(folder), 4)["weights"]
 
 
 def test_without_the_extra_a_line_says_what_to_install(folder, monkeypatch):

@@ -36,6 +36,7 @@ NONSENSE = [
     ("models.smollm2.source", "no/such/folder", "models.smollm2.source: model source 'no/such/folder' is neither an"),
     ("models.smollm2.source", "a\0b", "models.smollm2.source: holds the control character '\\x00'; remove it"),
     ("models.smollm2.source", "owner/name", "models.smollm2.source: model source 'owner/name' is a hub id: give mo"),
+    ("models.smollm2.quantization", "3bit", "models.smollm2.quantization: input should be '8bit' or '4bit'"),
     ("data.prompts", "a\0b", "data.prompts: holds the control character '\\x00'; remove it"),
 ]
 VALUES = st.recursive(
@@ -47,8 +48,9 @@ VALUES = st.recursive(
 
 
 @pytest.fixture(autouse=True)
-def root(monkeypatch):
-    monkeypatch.chdir(ROOT)
+def root(monkeypatch, tmp_path):
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)  # where no model is resolved
 
 
 @pytest.mark.parametrize(("key", "value", "line"), NONSENSE)

@@ -193,3 +193,22 @@ def test_comparisons_may_name_parts_of_the_study():
     sets = {"layers": ["p.3", "p.4", "lora"]}
     found = study(**{"methods.p": parts("3-4"), "study.methods": ["lora", "p"], "comparisons": sets})
     assert found.comparisons["layers"] == ("p.3", "p.4", "lora")
+
+
+@pytest.mark.parametrize(
+    ("method", "refused_too"),
+    [("lora", False), ("dora", True), ("pissa", True), ("ia3", True), ("mean_diff", False)],
+)
+def test_only_adapters_whose_change_rests_on_no_weight_train_on_rounded_ones(method, refused_too):
+    values = {"models.smollm2.quantization": "4bit", "study.methods": [method]}
+    if not refused_too:
+        assert load_study(changed(**values))
+        return
+    line = f"methods.{method}.peft_type: the change of a weight would depend on the weight, which is rounded in smollm2"
+    assert [found[: len(line)] for found in refused(**values)] == [line]
+
+
+def test_rounded_models_need_an_extra(monkeypatch):
+    monkeypatch.setattr("steerdose.study.checks.find_spec", lambda _: None)
+    line = "models.smollm2.quantization: needs an extra: pip install -r requirements-quantized.txt"
+    assert refused(**{"models.smollm2.quantization": "8bit"}) == [line]

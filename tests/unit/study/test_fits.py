@@ -2,7 +2,10 @@
 
 import pytest
 import tiny
+import torch
 from steerdose.errors import SteerdoseError
+from steerdose.model.experts import open_experts
+from steerdose.study.fits import _blocks
 from steerdose.study.load import load_study
 from study_examples import ROOT, changed
 
@@ -40,3 +43,13 @@ def test_a_layer_range_between_two_blocks_is_named(folder):
 def test_a_header_that_cannot_be_read_is_left_to_the_job_that_reads_it(folder, header):
     (folder / "here/model.safetensors").write_bytes(header)
     assert load_study(changed(**{"models.smollm2.source": "here", "methods.lora.target_modules": ["q_prj"]}))
+
+
+@pytest.mark.parametrize("kind", ["qwen3_moe", "mixtral", "gpt_oss", "deepseek_v3", "qwen3_next"])
+def test_experts_have_the_names_of_opened_ones_and_all_others_their_own(tmp_path, kind):
+    """Files hold experts one by one or fused, under names that transformers changes as it loads them."""
+    model = tiny.model(kind)
+    open_experts(model)
+    trained = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    said = {path.rsplit(".", 1)[-1] for block in _blocks(tiny.save(tmp_path, kind)) for path in block}
+    assert trained - {"lm_head"} <= said

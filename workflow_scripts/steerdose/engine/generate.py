@@ -28,7 +28,7 @@ from steerdose.model.loading import LoadedModel
 from steerdose.model.sizes import sizes_of
 from steerdose.steering.intervention import activate, steerings_of
 from steerdose.steering.steering import Steering
-from steerdose.study.blocks import blocks as cut
+from steerdose.study.blocks import blocks
 from steerdose.study.memory import row_bytes
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def generate(
     ends = chat.end_ids(loaded.tokenizer, model.generation_config) if end_ids is None else end_ids
     steerings = steerings_of([request.intervention for request in requests])
     together, n_shared = _sharing(model, requests, steerings)
-    fitting = Fitting(loaded.device, request_bytes(model, requests, window, n_shared))
+    fitting = Fitting(loaded.devices, request_bytes(model, requests, window, n_shared))
     with (
         torch.inference_mode(),
         activate(model, steerings) as dials,
@@ -89,8 +89,8 @@ def generate(
 def request_bytes(model: Any, requests: Sequence[Request], window: int, n_shared: int) -> float:
     """Return the bytes of a request in a batch: its row, and above the first edited block its twin."""
     sizes, width = sizes_of(model), max((len(request.ids) for request in requests), default=0) + window
-    blocks = len(layer_types(model))
-    rows = 1 + (blocks - n_shared) / blocks * any(request.has_twin for request in requests)
+    depth = len(layer_types(model))
+    rows = 1 + (depth - n_shared) / depth * any(request.has_twin for request in requests)
     return rows * row_bytes(width, sizes.cache, sizes.vocabulary, model.dtype.itemsize)
 
 
@@ -100,7 +100,7 @@ def _batches(requests: Sequence[Request], batch_size: int) -> Iterator[list[int]
     for i, request in enumerate(requests):
         prompts[request.prompt_id].append(i)
     rows = list(prompts.values())
-    for block in cut(len(rows), max(map(len, rows), default=1), batch_size):
+    for block in blocks(len(rows), max(map(len, rows), default=1), batch_size):
         chosen = sorted(
             (i for prompt in block for i in rows[prompt]), key=lambda i: (len(requests[i].ids), requests[i].prompt_id)
         )

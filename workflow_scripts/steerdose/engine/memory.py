@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import psutil
@@ -19,19 +19,21 @@ T = TypeVar("T")
 SHARE = 0.9  # of the free memory is used
 
 
-def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free: of the machine, or of all GPUs that a model may be spread over."""
-    if device.type != "cuda":
+def free_bytes(devices: Collection[torch.device]) -> int:
+    """Return what is free of the GPUs among the devices, with what torch keeps there; else of the machine."""
+    gpus = [each for each in devices if each.type == "cuda"]
+    if not gpus:
         return int(psutil.virtual_memory().available)
-    return sum(torch.cuda.mem_get_info(each)[0] for each in range(torch.cuda.device_count()))
+    kept = sum(torch.cuda.memory_reserved(each) - torch.cuda.memory_allocated(each) for each in gpus)
+    return kept + sum(torch.cuda.mem_get_info(each)[0] for each in gpus)
 
 
 class Fitting:
     """Does work on as many rows at a time as fit; a row depends on its neighbours in rounding alone."""
 
-    def __init__(self, device: torch.device, per_row: float) -> None:
-        """per_row: bytes, as far as known."""
-        self.device, self.per_row, self.most = device, per_row, sys.maxsize
+    def __init__(self, devices: Collection[torch.device], per_row: float) -> None:
+        """devices: that share the work. per_row: bytes, as far as known."""
+        self.devices, self.per_row, self.most = devices, per_row, sys.maxsize
 
     def run(self, rows: Sequence[T], work: Callable[[Sequence[T]], None]) -> None:
         """Do `work` on all rows, in order. It is to begin afresh where it is called again with some of its rows.
@@ -39,10 +41,10 @@ class Fitting:
         Raises SteerdoseError where a single row does not fit.
         """
         while rows:
-            room = max(1, int(SHARE * free_bytes(self.device) / self.per_row))
+            free = free_bytes(self.devices)
+            room = max(1, int(SHARE * free / self.per_row))
             if room < min(len(rows), self.most):
-                free = free_bytes(self.device) / GIB
-                log.warning("%.1f GiB are free on %s: %d of %d rows at a time", free, self.device, room, len(rows))
+                log.warning("%.1f GiB are free: %d of %d rows at a time", free / GIB, room, len(rows))
             part = rows[: min(room, self.most)]
             if self._fits(part, work):
                 rows = rows[len(part) :]
@@ -58,8 +60,8 @@ class Fitting:
                 raise
             if len(rows) == 1:
                 raise SteerdoseError(
-                    f"out of memory on {self.device} with a single row: shorten the window or the texts, take a "
-                    "smaller dtype or `quantization`, or a machine with more"
+                    "out of memory with a single row: shorten the window or the texts, take a smaller dtype or "
+                    "`quantization`, or a machine with more"
                 ) from error
         else:
             return True

@@ -88,7 +88,7 @@ def score(
     together = is_cacheable(model)
     n_shared = count_shared(model, steerings) if together else 0
     table: list[list[Score | None]] = [[None] * len(items) for _ in interventions]
-    fitting = Fitting(loaded.device, _row_bytes(model, items))
+    fitting = Fitting(loaded.devices, _row_bytes(model, items))
     parts = blocks(len(items), max(1, len(interventions)), batch_rows)
     with (
         torch.inference_mode(),

@@ -20,7 +20,7 @@ from steerdose.columns import sign_of
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json, replacing
 from steerdose.model.architecture import find_blocks, text_config
-from steerdose.model.experts import fused_experts, opened
+from steerdose.model.experts import fused_experts, opened_experts
 from steerdose.model.loading import load_model
 from steerdose.steering.edits import Add, Dense, Edit, LowRank, matrix
 from steerdose.steering.intervention import coefficient_of
@@ -147,7 +147,7 @@ def save_peft(
 def merge_edits(model: nn.Module, steering: Steering, coefficient: float) -> None:
     """Add c dW to the fp32 weights of `model` in place; sums are formed in float64 and rounded once a module."""
     check_format(model, steering, "model")
-    with opened(model, [path for path, _ in steering.edits]):
+    with opened_experts(model, [path for path, _ in steering.edits]):
         _merge(model, steering, coefficient)
 
 

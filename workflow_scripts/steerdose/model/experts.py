@@ -94,7 +94,7 @@ def open_experts(model: nn.Module, paths: Iterable[str] | None = None) -> dict[s
 
 
 @contextmanager
-def opened(model: nn.Module, paths: Iterable[str] | None = None) -> Iterator[None]:
+def opened_experts(model: nn.Module, paths: Iterable[str] | None = None) -> Iterator[None]:
     """Have mixtures open, chosen as in `fused_experts`, while the context is."""
     with ExitStack() as stack:
         for path, module in open_experts(model, paths).items():

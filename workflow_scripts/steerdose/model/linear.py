@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from steerdose.errors import SteerdoseError
-from steerdose.model.experts import opened
+from steerdose.model.experts import opened_experts
 
 WRITERS = ("o_proj", "out_proj", "c_proj", "down_proj", "dense_4h_to_h", "dense", "wo", "w2", "fc2", "fc_out")
 READERS = (
@@ -34,7 +34,7 @@ def linear_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def linear_weights(model: nn.Module) -> dict[str, Tensor]:
     """Return the weights of all linear layers, of single experts too, (out, in) by module path, on the CPU."""
-    with opened(model):
+    with opened_experts(model):
         layers = dict(linear_layers(model))
         found = {path: layer.weight.detach().cpu() for path, layer in layers.items()}  # type: ignore[operator]
     return {path: W.T if isinstance(layers[path], Conv1D) else W for path, W in found.items()}

@@ -41,6 +41,11 @@ class LoadedModel:
         """Where its inputs go."""
         return self.model.device
 
+    @property
+    def devices(self) -> set[torch.device]:
+        """Where its weights are."""
+        return {weight.device for weight in self.model.parameters()}
+
 
 def pick_device(device: str) -> torch.device:
     """Return the torch device for `auto` (CUDA when there is one), `cpu`, `cuda`, `cuda:1`, ..."""
@@ -151,7 +156,7 @@ def _rounded(to: Quantization, dtype: torch.dtype) -> QuantizationConfigMixin:
     """Return how linear layers are rounded: weights alone to int8 by row, or to NF4 of QLoRA (arXiv:2305.14314).
 
     Not LLM.int8() of bitsandbytes: which columns it leaves whole is decided for a batch, so that an unsteered row would
-    depend on the steered ones beside it, by 3.5 nats of a log-probability in SmolLM2.
+    depend on the steered ones beside it.
     """
     try:
         if to == "8bit":

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from steerdose.errors import SteerdoseError
 from steerdose.model.architecture import is_cacheable
-from steerdose.model.experts import RoutedLinear, opened
+from steerdose.model.experts import RoutedLinear, opened_experts
 from steerdose.steering.steering import Steering, steer
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}  # of logits, cached against uncached
@@ -26,7 +26,7 @@ def check_steering(model: Any, steering: Steering, prompt: Sequence[int], coeffi
     ids = torch.tensor([list(prompt)] * 2, device=device)
     doses = torch.tensor([0.0, coefficient])
     paths = [path for path, _ in steering.edits]
-    with torch.inference_mode(), opened(model, paths):
+    with torch.inference_mode(), opened_experts(model, paths):
         every = [path for path in paths if not isinstance(model.get_submodule(path), RoutedLinear)]  # reads each token
         before, hooks = model(ids, logits_to_keep=1).logits, _hooks(model)
         with steer(model, steering, doses) as dial:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from steerdose.columns import KEYS, Cell
 from steerdose.errors import SteerdoseError
-from steerdose.model.experts import RoutedLinear, opened
+from steerdose.model.experts import RoutedLinear, opened_experts
 from steerdose.steering.edits import EDITS, Edit, LowRank
 from steerdose.steering.storage import write_tensors
 from steerdose.study.base import Part
@@ -163,7 +163,7 @@ def steer(model: nn.Module, steering: Steering, coefficient: float | Tensor) -> 
     """
     paths = [path for path, _ in steering.edits]
     with ExitStack() as stack:
-        stack.enter_context(opened(model, paths))
+        stack.enter_context(opened_experts(model, paths))
         modules = dict(model.named_modules())
         _require_all(steering, modules)
         dial = Dial(coefficient)

@@ -10,7 +10,7 @@ from steerdose.study.methods import Adapter
 from steerdose.study.paths import MODEL
 
 IN_BLOCK = re.compile(r".*?\.(\d+)\.(.+)\.(weight|bias)")
-EXPERT = re.compile(r".*?\.(\d+)\..*experts\.((\d+\.)|.*_proj)")  # one by one in most files, fused in some
+EXPERT = re.compile(r".*?\.(\d+)\.(?:.*\.)?experts\.(?:\d+\.|\w+_proj)")  # one by one in most files, fused in some
 OPENED = {"gate_up_proj", "up_proj", "down_proj"}  # what model.experts calls their matrices, not all in every model
 HEADER = 100 * 2**20  # bytes, at most: more is no header
 
