@@ -78,7 +78,7 @@ browser:  ## Chromium for the tests that open pages: an installed one, else Debi
 bench: .venv/stamp  ## ratios, measured side by side in one run
 	snakemake --cores $(CORES) --quiet all -- results/models/smollm2
 	python bench/engine.py
-	python bench/growth.py
+	python bench/growth.py --out results
 	python bench/plan.py
 	python bench/tasks.py
 	python bench/ablations.py

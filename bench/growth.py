@@ -6,7 +6,7 @@ twins above the first edit, of both heads and of attention. limit: their share o
 products reach. apart: milliseconds a token without the time in which the machine at best reads the keys and values that
 attention asks for. GiB: the most memory of the process, beside what `study.memory` expects.
 
-Run with `make bench`, or one study of it: python bench/growth.py --only window
+Run with `make bench`, or one study of it: python bench/growth.py --only window. With --out it is a table and a picture.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "workflow_scripts")]
 
+import matplotlib.pyplot as plt  # noqa: E402
+import polars as pl  # noqa: E402
 import torch  # noqa: E402
 from steerdose.engine.fork_grid import fork_times  # noqa: E402
 from steerdose.engine.generate import generate, request_bytes  # noqa: E402
@@ -148,9 +150,43 @@ def run(case: Case) -> dict[str, Any]:
     return dict(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]))
 
 
+def line(study: str, case: Case, most: float, bandwidth: float) -> dict[str, Any]:
+    """Return a row of the table."""
+    found, tokens = run(case), case.prompts * case.doses * case.window
+    seconds, rate = found["seconds"], found["flop"] / found["seconds"]
+    return {
+        "study": study, "value": str(getattr(case, study)), "rows": case.prompts * case.doses, "tokens": tokens,
+        "seconds": seconds, "tokens_per_s": tokens / seconds, "ms": 1000 * seconds / tokens,
+        "ms_apart": 1000 * (seconds - found["cache_bytes"] / bandwidth) / tokens, "gflop_per_s": rate / 1e9,
+        "share": rate / most, "gib": found["gib"], "expected_gib": found["expected_gib"],
+    }  # fmt: skip
+
+
+def draw(table: pl.DataFrame, path: Path) -> None:
+    """Draw milliseconds a token and the share of the largest product against what varies, a panel each."""
+    studies = table["study"].unique(maintain_order=True).to_list()
+    figure, panels = plt.subplots(2, len(studies), figsize=(3 * len(studies), 5), squeeze=False, layout="constrained")
+    for study, (above, below) in zip(studies, panels.T, strict=True):
+        own = table.filter(study=study)
+        places = range(len(own))
+        above.plot(places, own["ms"], "o-", color="black", label="all")
+        above.plot(places, own["ms_apart"], "s--", color="0.5", label="without reading the cache")
+        below.plot(places, 100 * own["share"], "o-", color="black")
+        for axes in (above, below):
+            axes.set_xticks(places, own["value"], rotation=60 if study == "model" else 0)
+            axes.set_ylim(bottom=0)
+            axes.spines[["top", "right"]].set_visible(False)
+        below.set_xlabel({"window": "tokens generated", "model": ""}.get(study, study))
+    panels[0, 0].set_ylabel("milliseconds a token")
+    panels[1, 0].set_ylabel("% of the largest\nmatrix product's speed")
+    panels[0, 0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=STUDIES, action="append", help="studies; by default all")
+    parser.add_argument("--out", type=Path, help="a folder for growth.csv and growth.png")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -158,17 +194,20 @@ def main() -> None:
         return
     most, bandwidth = limits()
     print(f"{torch.get_num_threads()} threads, {most / 1e9:.0f} GFLOP/s and {bandwidth / 1e9:.0f} GB/s at most\n")
+    lines = []
     for name in given.only or STUDIES:
-        print(f"{name:<15}  rows  tokens  forks  seconds  tokens/s  ms/token  apart  GFLOP/s  limit   GiB  expected")
+        print(f"{name:<15}  rows  tokens  seconds  tokens/s  ms/token  apart  GFLOP/s  limit   GiB  expected")
         for case in STUDIES[name]:
-            found, rows = run(case), case.prompts * case.doses
-            tokens, rate = rows * case.window, found["flop"] / found["seconds"]
-            apart = found["seconds"] - found["cache_bytes"] / bandwidth
-            print(f"{getattr(case, name):<15}{rows:>6}{tokens:>8}{case.forks:>7}{found['seconds']:>9.1f}"
-                  f"{tokens / found['seconds']:>10.1f}{1000 * found['seconds'] / tokens:>10.2f}"
-                  f"{1000 * apart / tokens:>7.2f}{rate / 1e9:>9.0f}"
-                  f"{rate / most:>7.0%}{found['gib']:>6.2f}{found['expected_gib']:>10.2f}", flush=True)  # fmt: skip
+            x = line(name, case, most, bandwidth)
+            lines.append(x)
+            print(f"{x['value']:<15}{x['rows']:>6}{x['tokens']:>8}{x['seconds']:>9.1f}{x['tokens_per_s']:>10.1f}"
+                  f"{x['ms']:>10.2f}{x['ms_apart']:>7.2f}{x['gflop_per_s']:>9.0f}{x['share']:>7.0%}"
+                  f"{x['gib']:>6.2f}{x['expected_gib']:>10.2f}", flush=True)  # fmt: skip
         print()
+    if given.out:
+        table = pl.DataFrame(lines)
+        table.write_csv(given.out / "growth.csv", float_precision=3)
+        draw(table, given.out / "growth.png")
 
 
 if __name__ == "__main__":
