@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "tests")]
 
 import torch  # noqa: E402
+from growth import Case, flop, limits  # noqa: E402
 from reference.rollout import generate_one, steered_copy  # noqa: E402
 from steerdose.engine.fork_grid import fork_times  # noqa: E402
 from steerdose.engine.generate import generate  # noqa: E402
@@ -26,6 +27,7 @@ from steerdose.steering.intervention import Intervention  # noqa: E402
 from steerdose.steering.steering import Steering  # noqa: E402
 from steerdose.study.texts import load_questions  # noqa: E402
 
+EDITED = 18  # the block behind which all is steered
 MODEL = ROOT / "results/models/smollm2"
 DOSE = 45.0  # about alpha 1 of a unit vector on one block of this model
 NEVER = frozenset([10**9])  # no trajectory ends by itself, so every run does the same work
@@ -72,7 +74,7 @@ def main() -> None:
         if isinstance(layer, OneDnnLinear):
             layer.packed = None
     v = torch.randn(plain.model.config.hidden_size, generator=torch.Generator().manual_seed(0))
-    steering = Steering("random", ((find_blocks(plain.model)[18], Add(v / v.norm())),), {})
+    steering = Steering("random", ((find_blocks(plain.model)[EDITED], Add(v / v.norm())),), {})
     probes = {
         "json": build_probe(
             loaded.tokenizer, "interrupt", '{"answer":', ["true", "false"], 'Reply {"answer": true or false}.'
@@ -105,6 +107,8 @@ def main() -> None:
     total = given.window * len(requests)
     seconds, found = timed(lambda: engine(loaded, requests, given.window, times))
     report("the engine", total, seconds, script, "the script")
+    case = Case(prompts=given.prompts, doses=given.alphas, window=given.window, forks=given.forks)
+    report("  its arithmetic at the machine's best", total, flop(case, EDITED) / limits()[0], script, "the script")
     gaps = [
         abs(a - b)
         for request, (path, _) in zip(chosen, expected, strict=True)
