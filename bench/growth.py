@@ -1,10 +1,11 @@
 """How the rollout engine grows with tokens, forks, doses, prompts and model, and what it leaves of the machine.
 
 Every line is a process of its own, on a random model of a real one's shapes, whose blocks from the middle on are
-steered. GFLOP/s: of the matrix products that a rollout cannot do without, these are those of steered rows, of their
-twins above the first edit, of both heads and of attention. limit: their share of what the machine's largest matrix
-products reach. apart: milliseconds a token without the time in which the machine at best reads the keys and values that
-attention asks for. GiB: the most memory of the process, beside what `study.memory` expects.
+steered. GFLOP/s: of the matrix products that a rollout cannot do without, these are those of prompts, of steered rows,
+of their twins above the first edit, of both heads and of attention. limit: their share of what a large matrix product
+reaches in the same process, before and after. apart: milliseconds a token without the time in which the machine at best
+reads the keys and values that attention asks for. GiB: the most memory of the process, beside what `study.memory`
+expects.
 
 Run with `make bench`, or one study of it: python bench/growth.py --only window. With --out it is a table and a picture.
 """
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +67,8 @@ class Case:
 STUDIES = {
     "window": [Case(prompts=1, doses=4, window=window) for window in (128, 256, 512, 1024, 2048, 4096)],
     "forks": [Case(prompts=4, window=128, forks=forks) for forks in (0, 2, 7, 14, 28)],
-    "doses": [Case(doses=doses) for doses in (1, 2, 4, 8, 16, 32)],
-    "prompts": [Case(prompts=prompts) for prompts in (1, 2, 4, 16, 32)],
+    "doses": [Case(doses=doses, forks=4) for doses in (1, 2, 4, 8, 16, 32)],
+    "prompts": [Case(prompts=prompts, forks=4) for prompts in (1, 2, 4, 16, 32)],
     "model": [Case(model=name, window=16) for name in SHAPES],
 }
 
@@ -90,10 +92,11 @@ def flop(case: Case, n_shared: int) -> float:
     above = blocks - n_shared
     rows, lengths = case.prompts * case.doses, range(PROMPT, PROMPT + case.window)
     tokens, twice = rows * case.window, blocks + above  # rows of blocks, with twins
+    prompts = PROMPT * (case.prompts * blocks + rows * above) * block
     attention = rows * twice * sum(2 * hidden * length for length in lengths)
     decoded = tokens * (twice * block + 2 * hidden * vocabulary) + attention
     read = case.forks * rows * SUFFIX * twice * block + 2 * case.forks * rows * hidden * vocabulary
-    return 2 * (decoded + read)
+    return 2 * (prompts + decoded + read)
 
 
 def cache_bytes(case: Case, n_shared: int) -> float:
@@ -116,14 +119,15 @@ def measure(case: Case) -> dict[str, Any]:
     plan = ForkPlan({"one": probe}, fork_times(case.window, count=case.forks) if case.forks > 1 else [])
     rows = len(wanted)
     generate(loaded, wanted[:2], window=2, batch_size=2, end_ids=NEVER)  # the first forward allocates
-    start = time.perf_counter()
-    generate(loaded, wanted, window=case.window, batch_size=rows, end_ids=NEVER, plan=plan)
-    seconds = time.perf_counter() - start
+    before = limits()
+    seconds = _seconds(partial(generate, loaded, wanted, window=case.window, batch_size=rows, end_ids=NEVER, plan=plan))
+    most, bandwidth = ((a + b) / 2 for a, b in zip(before, limits(), strict=True))
     expected = sizes_of(loaded.model).weights + rows * request_bytes(loaded.model, wanted, case.window, n_shared)
     return {
         "seconds": seconds,
-        "flop": flop(case, n_shared),
-        "cache_bytes": cache_bytes(case, n_shared),
+        "flop_per_s": flop(case, n_shared) / seconds,
+        "most": most,
+        "cache_seconds": cache_bytes(case, n_shared) / bandwidth,
         "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB,
         "expected_gib": IMPORTS + expected / GIB,
     }
@@ -133,7 +137,7 @@ def limits() -> tuple[float, float]:
     """Return floating-point operations a second of a large fp32 matrix product, and bytes a second that are read."""
     layer = torch.nn.Linear(2048, 2048, bias=False)
     speed_up(torch.nn.ModuleList([layer]))
-    x, read = torch.rand(2048, 2048), torch.rand(2**27)
+    x, read = torch.rand(2048, 2048), torch.rand(2**26)
     with torch.inference_mode():
         product, sums = (min(_seconds(work) for _ in range(5)) for work in (lambda: layer(x), read.sum))
     return 2 * 2048**3 / product, read.numel() * FLOAT / sums
@@ -150,15 +154,15 @@ def run(case: Case) -> dict[str, Any]:
     return dict(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]))
 
 
-def line(study: str, case: Case, most: float, bandwidth: float) -> dict[str, Any]:
+def line(study: str, case: Case) -> dict[str, Any]:
     """Return a row of the table."""
     found, tokens = run(case), case.prompts * case.doses * case.window
-    seconds, rate = found["seconds"], found["flop"] / found["seconds"]
+    seconds = found["seconds"]
     return {
         "study": study, "value": str(getattr(case, study)), "rows": case.prompts * case.doses, "tokens": tokens,
         "seconds": seconds, "tokens_per_s": tokens / seconds, "ms": 1000 * seconds / tokens,
-        "ms_apart": 1000 * (seconds - found["cache_bytes"] / bandwidth) / tokens, "gflop_per_s": rate / 1e9,
-        "share": rate / most, "gib": found["gib"], "expected_gib": found["expected_gib"],
+        "ms_apart": 1000 * (seconds - found["cache_seconds"]) / tokens, "gflop_per_s": found["flop_per_s"] / 1e9,
+        "share": found["flop_per_s"] / found["most"], "gib": found["gib"], "expected_gib": found["expected_gib"],
     }  # fmt: skip
 
 
@@ -198,7 +202,7 @@ def main() -> None:
     for name in given.only or STUDIES:
         print(f"{name:<15}  rows  tokens  seconds  tokens/s  ms/token  apart  GFLOP/s  limit   GiB  expected")
         for case in STUDIES[name]:
-            x = line(name, case, most, bandwidth)
+            x = line(name, case)
             lines.append(x)
             print(f"{x['value']:<15}{x['rows']:>6}{x['tokens']:>8}{x['seconds']:>9.1f}{x['tokens_per_s']:>10.1f}"
                   f"{x['ms']:>10.2f}{x['ms_apart']:>7.2f}{x['gflop_per_s']:>9.0f}{x['share']:>7.0%}"

@@ -144,11 +144,11 @@ class Batch:
         base[owners] = steered  # without a twin the same row: its KL is 0
         base[self.owner[self.twin]] = self.twin.nonzero().flatten()
         token = torch.zeros(len(self.requests), dtype=torch.long)
-        token[owners] = self.chooser.choose(logits[steered], owners, t)
+        token[owners] = self.chooser.choose(taken(logits, steered), owners, t)
         for part in torch.arange(len(steered)).split(KL_ROWS if self.device.type == "cpu" else len(steered)):
             chosen = token[owners[part]].to(self.device)
-            kept = [each.tolist() for each in divergence(logits[steered[part]], logits[base[owners[part]]], chosen)]
-            for owner, numbers in zip(owners[part].tolist(), zip(*kept, strict=True), strict=True):
+            found = divergence(taken(logits, steered[part]), taken(logits, base[owners[part]]), chosen)
+            for owner, *numbers in zip(owners[part].tolist(), *(each.tolist() for each in found), strict=True):
                 self.trajectories[owner].keep(*numbers)
         return token
 
@@ -205,3 +205,12 @@ class Batch:
         found = read_packed(self.model, plan, texts, prefix, padding, self.prompt_width, prompts, out)
         for owner, forks in zip(self.owner[rows].tolist(), found, strict=True):
             self.trajectories[owner].forks += forks
+
+
+def taken(values: Tensor, rows: Tensor) -> Tensor:
+    """Return values[rows]; a view where the rows lie one after another, since a copy of logits takes as long as their
+    KL."""
+    start = int(rows[0])
+    if torch.equal(rows, torch.arange(start, start + len(rows))):
+        return values[start : start + len(rows)]
+    return values[rows]
