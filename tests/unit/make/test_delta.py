@@ -11,7 +11,8 @@ from adapter_examples import IDS, entry, pairs
 from safetensors.torch import load_file, save_file
 from steerdose.errors import SteerdoseError
 from steerdose.make.adapters import attach, split_by_prompt, target_modules, train, training_examples
-from steerdose.make.delta import adapter_delta, angles, bisector, factorise, subtract
+from steerdose.make.delta import MODES, Products, angles, combine, factorise
+from steerdose.make.merged import AdapterDelta
 from steerdose.model.experts import open_experts
 from steerdose.model.loading import LoadedModel
 from steerdose.steering.edits import Dense, LowRank
@@ -88,10 +89,11 @@ def test_training_lowers_the_loss_and_logs_the_held_out_one(tmp_path):
 @pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"use_rslora": True}])
 def test_the_delta_is_what_peft_merges_and_steers_the_same(tmp_path, options):
     base = tiny.model()
-    positive, negative = (adapter_delta(base, random_adapter(tmp_path / str(seed), seed, **options)) for seed in (1, 2))
-    deltas = subtract(positive, negative)
+    positive, negative = (AdapterDelta(base, random_adapter(tmp_path / str(seed), seed, **options)) for seed in (1, 2))
+    deltas = {path: positive[path] - negative[path] for path in positive}
     assert sorted(deltas) == sorted(target_modules(base, entry().target_modules, (0.0, 0.7)))
-    edits = {path: factorise(delta) for path, delta in deltas.items()}
+    edits, _ = combine(positive, negative, "difference")
+    assert edits.keys() == deltas.keys()
     assert {type(edit) for edit in edits.values()} == ({Dense} if "use_dora" in options else {LowRank})
     for path, edit in edits.items():
         dense = edit.dW if isinstance(edit, Dense) else edit.B.double() @ edit.A.double()
@@ -107,10 +109,11 @@ def test_the_delta_is_what_peft_merges_and_steers_the_same(tmp_path, options):
 def test_an_untrained_pair_is_refused(tmp_path):
     model = tiny.model()
     attach(model, "lora", entry()).save_pretrained(tmp_path / "untrained")
-    with pytest.raises(SteerdoseError, match="changes nothing; train it longer"):
-        adapter_delta(tiny.model(), tmp_path / "untrained")
+    untrained = AdapterDelta(tiny.model(), tmp_path / "untrained")
+    with pytest.raises(SteerdoseError, match="untrained changes nothing; train it longer"):
+        combine(AdapterDelta(tiny.model(), random_adapter(tmp_path / "other", 1)), untrained, "positive")
     with pytest.raises(SteerdoseError, match="cannot load the adapter"):
-        adapter_delta(tiny.model(), tmp_path / "missing")
+        AdapterDelta(tiny.model(), tmp_path / "missing")
 
 
 def lora_on(folder, model, *modules):
@@ -133,7 +136,7 @@ def test_on_every_architecture_an_adapter_trains_and_its_delta_steers_as_it_does
     assert losses["loss"].is_finite().all()
     tuned.save_pretrained(tmp_path / "saved")
     base = tiny.model(kind)
-    deltas = adapter_delta(base, tmp_path / "saved")
+    deltas = AdapterDelta(base, tmp_path / "saved")
     assert path in deltas
     edits = tuple((place, factorise(delta)) for place, delta in deltas.items())
     with torch.inference_mode():
@@ -152,7 +155,7 @@ def test_every_expert_has_a_delta_of_its_own(tmp_path, kind):
     train(loaded, "lora", method, examples[:6], examples[6:], 0, tmp_path / "adapter")
     base = tiny.model(kind)
     open_experts(base)
-    deltas = {path: each for path, each in adapter_delta(base, tmp_path / "adapter").items() if ".experts." in path}
+    deltas = {path: each for path, each in AdapterDelta(base, tmp_path / "adapter").items() if ".experts." in path}
     assert len(deltas) >= 4  # of four experts, of which a text may miss some
     written, plain = tiny.model(kind), tiny.model(kind)
     for path, delta in deltas.items():
@@ -184,12 +187,12 @@ def test_what_cannot_be_trained_or_steered_says_why_in_one_line(tmp_path, kind, 
         attach(tiny.model(kind), "lora", entry(target_modules=[module], layer_range=[0.0, 1.0])).save_pretrained(
             tmp_path
         )
-        adapter_delta(tiny.model(kind), tmp_path)
+        AdapterDelta(tiny.model(kind), tmp_path)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("kind", "module"), [("llama", "q_proj"), ("gemma3", "q_proj"), ("gpt2", "c_attn")])
-def test_only_what_is_adapted_is_formed_in_double_precision(tmp_path, monkeypatch, kind, module):
+def test_one_adapted_module_at_a_time_is_formed_in_double_precision(tmp_path, monkeypatch, kind, module):
     folder, base = lora_on(tmp_path / "a", tiny.model(kind), module), tiny.model(kind)
     sizes, double = [], torch.Tensor.double
 
@@ -198,10 +201,15 @@ def test_only_what_is_adapted_is_formed_in_double_precision(tmp_path, monkeypatc
         return double(tensor)
 
     monkeypatch.setattr(torch.Tensor, "double", counted)
-    deltas = adapter_delta(base, folder)
+    deltas = AdapterDelta(base, folder)
     weights = {path: base.get_submodule(path).weight for path in deltas}
     assert set(weights) == {path for path, _ in base.named_modules() if path.endswith(f".{module}")}
-    assert max(sizes) == max(weight.numel() for weight in weights.values())
+    assert not sizes
+    for path, weight in weights.items():
+        sizes.clear()
+        deltas[path]
+        assert max(sizes) == weight.numel()
+        assert sum(sizes) < 4 * weight.numel(), "no other module's"
     assert max(sizes) < base.get_input_embeddings().weight.numel(), "the embedding is the largest of all"
 
 
@@ -209,7 +217,7 @@ def test_only_what_is_adapted_is_formed_in_double_precision(tmp_path, monkeypatc
 def test_an_adapter_of_an_embedding_or_of_a_head_that_is_one_is_refused(tmp_path, kind, module):
     folder, base = lora_on(tmp_path / "a", tiny.model(kind), module), tiny.model(kind)
     with pytest.raises(SteerdoseError, match=rf"changes \S*{module}\S*; only weights of linear layers can be steered"):
-        adapter_delta(base, folder)
+        AdapterDelta(base, folder)
     untouched = dict(tiny.model(kind).named_parameters())
     for name, parameter in base.named_parameters():
         assert torch.equal(parameter, untouched[name]), name
@@ -226,9 +234,9 @@ def test_an_adapter_that_brings_parameters_of_the_base_may_not_change_them(tmp_p
         save_file({**plain, prefix + name: own}, path)
         if change:
             with pytest.raises(SteerdoseError, match=rf"changes \S*{name}; only weights of linear layers"):
-                adapter_delta(base, folder)
+                AdapterDelta(base, folder)
         else:
-            assert len(adapter_delta(base, folder)) == 3
+            assert len(AdapterDelta(base, folder)) == 3
         untouched = dict(tiny.model("gpt2").named_parameters())
         assert all(torch.equal(parameter, untouched[key]) for key, parameter in base.named_parameters())
         save_file(plain, path)
@@ -236,23 +244,37 @@ def test_an_adapter_that_brings_parameters_of_the_base_may_not_change_them(tmp_p
 
 def test_a_head_of_its_own_is_a_linear_layer_like_others(tmp_path):
     base = tiny.model()
-    deltas = adapter_delta(base, lora_on(tmp_path / "a", tiny.model(), "lm_head"))
+    deltas = AdapterDelta(base, lora_on(tmp_path / "a", tiny.model(), "lm_head"))
     assert {path: delta.shape for path, delta in deltas.items()} == {"lm_head": (258, 32)}
+    assert torch.equal(base.lm_head.weight, tiny.model().lm_head.weight)
+
+
+def test_a_layer_that_was_trained_whole_has_the_delta_of_its_weights(tmp_path):
+    options = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], modules_to_save=["lm_head"], r=2)
+    wrapped = peft.get_peft_model(tiny.model(), options)
+    for name, parameter in wrapped.named_parameters():
+        if "modules_to_save" in name:
+            parameter.data += 0.25
+    wrapped.save_pretrained(tmp_path)
+    base = tiny.model()
+    deltas = AdapterDelta(base, tmp_path)
+    assert [path for path in deltas if not path.endswith("q_proj")] == ["lm_head"]
+    torch.testing.assert_close(deltas["lm_head"], torch.full((258, 32), 0.25, dtype=torch.float64), atol=1e-6, rtol=0)
     assert torch.equal(base.lm_head.weight, tiny.model().lm_head.weight)
 
 
 def test_a_family_that_cannot_be_merged_is_named(tmp_path):
     attach(tiny.model(), "lily", entry(peft_type="LILY", options={})).save_pretrained(tmp_path / "lily")
     with pytest.raises(SteerdoseError, match="PEFT cannot merge the LILY adapter in .*choose another peft_type"):
-        adapter_delta(tiny.model(), tmp_path / "lily")
+        dict(AdapterDelta(tiny.model(), tmp_path / "lily"))
 
 
 def test_the_bisector_of_equal_norms_is_the_difference_and_needs_a_common_module():
     a, b = (torch.tensor([row], dtype=torch.float64) for row in ([3.0, 4.0], [0.0, 5.0]))
-    torch.testing.assert_close(bisector({"m": a}, {"m": b}), subtract({"m": a}, {"m": b}))
-    assert not bisector({"m": a}, {"m": 2 * a})["m"].any()
+    assert MODES["bisector"](Products.of({"m": a}, {"m": b})) == pytest.approx((1, -1))
+    assert MODES["bisector"](Products.of({"m": a}, {"m": 2 * a})) == pytest.approx((0, 0), abs=0)
     with pytest.raises(SteerdoseError, match="no module in common; use delta: difference"):
-        bisector({"m": a}, {"n": b})
+        combine({"m": a}, {"n": b}, "bisector")
 
 
 @pytest.mark.parametrize("rank", [1, 5, 20, 40])
@@ -269,13 +291,13 @@ def test_factorising_finds_the_rank_or_stays_dense(rank):
 
 def test_angles_have_the_closed_forms():
     a, b = torch.tensor([[3.0, 0.0]], dtype=torch.float64), torch.tensor([[0.0, 4.0]], dtype=torch.float64)
-    found = angles({"m": a}, {"m": b, "n": torch.zeros(1, 1, dtype=torch.float64)})
+    found = angles(Products.of({"m": a}, {"m": b, "n": torch.zeros(1, 1, dtype=torch.float64)}))
     assert found == pytest.approx(
         {
             "norm_positive": 3, "norm_negative": 4, "norm_delta": 5, "norm_drift": 2.5, "cos_anti": 0,
             "asymmetry": 0.75, "drift_ratio": 1, "cos_delta_drift": abs(9 - 16) / 25,
         }
     )  # fmt: skip
-    opposite = angles({"m": a}, {"m": -a})
+    opposite = angles(Products.of({"m": a}, {"m": -a}))
     assert (opposite["cos_anti"], opposite["drift_ratio"]) == pytest.approx((1, 0))
     assert math.isclose(opposite["norm_delta"], 6)

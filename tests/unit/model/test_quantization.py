@@ -17,7 +17,8 @@ from steerdose.engine.requests import Request
 from steerdose.engine.speed import measured
 from steerdose.errors import SteerdoseError
 from steerdose.make.adapters import train, training_examples
-from steerdose.make.delta import adapter_delta, factorise
+from steerdose.make.delta import factorise
+from steerdose.make.merged import AdapterDelta
 from steerdose.model.loading import load_model
 from steerdose.model.sizes import sizes_of
 from steerdose.steering.intervention import Intervention
@@ -104,7 +105,7 @@ def test_an_adapter_trains_on_rounded_weights_and_its_delta_is_that_of_the_whole
     examples = training_examples(loaded.tokenizer, pairs(), "positive", 64)
     method = entry(training=entry().training.model_copy(update={"precision": precision}))
     train(loaded, "lora", method, examples[:6], examples[6:], 0, tmp_path / "adapter")
-    deltas = adapter_delta(base, tmp_path / "adapter")
+    deltas = AdapterDelta(base, tmp_path / "adapter")
     steering = Steering("lora", tuple((path, factorise(delta)) for path, delta in deltas.items()), {})
     rounded = load_model(folder, Run(quantization=bits))
     with torch.inference_mode():

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from steerdose.errors import SteerdoseError
 from steerdose.exchange.target import Result, Target
-from steerdose.make.delta import subtract
 from steerdose.steering.edits import Add
 
 log = logging.getLogger(__name__)
@@ -141,7 +140,7 @@ def import_vectors(
     if len({frozenset(side) for side in sides}) > 1:
         target.problems.append(f"positive and negative name different layers: {sorted(sides[0].keys() ^ sides[1])}")
     target.finish()
-    vectors = subtract(*sides) if len(sides) > 1 else sides[0]
+    vectors = sides[0] if len(sides) < 2 else {path: sides[0][path] - sides[1][path] for path in sorted(sides[0])}
     if zeros := [path for path, vector in vectors.items() if not vector.any()]:
         log.info("no edit, since the vector is zero, at %s", zeros)
     return {path: Add(vector.float()) for path, vector in vectors.items() if vector.any()}, {}

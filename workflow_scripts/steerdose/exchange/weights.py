@@ -1,7 +1,6 @@
 """Weights made elsewhere: PEFT adapters merged minus the base, and fine-tuned checkpoints minus the base."""
 
 import json
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -17,7 +16,8 @@ from transformers.pytorch_utils import Conv1D
 
 from steerdose.errors import SteerdoseError
 from steerdose.exchange.target import Result, Target
-from steerdose.make.delta import MODES, adapter_delta, angles, factorise, linear_path, norm, relative_error
+from steerdose.make.delta import as_edits, changes_nothing, combine
+from steerdose.make.merged import AdapterDelta, linear_path
 from steerdose.model.loading import load_model
 
 
@@ -52,17 +52,17 @@ def import_adapters(target: Target, sources: Sequence[Path], mode: str) -> Resul
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Found missing adapter keys")
-            sides = [adapter_delta(base, source) for source in sources]
+            sides = [AdapterDelta(base, source) for source in sources]
     except UserWarning as error:
         raise SteerdoseError(
             f"the adapter lacks weights for modules of this model, so it was made for another one: {error}"
         ) from error
-    pair = len(sides) > 1
-    deltas = MODES[mode](*sides) if pair else sides[0]
-    deltas = {path: delta for path, delta in deltas.items() if delta.any()}
-    edits = {path: factorise(delta) for path, delta in deltas.items()}
-    report = {**angles(sides[0], sides[1]), "delta": mode} if pair else {"norm_delta": norm(deltas)}
-    return edits, {**report, "relative_error": relative_error(deltas, edits) if deltas else 0.0}
+    if len(sides) > 1:
+        return combine(sides[0], sides[1], mode)
+    edits, report = as_edits(sides[0].items())
+    if not edits:
+        raise changes_nothing(sides[0])
+    return edits, report
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,14 @@ def import_checkpoints(target: Target, sources: Sequence[Path], mode: str) -> Re
                     "base, add its name or a pattern like *norm.weight to the method's `ignore`"
                 )
         target.finish()
-        edits, squared, missed = {}, 0.0, 0.0
-        for name, path in weights.items():
-            if path is None or not (delta := plus.read(name) - minus.read(name)).any():
-                continue
-            delta = delta.T if isinstance(target.modules[path], Conv1D) else delta
-            edits[path] = factorise(delta)
-            size = float(delta.square().sum())
-            squared, missed = squared + size, missed + size * relative_error({path: delta}, {path: edits[path]}) ** 2
-    return edits, {"norm_delta": math.sqrt(squared), "relative_error": math.sqrt(missed / (squared or 1.0))}
+
+        def changed() -> Iterator[tuple[str, Tensor]]:
+            for name, path in weights.items():
+                if path is not None:
+                    delta = plus.read(name) - minus.read(name)
+                    yield path, delta.T if isinstance(target.modules[path], Conv1D) else delta
+
+        return as_edits(changed())
 
 
 def _ignored(target: Target, name: str) -> bool:

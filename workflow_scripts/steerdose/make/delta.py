@@ -1,105 +1,26 @@
-"""From two adapters to one weight-space steering: positive minus negative, and the geometry of the two.
+"""From two sides to one weight-space steering: positive minus negative, and the geometry of the two."""
 
-Deltas are formed by PEFT's own merge, in double precision: merging in fp32 leaves rounding noise of 6e-8 of the weight,
-which is 1e-5 of a small delta and would hide its low rank.
-"""
-
-import copy
 import math
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import peft
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+from torch import Tensor
 
 from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
 from steerdose.files import write_json
+from steerdose.make.merged import AdapterDelta, Deltas
 from steerdose.model.experts import open_experts
 from steerdose.model.loading import load_model
 from steerdose.steering.edits import Dense, Edit, LowRank, matrix
 from steerdose.steering.steering import Steering, origin
 from steerdose.study.settings import MergeDiff
 
-Deltas = dict[str, Tensor]
-
 RANK_TOLERANCE = 1e-6  # relative Frobenius error at which a factorisation counts as exact
 SKETCHES = (64, 512)  # ranks at which a factorisation is tried; a delta of higher rank is stored whole
-
-
-def adapter_delta(base: nn.Module, adapter: str | Path) -> Deltas:
-    """Return W_merged - W_base by module path, (out, in) in float64, for any PEFT family. `base` is not touched."""
-    tuned = _load_adapter(base, adapter)
-    try:
-        merged = tuned.merge_and_unload()
-    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        family = tuned.peft_config["default"].peft_type.value
-        raise SteerdoseError(
-            f"PEFT cannot merge the {family} adapter in {adapter} into the weights ({error}); choose another peft_type"
-        ) from error
-    modules, deltas = dict(base.named_modules()), {}
-    before = dict(base.named_parameters())
-    for name, after in merged.named_parameters():
-        if name not in before:
-            raise SteerdoseError(f"the adapter in {adapter} adds a parameter {name}, which no weight delta can express")
-        if after is before[name] or torch.equal(after.detach(), before[name].detach().to(after.dtype)):
-            continue
-        path = linear_path(modules, name)
-        if path is None:
-            raise _not_linear(adapter, name)
-        difference = after.detach().double() - before[name].detach().double()
-        deltas[path] = difference.T if isinstance(modules[path], Conv1D) else difference
-    if not deltas:
-        raise SteerdoseError(f"the adapter in {adapter} changes nothing; train it longer or raise the learning rate")
-    return deltas
-
-
-def _load_adapter(base: nn.Module, adapter: str | Path) -> Any:
-    """Return a copy of `base` that carries the adapter, what it adapts in double precision.
-
-    The copy shares the embeddings, which are large; not those that the adapter has a copy of, which loading overwrites.
-    """
-    shared = {}
-    try:
-        stored = _parameters_in(Path(adapter) / "adapter_model.safetensors")
-        for module in base.modules():
-            if isinstance(module, nn.Embedding):
-                shared[id(module.weight)] = module.weight
-        for name, parameter in base.named_parameters(remove_duplicate=False):
-            if name in stored:
-                shared.pop(id(parameter), None)
-        tuned: Any = peft.PeftModel.from_pretrained(copy.deepcopy(base, dict(shared)), str(adapter))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise SteerdoseError(f"cannot load the adapter in {adapter}: {error}") from error
-    for path, module in tuned.named_modules():
-        if isinstance(module, BaseTunerLayer):
-            if any(id(parameter) in shared for parameter in module.parameters()):
-                raise _not_linear(adapter, path)
-            module.double()
-    return tuned
-
-
-def _parameters_in(file: Path) -> set[str]:
-    """Return the names of the base's own parameters of which a file of adapter weights holds a copy, and others."""
-    if not file.is_file():
-        return set()
-    with safe_open(file, framework="pt") as opened:
-        return {name.removeprefix("base_model.model.") for name in opened.keys()}  # noqa: SIM118
-
-
-def _not_linear(adapter: str | Path, name: str) -> SteerdoseError:
-    return SteerdoseError(f"the adapter in {adapter} changes {name}; only weights of linear layers can be steered")
-
-
-def linear_path(modules: dict[str, nn.Module], name: str) -> str | None:
-    """Return the path of the linear layer whose weight the parameter `name` is; None for any other parameter."""
-    path, _, kind = name.rpartition(".")
-    return path if kind == "weight" and isinstance(modules.get(path), nn.Linear | Conv1D) else None
+ROUNDING = 1e-14  # squared length of the difference of two unit vectors that are the same
 
 
 def factorise(dW: Tensor, tolerance: float = RANK_TOLERANCE) -> Edit:
@@ -125,63 +46,108 @@ def factorise(dW: Tensor, tolerance: float = RANK_TOLERANCE) -> Edit:
     return Dense(dW.float())
 
 
-def norm(deltas: Deltas) -> float:
-    """Return the Frobenius norm over all modules."""
-    return math.sqrt(sum(float(delta.square().sum()) for delta in deltas.values()))
+@dataclass(frozen=True)
+class Products:
+    """Frobenius products over all modules of two deltas, and of each over the modules that both change."""
+
+    pp: float = 0.0
+    nn: float = 0.0
+    pn: float = 0.0
+    shared_pp: float = 0.0
+    shared_nn: float = 0.0
+
+    @classmethod
+    def of(cls, positive: Deltas, negative: Deltas) -> "Products":
+        pp = nn = pn = shared_pp = shared_nn = 0.0
+        for _, P, N in _pairs(positive, negative):
+            p2, n2 = float(P.square().sum()), float(N.square().sum())
+            pp, nn, pn = pp + p2, nn + n2, pn + float((P * N).sum())
+            if p2 and n2:
+                shared_pp, shared_nn = shared_pp + p2, shared_nn + n2
+        return cls(pp, nn, pn, shared_pp, shared_nn)
+
+    @property
+    def norm_delta(self) -> float:
+        return math.sqrt(max(self.pp - 2 * self.pn + self.nn, 0.0))
 
 
-def subtract(positive: Deltas, negative: Deltas) -> Deltas:
-    """Return positive - negative over all modules that either side touches."""
-    missing = torch.zeros((), dtype=torch.float64)
-    return {path: positive.get(path, missing) - negative.get(path, missing) for path in sorted({*positive, *negative})}
+def _pairs(positive: Deltas, negative: Deltas) -> Iterator[tuple[str, Tensor, Tensor]]:
+    zero = torch.zeros((), dtype=torch.float64)
+    for path in sorted({*positive, *negative}):
+        yield path, positive.get(path, zero), negative.get(path, zero)
 
 
-def bisector(positive: Deltas, negative: Deltas) -> Deltas:
-    """Return the difference of the two directions, P / |P| - N / |N|, as long as P - N is.
+def _bisector(of: Products) -> tuple[float, float]:
+    """The difference of the two directions, P / |P| - N / |N|, as long as P - N is.
 
     |P| and |N| are taken over the modules that both sides touch. Where |P| = |N| this is the difference.
     """
-    shared = positive.keys() & negative.keys()
-    if not shared:
+    if not of.shared_pp:
         raise SteerdoseError("delta 'bisector': the adapters have no module in common; use delta: difference")
-    units = []
-    for side in (positive, negative):
-        length = norm({path: side[path] for path in shared})
-        units.append({path: delta / length for path, delta in side.items()})
-    directions = subtract(*units)
-    factor = norm(subtract(positive, negative)) / (norm(directions) or 1.0)
-    return {path: delta * factor for path, delta in directions.items()}
+    p, n = math.sqrt(of.shared_pp), math.sqrt(of.shared_nn)
+    squared = of.pp / p**2 - 2 * of.pn / (p * n) + of.nn / n**2
+    length = of.norm_delta / math.sqrt(squared) if squared > ROUNDING else 0.0
+    return length / p, -length / n
 
 
-# Every mode points to the positive persona at a positive coefficient.
-MODES: dict[str, Callable[[Deltas, Deltas], Deltas]] = {
-    "difference": subtract,
-    "bisector": bisector,
-    "positive": lambda positive, _: positive,
-    "negative": lambda _, negative: {path: -delta for path, delta in negative.items()},
+# What each side is taken times. Every mode points to the positive persona at a positive coefficient.
+MODES: dict[str, Callable[[Products], tuple[float, float]]] = {
+    "difference": lambda _: (1.0, -1.0),
+    "bisector": _bisector,
+    "positive": lambda _: (1.0, 0.0),
+    "negative": lambda _: (0.0, -1.0),
 }
 
 
-def angles(positive: Deltas, negative: Deltas) -> dict[str, float]:
+def angles(of: Products) -> dict[str, float]:
     """Describe how the two deltas lie to each other; all norms are Frobenius norms over all modules.
 
     norm_delta = |P - N|, norm_drift = |P + N| / 2, cos_anti = -<P, N> / (|P| |N|) (1: exact opposites),
     asymmetry = |P| / |N|, drift_ratio = norm_drift / (norm_delta / 2), cos_delta_drift = |<P - N, P + N>| normalised.
     """
-    p2 = sum(float(d.square().sum()) for d in positive.values())
-    n2 = sum(float(d.square().sum()) for d in negative.values())
-    pn = sum(float((positive[path] * negative[path]).sum()) for path in positive.keys() & negative.keys())
-    difference, total = math.sqrt(max(p2 - 2 * pn + n2, 0.0)), math.sqrt(max(p2 + 2 * pn + n2, 0.0))
+    difference, total = of.norm_delta, math.sqrt(max(of.pp + 2 * of.pn + of.nn, 0.0))
     return {
-        "norm_positive": math.sqrt(p2),
-        "norm_negative": math.sqrt(n2),
+        "norm_positive": math.sqrt(of.pp),
+        "norm_negative": math.sqrt(of.nn),
         "norm_delta": difference,
         "norm_drift": total / 2,
-        "cos_anti": -pn / math.sqrt(p2 * n2),
-        "asymmetry": math.sqrt(p2 / n2),
+        "cos_anti": -of.pn / math.sqrt(of.pp * of.nn),
+        "asymmetry": math.sqrt(of.pp / of.nn),
         "drift_ratio": total / difference if difference else math.inf,
-        "cos_delta_drift": abs(p2 - n2) / (difference * total) if difference and total else 0.0,
+        "cos_delta_drift": abs(of.pp - of.nn) / (difference * total) if difference and total else 0.0,
     }
+
+
+def combine(positive: Deltas, negative: Deltas, mode: str) -> tuple[dict[str, Edit], dict[str, Any]]:
+    """Return the edits of two sides in a key of `MODES`, and their geometry. Raises SteerdoseError if one is zero."""
+    products = Products.of(positive, negative)
+    for side, squared in ((positive, products.pp), (negative, products.nn)):
+        if not squared:
+            raise changes_nothing(side)
+    a, b = MODES[mode](products)
+    edits, written = as_edits((path, a * P + b * N) for path, P, N in _pairs(positive, negative))
+    return edits, {**written, **angles(products), "delta": mode}
+
+
+def changes_nothing(side: Deltas) -> SteerdoseError:
+    """Return the error for a side of zeros."""
+    where = f" in {side.adapter}" if isinstance(side, AdapterDelta) else ""
+    return SteerdoseError(f"the adapter{where} changes nothing; train it longer or raise the learning rate")
+
+
+def as_edits(deltas: Iterable[tuple[str, Tensor]]) -> tuple[dict[str, Edit], dict[str, float]]:
+    """Return the edits of those deltas that are not zero, with norm_delta and relative_error.
+
+    norm_delta: Frobenius norm over all modules. relative_error: that of what the edits miss, over it.
+    """
+    edits, squared, missed = {}, 0.0, 0.0
+    for path, delta in deltas:
+        if not delta.any():
+            continue
+        edits[path] = factorise(delta)
+        squared += float(delta.square().sum())
+        missed += float((matrix(edits[path]) - delta).square().sum())
+    return edits, {"norm_delta": math.sqrt(squared), "relative_error": math.sqrt(missed / (squared or 1.0))}
 
 
 def merge_diff(
@@ -198,19 +164,10 @@ def merge_diff(
     """Write steering/{entry}.safetensors, the delta of a key of `MODES`, and its geometry.json."""
     loaded = load_model(model, train=True)
     open_experts(loaded.model)
-    sides = [adapter_delta(loaded.model, adapter) for adapter in (positive, negative)]
     mode = settings.method.delta
-    deltas = {path: delta for path, delta in MODES[mode](*sides).items() if delta.any()}
-    if not deltas:
+    edits, measures = combine(AdapterDelta(loaded.model, positive), AdapterDelta(loaded.model, negative), mode)
+    if not edits:
         raise SteerdoseError(f"both adapters of '{entry}' are the same, so their {mode} is empty; train them longer")
-    edits = {path: factorise(delta) for path, delta in deltas.items()}
     found = Steering(entry, tuple(edits.items()), origin(cell, settings, loaded.sha256))
     found.save(steering)
-    measures = {**angles(*sides), "delta": mode, "relative_error": relative_error(deltas, edits)}
     write_json({**measures, "modules": found.describe()}, geometry)
-
-
-def relative_error(deltas: Deltas, edits: dict[str, Edit]) -> float:
-    """Return the Frobenius norm of what the stored edits miss, over that of the deltas."""
-    missed = math.hypot(*(float((matrix(edit) - deltas[path]).norm()) for path, edit in edits.items()))
-    return missed / norm(deltas)
