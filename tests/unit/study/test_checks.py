@@ -19,6 +19,10 @@ def root(monkeypatch):
     ("changes", "line"),
     [
         ({"ablations.damage": "honesty"}, "ablations.damage: 'honesty' is not a task of kind likelihood"),
+        (
+            {"ablations.effects": {"other": "honesty"}},
+            "ablations.effects: none of ['honesty'] is there, so that no",
+        ),
         ({"ablations.n_answers": 99}, "ablations.n_answers: 99 wanted, reference.n_questions is 80"),
         ({"positions": "generated"}, "ablations.methods: 'lora' steers some tokens alone; a part is read with all"),
     ],
@@ -85,6 +89,7 @@ def refused(**values):
             ["rome"],
             "ablations.methods: 'rome' is no weight delta of its own; give some of",
         ),
+        ("ablations.tolerance", 1, "ablations.tolerance: input should be less than 1, found 1"),
         (
             "ablations.effects",
             {"honesty": "mood"},

@@ -39,6 +39,12 @@ def test_a_layer_range_between_two_blocks_is_named(folder):
     assert "methods.lora.layer_range: holds none of the 3 blocks of smollm2; give a wider one" in said
 
 
+def test_a_part_of_a_block_that_is_not_there_is_named(folder):
+    entry = {"kind": "parts", "of": "lora", "by": "layer", "names": ["1-4"]}
+    changes = {"methods.p": entry, "study.methods": ["lora", "p"], "methods.lora.layer_range": [0.0, 1.0]}
+    assert "methods.p.names: ['3', '4']: smollm2 has blocks 0 to 2" in refused(**changes)
+
+
 @pytest.mark.parametrize("header", [b"", b"\xff" * 20, (9).to_bytes(8, "little") + b"not json}"])
 def test_a_header_that_cannot_be_read_is_left_to_the_job_that_reads_it(folder, header):
     (folder / "here/model.safetensors").write_bytes(header)

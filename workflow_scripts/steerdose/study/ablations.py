@@ -32,7 +32,9 @@ class Ablations(Part):
     n_answers: Count = Field(6, description="Of these answers.")
     n_tokens: Count = Field(24, description="Of each of these answers, the first.")
     alpha: Positive = Field(1.0, description="Dose of the whole delta, in units of its c_star.")
-    tolerance: Positive = Field(0.05, description="Relative, of a KL that is matched to the whole delta's.")
+    tolerance: Annotated[Positive, Field(lt=1)] = Field(
+        0.05, description="Relative, of a KL that is matched to the whole delta's."
+    )
     max_evaluations: Count = Field(3, description="To match a part's KL.")
 
     _unique = field_validator("methods", "ways", "widths")(unique)

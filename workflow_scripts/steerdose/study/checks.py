@@ -263,6 +263,9 @@ def _ablations(study: Study) -> Iterator[Problem]:
     asked = study.ablations
     yield from _deltas(study, "ablations", asked.methods)
     yield from _screened(study, "ablations", "methods", asked.methods)
+    behaviors = list(study.study.behaviors)
+    if asked.methods and not {*behaviors} & {*asked.effects}:
+        yield ("ablations", "effects"), f"none of {behaviors} is there, so that no part of a delta would be read"
     for behavior, name in asked.effects.items():
         if isinstance(study.tasks.get(name), WritingTask | None):
             read = [each for each, task in study.tasks.items() if not isinstance(task, WritingTask)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from steerdose.study.config import Model, Study
 from steerdose.study.methods import Adapter
+from steerdose.study.parts import Parts
 from steerdose.study.paths import MODEL
 
 IN_BLOCK = re.compile(r".*?\.(\d+)\.(.+)\.(weight|bias)")
@@ -16,7 +17,7 @@ HEADER = 100 * 2**20  # bytes, at most: more is no header
 
 
 def unfitting(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield the adapters' target modules that no block of a model has, and layer ranges without a block."""
+    """Yield adapters' target modules that no block of a model has, layer ranges without a block, parts of no block."""
     for name in study.study.models:
         blocks = _blocks(_directory(name, study.models[name])) if name in study.models else []
         if not blocks:
@@ -24,6 +25,9 @@ def unfitting(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
         leaves = {path.rsplit(".", 1)[-1] for block in blocks for path in block}
         for key in study.study.methods:
             method = study.methods.get(key)
+            by_layer = method.names if isinstance(method, Parts) and method.by == "layer" else ()
+            if missing := [each for each in by_layer if int(each) >= len(blocks)]:
+                yield ("methods", key, "names"), f"{missing}: {name} has blocks 0 to {len(blocks) - 1}"
             if not isinstance(method, Adapter):
                 continue
             if missing := sorted(set(method.target_modules) - leaves):
