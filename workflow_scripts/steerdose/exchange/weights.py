@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from steerdose.errors import SteerdoseError
 from steerdose.exchange.target import Result, Target
-from steerdose.make.delta import as_edits, changes_nothing, combine
+from steerdose.make.delta import as_edits, combine
 from steerdose.make.merged import AdapterDelta, linear_path
 from steerdose.model.loading import load_model
 
@@ -61,7 +61,7 @@ def import_adapters(target: Target, sources: Sequence[Path], mode: str) -> Resul
         return combine(sides[0], sides[1], mode)
     edits, report = as_edits(sides[0].items())
     if not edits:
-        raise changes_nothing(sides[0])
+        raise sides[0].is_zero()
     return edits, report
 
 

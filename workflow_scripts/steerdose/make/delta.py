@@ -48,27 +48,26 @@ def factorise(dW: Tensor, tolerance: float = RANK_TOLERANCE) -> Edit:
 
 @dataclass(frozen=True)
 class Products:
-    """Frobenius products over all modules of two deltas, and of each over the modules that both change."""
+    """|P|^2, |N|^2 and <P, N> of two deltas over all modules, and the first two over the modules that both change."""
 
-    pp: float = 0.0
-    nn: float = 0.0
-    pn: float = 0.0
-    shared_pp: float = 0.0
-    shared_nn: float = 0.0
+    p2: float
+    n2: float
+    pn: float
+    shared_p2: float
+    shared_n2: float
 
     @classmethod
     def of(cls, positive: Deltas, negative: Deltas) -> "Products":
-        pp = nn = pn = shared_pp = shared_nn = 0.0
+        totals = torch.zeros(5, dtype=torch.float64)
         for _, P, N in _pairs(positive, negative):
             p2, n2 = float(P.square().sum()), float(N.square().sum())
-            pp, nn, pn = pp + p2, nn + n2, pn + float((P * N).sum())
-            if p2 and n2:
-                shared_pp, shared_nn = shared_pp + p2, shared_nn + n2
-        return cls(pp, nn, pn, shared_pp, shared_nn)
+            both = bool(p2 and n2)
+            totals += torch.tensor([p2, n2, float((P * N).sum()), both * p2, both * n2], dtype=torch.float64)
+        return cls(*totals.tolist())
 
     @property
     def norm_delta(self) -> float:
-        return math.sqrt(max(self.pp - 2 * self.pn + self.nn, 0.0))
+        return math.sqrt(max(self.p2 - 2 * self.pn + self.n2, 0.0))
 
 
 def _pairs(positive: Deltas, negative: Deltas) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -82,10 +81,10 @@ def _bisector(of: Products) -> tuple[float, float]:
 
     |P| and |N| are taken over the modules that both sides touch. Where |P| = |N| this is the difference.
     """
-    if not of.shared_pp:
+    if not of.shared_p2:
         raise SteerdoseError("delta 'bisector': the adapters have no module in common; use delta: difference")
-    p, n = math.sqrt(of.shared_pp), math.sqrt(of.shared_nn)
-    squared = of.pp / p**2 - 2 * of.pn / (p * n) + of.nn / n**2
+    p, n = math.sqrt(of.shared_p2), math.sqrt(of.shared_n2)
+    squared = of.p2 / p**2 - 2 * of.pn / (p * n) + of.n2 / n**2
     length = of.norm_delta / math.sqrt(squared) if squared > ROUNDING else 0.0
     return length / p, -length / n
 
@@ -105,34 +104,28 @@ def angles(of: Products) -> dict[str, float]:
     norm_delta = |P - N|, norm_drift = |P + N| / 2, cos_anti = -<P, N> / (|P| |N|) (1: exact opposites),
     asymmetry = |P| / |N|, drift_ratio = norm_drift / (norm_delta / 2), cos_delta_drift = |<P - N, P + N>| normalised.
     """
-    difference, total = of.norm_delta, math.sqrt(max(of.pp + 2 * of.pn + of.nn, 0.0))
+    difference, total = of.norm_delta, math.sqrt(max(of.p2 + 2 * of.pn + of.n2, 0.0))
     return {
-        "norm_positive": math.sqrt(of.pp),
-        "norm_negative": math.sqrt(of.nn),
+        "norm_positive": math.sqrt(of.p2),
+        "norm_negative": math.sqrt(of.n2),
         "norm_delta": difference,
         "norm_drift": total / 2,
-        "cos_anti": -of.pn / math.sqrt(of.pp * of.nn),
-        "asymmetry": math.sqrt(of.pp / of.nn),
+        "cos_anti": -of.pn / math.sqrt(of.p2 * of.n2),
+        "asymmetry": math.sqrt(of.p2 / of.n2),
         "drift_ratio": total / difference if difference else math.inf,
-        "cos_delta_drift": abs(of.pp - of.nn) / (difference * total) if difference and total else 0.0,
+        "cos_delta_drift": abs(of.p2 - of.n2) / (difference * total) if difference and total else 0.0,
     }
 
 
-def combine(positive: Deltas, negative: Deltas, mode: str) -> tuple[dict[str, Edit], dict[str, Any]]:
+def combine(positive: AdapterDelta, negative: AdapterDelta, mode: str) -> tuple[dict[str, Edit], dict[str, Any]]:
     """Return the edits of two sides in a key of `MODES`, and their geometry. Raises SteerdoseError if one is zero."""
     products = Products.of(positive, negative)
-    for side, squared in ((positive, products.pp), (negative, products.nn)):
+    for side, squared in ((positive, products.p2), (negative, products.n2)):
         if not squared:
-            raise changes_nothing(side)
+            raise side.is_zero()
     a, b = MODES[mode](products)
     edits, written = as_edits((path, a * P + b * N) for path, P, N in _pairs(positive, negative))
     return edits, {**written, **angles(products), "delta": mode}
-
-
-def changes_nothing(side: Deltas) -> SteerdoseError:
-    """Return the error for a side of zeros."""
-    where = f" in {side.adapter}" if isinstance(side, AdapterDelta) else ""
-    return SteerdoseError(f"the adapter{where} changes nothing; train it longer or raise the learning rate")
 
 
 def as_edits(deltas: Iterable[tuple[str, Tensor]]) -> tuple[dict[str, Edit], dict[str, float]]:

@@ -29,14 +29,15 @@ class AdapterDelta(Deltas):
     """
 
     def __init__(self, base: nn.Module, adapter: str | Path) -> None:
-        """Raises SteerdoseError where the adapter cannot be loaded, or changes anything but linear layers."""
+        """Raises SteerdoseError where the adapter cannot be loaded, or is for anything but linear layers."""
         self.adapter, self.modules = adapter, dict(base.named_modules())
         self.tuned, shared = _load_adapter(base, adapter)
         self.model = self.tuned.get_base_model()
         self.wrapped: dict[str, nn.Module] = {}
         for path, module in self.model.named_modules():
             if _is_wrapper(module) and not any(path.startswith(f"{each}.") for each in self.wrapped):
-                if any(id(parameter) in shared for parameter in module.parameters()):
+                tied = any(id(parameter) in shared for parameter in module.parameters())
+                if tied or linear_path(self.modules, f"{path}.weight") is None:
                     raise self._not_linear(path)
                 self.wrapped[path] = module
         self.paths = [*self.wrapped, *self._overwritten(base)]
@@ -50,9 +51,7 @@ class AdapterDelta(Deltas):
     def __getitem__(self, path: str) -> Tensor:
         if path not in self.paths:
             raise KeyError(path)
-        module, name = self.modules[path], f"{path}.weight"
-        if linear_path(self.modules, name) is None:
-            raise self._not_linear(path)
+        module = self.modules[path]
         merged = self._merged(path) if path in self.wrapped else self.model.get_submodule(path)
         before = dict(module.named_parameters())
         for inner, after in merged.named_parameters():
@@ -93,6 +92,12 @@ class AdapterDelta(Deltas):
             if path is None:
                 raise self._not_linear(name)
             yield path
+
+    def is_zero(self) -> SteerdoseError:
+        """Return the error for an adapter whose deltas are all zero."""
+        return SteerdoseError(
+            f"the adapter in {self.adapter} changes nothing; train it longer or raise the learning rate"
+        )
 
     def _added(self, name: str) -> SteerdoseError:
         return SteerdoseError(
