@@ -169,18 +169,23 @@ def line(study: str, case: Case) -> dict[str, Any]:
 def draw(table: pl.DataFrame, path: Path) -> None:
     """Draw milliseconds a token and the share of the largest product against what varies, a panel each."""
     studies = table["study"].unique(maintain_order=True).to_list()
-    figure, panels = plt.subplots(2, len(studies), figsize=(3 * len(studies), 5), squeeze=False, layout="constrained")
+    size = (3 * len(studies), 5)
+    figure, panels = plt.subplots(2, len(studies), figsize=size, squeeze=False, sharex="col", layout="constrained")
     for study, (above, below) in zip(studies, panels.T, strict=True):
         own = table.filter(study=study)
-        places = range(len(own))
+        places = range(len(own)) if study == "model" else own["value"].cast(pl.Float64)
         above.plot(places, own["ms"], "o-", color="black", label="all")
         above.plot(places, own["ms_apart"], "s--", color="0.5", label="without reading the cache")
+        above.set_ylim(0, 1.1 * max(own["ms"]))
         below.plot(places, 100 * own["share"], "o-", color="black")
+        below.set_ylim(0, 100)
+        below.set_xlabel({"window": "tokens generated"}.get(study, study))
+        if study not in ("model", "forks"):
+            below.set_xscale("log", base=2)
+        slant = {"rotation": 30, "ha": "right"} if study == "model" else {}
+        below.set_xticks(list(places), own["value"], **slant)
         for axes in (above, below):
-            axes.set_xticks(places, own["value"], rotation=60 if study == "model" else 0)
-            axes.set_ylim(bottom=0)
             axes.spines[["top", "right"]].set_visible(False)
-        below.set_xlabel({"window": "tokens generated", "model": ""}.get(study, study))
     panels[0, 0].set_ylabel("milliseconds a token")
     panels[1, 0].set_ylabel("% of the largest\nmatrix product's speed")
     panels[0, 0].legend(frameon=False, fontsize=8)
