@@ -47,6 +47,19 @@ def test_steeper_and_flatter_curves_are_found_as_well(log_scale, power, ceiling)
     assert find_dose(curve, 1.0, max_evaluations=20).converged
 
 
+@pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
+@pytest.mark.parametrize("scale", [1e-2, 1, 1e2])
+def test_what_is_known_is_not_evaluated_again_and_shows_the_way(curve, scale):
+    calls = []
+    known = {dose * scale: curve(dose) for dose in (0.3, 0.7)}
+    found = find_dose(lambda dose: calls.append(dose) or curve(dose / scale), 1.0, known=known)
+    assert found.converged
+    assert found.evaluations == len(calls) <= 2
+    assert not set(calls) & set(known)
+    assert find_dose(curve, found.statistic, known={found.c_star: found.statistic}).evaluations == 0
+    assert find_dose(curve, 1.0, known={50.0: math.inf, 2.0: curve(2.0)}).converged
+
+
 def test_a_target_between_the_last_dose_and_an_overflow_is_said():
     found = find_dose(lambda dose: 0.3 if dose < 2 else math.inf, 1.0, max_evaluations=25)
     assert found.statistic == 0.3

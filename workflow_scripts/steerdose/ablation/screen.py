@@ -77,19 +77,17 @@ class Screen:
         """Read one part."""
         place, steering = (way, part.name, side), steering_of(part.kept)
         told: dict[str, Any] = {"energy": part.energy, "error": part.error, "tensors": len(part.kept)}
-        at_coefficient = self.replay.read(steering, self.coefficient)
-        self._keep((*place, "coefficient"), at_coefficient, coefficient=self.coefficient, **told)
+        found = {self.coefficient: self.replay.read(steering, self.coefficient)}
+        self._keep((*place, "coefficient"), found[self.coefficient], coefficient=self.coefficient, **told)
         if side == "keep" and way not in (*CONTROLS, *OF_SUBSPACES):  # these are too short: ten times the coefficient
             longer = self.coefficient / math.sqrt(part.energy)
-            self._keep((*place, "norm"), self.replay.read(steering, longer), coefficient=longer, **told)
+            found[longer] = self.replay.read(steering, longer)
+            self._keep((*place, "norm"), found[longer], coefficient=longer, **told)
         for energy in ENERGIES if way == "random" else ():
             shorter = self.coefficient * math.sqrt(energy)
-            found = self.replay.read(steering, shorter)
-            self._keep((*place, f"energy{energy:g}"), found, coefficient=shorter, **told | {"energy": energy})
-        if abs(at_coefficient.mean_kl / self.target - 1) <= self.settings.tolerance:
-            self._keep((*place, "kl"), at_coefficient, coefficient=self.coefficient, **told)
-        else:
-            self._match((*place, "kl"), steering, at_coefficient.mean_kl, told)
+            found[shorter] = self.replay.read(steering, shorter)
+            self._keep((*place, f"energy{energy:g}"), found[shorter], coefficient=shorter, **told | {"energy": energy})
+        self._match((*place, "kl"), steering, found, told)
 
     def rest(self, way: str, part: Part, whole: Whole) -> None:
         """Read what is left of the writers alone without a subspace of theirs, at the whole's coefficient."""
@@ -104,19 +102,17 @@ class Screen:
         """Say of a part why it was not read."""
         self.parts.append(dict(zip(PLACE, (way, name, side, "coefficient"), strict=True)) | {"note": why})
 
-    def _match(self, place: Place, steering: Steering, kl: float, told: Mapping[str, Any]) -> None:
-        """Read a part at the coefficient at which its KL is the whole's. kl: at the whole's coefficient."""
-        found: dict[float, Reading] = {}
+    def _match(self, place: Place, steering: Steering, found: dict[float, Reading], told: Mapping[str, Any]) -> None:
+        """Read a part at the coefficient at which its KL is the whole's. found: its readings so far, by coefficient."""
+        known = {coefficient: reading.mean_kl for coefficient, reading in found.items()}
 
         def statistic(coefficient: float) -> float:
             found[coefficient] = self.replay.read(steering, coefficient)
             return found[coefficient].mean_kl
 
-        known = NOISE < kl < math.inf
-        start = self.coefficient * math.sqrt(self.target / kl) if known else self.coefficient
         try:
             dose = find_dose(
-                statistic, self.target, tolerance=self.settings.tolerance, start=start,
+                statistic, self.target, tolerance=self.settings.tolerance, known=known,
                 max_evaluations=self.settings.max_evaluations,
             )  # fmt: skip
         except SteerdoseError as error:

@@ -6,7 +6,7 @@ v(c) = 1 / (1 / (a c^2) + b) through both ends, which has both limits; geometric
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -64,7 +64,11 @@ class _Search:
         return min(crossings, key=_width) if crossings else None
 
     def next_dose(self) -> float | None:
-        """Return the dose to evaluate next; None where nothing is left to divide."""
+        """Return the dose to evaluate next, 1 the first; None where one is close enough, or nothing left to divide."""
+        if not self.values:
+            return 1.0
+        if self.converged():
+            return None
         ends = self.bracket()
         if not ends:
             return self.jump()
@@ -109,20 +113,23 @@ def find_dose(
     *,
     tolerance: float = 0.05,
     max_evaluations: int = 6,
-    start: float = 1.0,
+    known: Mapping[float, float] | None = None,
 ) -> Calibration:
     """Return the dose > 0 at which `statistic` is within `tolerance` (relative) of `target`.
 
     statistic: dose -> value >= 0 in the target's unit, evaluated at most `max_evaluations` times; infinity means far
-    too strong. It need be neither smooth nor continuous: where no dose meets the target the closest comes back with
-    `converged` False and a reason. On curves that are quadratic near 0 and saturate, 6 evaluations find any dose from
-    1e-3 to 1e4. Raises SteerdoseError for a value that is negative or NaN, and where every value is infinite.
+    too strong. known: what it is at some doses, where that was found out before. It need be neither smooth nor
+    continuous: where no dose meets the target the closest comes back with `converged` False and a reason. On curves
+    that are quadratic near 0 and saturate, 6 evaluations find any dose from 1e-3 to 1e4. Raises SteerdoseError for a
+    value that is negative or NaN, and where every value is infinite.
     """
     search = _Search(target, tolerance)
-    dose: float | None = start
-    while dose is not None:
-        search.add(dose, statistic(dose))
-        dose = None if search.converged() or len(search.values) == max_evaluations else search.next_dose()
+    for dose, value in (known or {}).items():
+        search.add(dose, value)
+    for _ in range(max_evaluations):
+        if (next_dose := search.next_dose()) is None:
+            break
+        search.add(next_dose, statistic(next_dose))
     best = search.best()
     if math.isinf(search.values[best]):
         raise SteerdoseError(
@@ -136,7 +143,7 @@ def find_dose(
         target=target,
         converged=search.converged(),
         reason="within tolerance" if search.converged() else _why_not(search),
-        evaluations=len(search.values),
+        evaluations=len(search.values) - len(known or {}),
         bracket=search.bracket(),
     )
 
