@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from steerdose.errors import SteerdoseError
-from steerdose.model.linear import WRITERS
+from steerdose.model.linear import adds_to_residual
 from steerdose.steering.edit import Edit
 from steerdose.steering.edits import Add, Dense, LowRank, matrix
 from steerdose.steering.steering import Steering
@@ -155,7 +155,7 @@ def module_of(path: str) -> str:
 
 def is_writer(path: str) -> bool:
     """Whether what a module puts out is added to the residual stream, or is the stream: a block's."""
-    return module_of(path) in WRITERS or module_of(path).isdecimal()
+    return adds_to_residual(path) or module_of(path).isdecimal()
 
 
 def whole_of(steering: Steering, *, directions: bool = False, **more: object) -> Whole:

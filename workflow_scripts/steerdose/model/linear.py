@@ -9,11 +9,16 @@ from transformers.pytorch_utils import Conv1D
 from steerdose.errors import SteerdoseError
 from steerdose.model.experts import opened_experts
 
-WRITERS = ("o_proj", "out_proj", "c_proj", "down_proj", "dense_4h_to_h", "dense", "wo", "w2", "fc2", "fc_out")
-READERS = (
-    "q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn", "query", "key", "value", "gate_proj",
-    "up_proj", "gate_up_proj", "c_fc", "dense_h_to_4h", "in_proj", "wq", "wk", "wv", "w1", "w3", "fc1", "fc_in",
-)  # fmt: skip
+QKV, PAIR = ("q", "k", "v"), ("gate", "up")
+ROLES = {  # what a linear layer is in its block, by its own name; more than one where they are fused or share a name
+    "q_proj": ("q",), "k_proj": ("k",), "v_proj": ("v",), "qkv_proj": QKV, "c_attn": QKV, "query_key_value": QKV,
+    "query": ("q",), "key": ("k",), "value": ("v",), "wq": ("q",), "wk": ("k",), "wv": ("v",),
+    "gate_proj": ("gate",), "up_proj": ("up",), "gate_up_proj": PAIR, "c_fc": ("up",), "fc1": ("up",), "fc_in": ("up",),
+    "dense_h_to_4h": ("up",), "w1": ("gate",), "w3": ("up",), "o_proj": ("o",), "out_proj": ("o",), "dense": ("o",),
+    "wo": ("o",), "down_proj": ("down",), "dense_4h_to_h": ("down",), "fc2": ("down",), "fc_out": ("down",),
+    "w2": ("down",), "c_proj": ("o", "down"), "in_proj": (),
+}  # fmt: skip
+WRITERS = ("o", "down")  # roles that add to the residual stream; the others read it
 
 
 def is_plain(weight: Tensor) -> bool:
@@ -40,6 +45,11 @@ def linear_weights(model: nn.Module) -> dict[str, Tensor]:
     return {path: W.T if isinstance(layers[path], Conv1D) else W for path, W in found.items()}
 
 
+def adds_to_residual(path: str) -> bool:
+    """Whether a linear layer adds to the residual stream, by its name."""
+    return any(role in WRITERS for role in ROLES.get(path.rsplit(".", 1)[-1], ()))
+
+
 def residual_role(path: str, shape: tuple[int, int], width: int) -> str:
     """Return what a linear layer (out, in) does to a residual stream of this width: writer, reader or inner.
 
@@ -50,10 +60,9 @@ def residual_role(path: str, shape: tuple[int, int], width: int) -> str:
         return "writer" if out == width else "reader" if into == width else "inner"
     if out != width:
         return "inner"
-    name = path.rsplit(".", 1)[-1]
-    if name in WRITERS or name in READERS:
-        return "writer" if name in WRITERS else "reader"
+    if path.rsplit(".", 1)[-1] in ROLES:
+        return "writer" if adds_to_residual(path) else "reader"
     raise SteerdoseError(
         f"it cannot be told whether the square layer '{path}' reads from or writes to the residual stream: "
-        "add its name to WRITERS or READERS in steerdose/model/linear.py, or use 'sspace' on one linear layer"
+        "add its name to ROLES in steerdose/model/linear.py, or use 'sspace' on one linear layer"
     )

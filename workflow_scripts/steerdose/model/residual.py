@@ -15,15 +15,9 @@ from transformers.pytorch_utils import Conv1D
 
 from steerdose.errors import SteerdoseError
 from steerdose.model.architecture import find_blocks, text_config
+from steerdose.model.linear import PAIR, QKV, ROLES, WRITERS
 
-QKV, PAIR = ("q", "k", "v"), ("gate", "up")
-ROLES = {  # by the module's own name
-    "q_proj": ("q",), "k_proj": ("k",), "v_proj": ("v",), "qkv_proj": QKV, "c_attn": QKV, "query_key_value": QKV,
-    "gate_proj": ("gate",), "up_proj": ("up",), "gate_up_proj": PAIR, "c_fc": ("up",), "fc1": ("up",),
-    "dense_h_to_4h": ("up",), "o_proj": ("o",), "out_proj": ("o",), "dense": ("o",), "down_proj": ("down",),
-    "dense_4h_to_h": ("down",), "fc2": ("down",), "c_proj": ("o", "down"),
-}  # fmt: skip
-READERS = ("q", "k", "v", "gate", "up")
+READERS = (*QKV, *PAIR)
 ATTENTION_NORMS = ("input_layernorm", "ln_1", "self_attn_layer_norm")
 MLP_NORMS = ("pre_feedforward_layernorm", "ln_2", "post_attention_layernorm", "final_layer_norm")
 POST_NORMS = {"o": "post_attention_layernorm", "down": "post_feedforward_layernorm"}  # Gemma 2 and 3
@@ -132,7 +126,7 @@ def _block(modules: Mapping[str, nn.Module], path: str, config: Any) -> BlockVie
             continue
         weight = module.weight.detach().float().cpu()
         weight = weight.T if isinstance(module, Conv1D) else weight
-        if roles == ("o", "down"):  # GPT-2 calls both the same
+        if roles == WRITERS:  # GPT-2 calls both the same
             roles = ("down",) if "mlp" in name else ("o",)
         rows = _rows(name, roles, heads, len(weight))
         for role, own in zip(roles, rows, strict=True):
