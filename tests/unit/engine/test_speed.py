@@ -21,6 +21,7 @@ def test_a_measurement_tells_all_that_a_plan_needs_and_leaves_the_model_as_it_wa
     assert found["read"] > 0
     assert all(seconds > 0 for seconds in found["trained"].values())
     assert found["weights"] == 4 * sum(each.numel() for each in loaded.model.parameters())
+    assert found["parameters"] == sum(each.numel() for each in loaded.model.parameters())
     assert found["cache"] == 2 * 3 * 2 * 8, "keys and values of 3 blocks, 2 heads of 8"
     assert [each.requires_grad for each in loaded.model.parameters()] == asked
     assert all(each.grad is None for each in loaded.model.parameters())

@@ -10,12 +10,13 @@ from steerdose.model.architecture import text_config
 
 @dataclass(frozen=True)
 class Sizes:
-    """weights: bytes of all parameters as they are loaded, with packed copies.
+    """parameters: how many there are. weights: bytes of them as they are loaded, with packed copies.
 
     cache: numbers that attention keeps of a token. vocabulary, hidden: numbers of a token's logits, and of its states
     in all blocks.
     """
 
+    parameters: int
     weights: int
     cache: int
     vocabulary: int
@@ -36,6 +37,7 @@ def sizes_of(model: Any) -> Sizes:
     heads = getattr(config, "num_key_value_heads", None) or queries
     head = getattr(config, "head_dim", None) or config.hidden_size // max(1, queries)
     return Sizes(
+        parameters=sum(each.numel() for each in model.parameters()),
         weights=sum(map(_bytes, model.parameters()))
         + sum(_bytes(each.weight) for each in model.modules() if getattr(each, "packed", None) is not None),
         cache=2 * config.num_hidden_layers * heads * head,

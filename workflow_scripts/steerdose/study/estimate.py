@@ -27,6 +27,7 @@ class Speed:
     lone_row: float = 0.0035
     read: float = 0.0018
     trained: Mapping[str, float] = field(default_factory=lambda: {"float32": 0.008, "bfloat16": 0.008})
+    parameters: int = 134_515_008
     weights: int = 538_060_032
     cache: int = 11_520
     vocabulary: int = 49_152
@@ -57,7 +58,8 @@ class Speed:
         else:
             width = work.width if work.decoded else 0
             kept = rows * row_bytes(width, self.cache, self.vocabulary, size)
-        return IMPORTS + (self.weights + kept) / GIB
+        held = max(self.weights, work.copies * self.parameters * FLOAT)
+        return IMPORTS + (held + kept) / GIB
 
 
 @dataclass(frozen=True)

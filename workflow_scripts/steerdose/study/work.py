@@ -30,7 +30,8 @@ class Work:
     """Tokens that a job gives to the model, and how.
 
     decoded: one at a time in `rows` rows, each with its unsteered twin or, where `twins` is false, alone. read: many at
-    once. trained: with gradients, in `precision`. width: tokens of a row at the end.
+    once. trained: with gradients, in `precision`. width: tokens of a row at the end. copies: of all parameters in fp32
+    that are held at a time, where these are more than the model as it is loaded.
     """
 
     decoded: float = 0
@@ -40,6 +41,7 @@ class Work:
     trained: float = 0
     precision: str = "float32"
     width: float = 0
+    copies: int = 0
 
     @property
     def tokens(self) -> float:
@@ -86,6 +88,9 @@ class Works:
         heldout = max(1, training.heldout_fraction * self._pairs) * (1 + training.steps // training.eval_steps)
         trained = (training.steps * training.batch_size + heldout / 3) * width  # a loss alone takes a third
         return Work(trained=trained, rows=training.batch_size, width=width, precision=training.precision)
+
+    def merge_diff(self, _: Any) -> Work:
+        return Work(copies=3)  # the model, and what each of two adapters makes of it
 
     def capture_activations(self, _: Any) -> Work:
         width = self._prompt() + PERSONA
