@@ -209,7 +209,8 @@ class Works:
         damage = asked.n_answers * (self._question() + asked.n_tokens)
         ways = asked.ways_of(w.group) or GROUPS[w.group]
         parts = PARTS[w.group] * len(ways) / len(GROUPS[w.group])
-        return Work(read=parts * (1 + asked.max_evaluations) * (effect + damage), rows=1, width=512)
+        merged = 3 if self.study.models[w.model].dtype == "float32" else 0  # the model, packed, and what is merged
+        return Work(read=parts * (1 + asked.max_evaluations) * (effect + damage), rows=1, width=512, copies=merged)
 
 
 def texts_of(row: Row, task: ReadTask) -> Iterable[str]:
