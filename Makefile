@@ -66,6 +66,7 @@ lint: .venv/stamp
 	mypy
 	PYTHONPATH=workflow_scripts python -m steerdose.generated --check
 	snakemake --lint > /dev/null
+	python envs/vulnerabilities.py
 
 pins: .venv/stamp  ## newer versions in requirements.txt and envs/*.yaml, by pip's own resolver; then make test
 	python envs/pins.py
