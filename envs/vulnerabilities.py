@@ -16,19 +16,9 @@ HARMLESS: dict[str, str] = {}  # by advisory: why it does no harm here
 
 def looked_up(files: list[Path]) -> list[dict[str, Any]] | None:
     """Return what pip-audit says of each pin, in the form of its JSON; None where it reached no service."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip_audit",
-        "--no-deps",
-        "--disable-pip",
-        "--progress-spinner",
-        "off",
-        "-f",
-        "json",
-    ]
-    asked = [part for file in files for part in ("-r", str(file))]
-    done = subprocess.run([*command, *asked], capture_output=True, text=True, check=False)
+    flags = ["--no-deps", "--disable-pip", "--progress-spinner=off", "--format=json"]
+    command = [sys.executable, "-m", "pip_audit", *flags, *(f"--requirement={file}" for file in files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.stdout:
         return list(json.loads(done.stdout)["dependencies"])
     if "requests.exceptions" in done.stderr or "ConnectionError" in done.stderr:
@@ -54,14 +44,11 @@ def main() -> None:
         return
     missing = [pin["name"] for pin in found if "skip_reason" in pin]
     lines = known(found)
-    print(
-        f"vulnerabilities: {len(found) - len(missing)} of {len(found)} pins looked up, {len(lines)} known",
-        *lines,
-        sep="\n",
-    )
+    print(f"vulnerabilities: {len(found) - len(missing)} of {len(found)} pins looked up, {len(lines)} known")
     if lines:
+        print(*lines, sep="\n")
         sys.exit(
-            "take newer versions with `make pins`, or say in HARMLESS of envs/vulnerabilities.py why it does no harm"
+            "take newer versions with `make pins`, or say in HARMLESS of envs/vulnerabilities.py what does no harm"
         )
 
 
