@@ -39,6 +39,7 @@ rule measure_speed:
         **MODEL_JOB,
     params:
         settings=slices.measure_speed,
+        threads=lambda wildcards, threads: threads,
         code=code("measure_speed"),
     message:
         "Measure how fast this machine runs {wildcards.model}"

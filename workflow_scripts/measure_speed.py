@@ -1,4 +1,4 @@
-"""Write what `measured` returns, with `start`: seconds from the start of a process until the model is loaded."""
+"""Write what `measured` returns, and on how many threads; `start`: seconds until a process has loaded the model."""
 
 from steerdose.flow.jobs import open_job
 

@@ -15,7 +15,7 @@ def test_a_measurement_tells_all_that_a_plan_needs_and_leaves_the_model_as_it_wa
     before = {name: weight.clone() for name, weight in loaded.model.state_dict().items()}
     asked = [each.requires_grad for each in loaded.model.parameters()]
     found = measured(loaded, 24)
-    assert {"start", *found} == {each.name for each in fields(Speed)}
+    assert {"threads", "start", *found} == {each.name for each in fields(Speed)}
     assert min(found["row"], found["step"], found["lone_row"]) >= 0
     assert found["row"] + found["step"] > 0
     assert found["read"] > 0
@@ -32,6 +32,6 @@ def test_a_measurement_tells_all_that_a_plan_needs_and_leaves_the_model_as_it_wa
 def test_every_architecture_can_be_measured(kind, monkeypatch):
     monkeypatch.setattr(speed, "LEAST", 0.0)
     found = measured(tiny.loaded(kind), 4)
-    assert {"start", *found} == {each.name for each in fields(Speed)}
+    assert {"threads", "start", *found} == {each.name for each in fields(Speed)}
     assert found["read"] > 0
     assert (found["cache"] == 0) == (kind == "mamba")

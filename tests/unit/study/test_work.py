@@ -90,12 +90,14 @@ def test_a_job_of_several_methods_has_the_work_of_all():
 
 
 def test_time_is_in_steps_rows_and_tokens():
-    speed = Speed(start=5, step=0.5, row=0.1, lone_row=0.05, read=0.01, trained={"float32": 2.0, "bfloat16": 1.0})
-    assert speed.seconds(Work()) == 5
-    assert speed.seconds(Work(decoded=80, rows=8)) == pytest.approx(5 + 10 * 0.5 + 80 * 0.1)
-    assert speed.seconds(Work(decoded=80, rows=8, twins=False)) == pytest.approx(5 + 10 * 0.5 + 80 * 0.05)
-    assert speed.seconds(Work(read=100)) == pytest.approx(6)
-    assert speed.seconds(Work(trained=3, precision="bfloat16")) == pytest.approx(8)
+    trained = {"float32": 2.0, "bfloat16": 1.0}
+    speed = Speed(threads=4, start=5, step=0.5, row=0.1, lone_row=0.05, read=0.01, trained=trained)
+    assert speed.seconds(Work(), 4) == 5
+    assert speed.seconds(Work(decoded=80, rows=8), 4) == pytest.approx(5 + 10 * 0.5 + 80 * 0.1)
+    assert speed.seconds(Work(decoded=80, rows=8, twins=False), 4) == pytest.approx(5 + 10 * 0.5 + 80 * 0.05)
+    assert speed.seconds(Work(read=100), 4) == pytest.approx(6)
+    assert speed.seconds(Work(trained=3, precision="bfloat16"), 4) == pytest.approx(8)
+    assert speed.seconds(Work(read=100), 1) == pytest.approx(9), "a quarter of the threads that were measured"
 
 
 def test_memory_grows_with_rows_and_width_and_half_the_bytes_are_half_of_what_attention_keeps():
@@ -138,5 +140,6 @@ def test_what_was_measured_is_used_and_what_another_version_wrote_is_not(tmp_pat
 def test_how_many_jobs_run_at_a_time(cores, gpus, threads, models):
     found = Estimates(Plan(study(**{"jobs.threads": threads} if threads else {})), cores, gpus)
     assert found.of("train_adapter", W).slots == models
+    assert found.threads == min(threads or cores, cores)
     assert found.of("plot_survival", W).slots == cores
     assert found.of("plot_survival", W).seconds == LIGHT

@@ -31,11 +31,11 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}  # of training, under
 LEAST, MOST = 1.0, 5  # seconds of repeating what is quick, and how often at most
 
 
-def measure_speed(*, model: str, settings: MeasureSpeed, speed: str) -> None:
-    """Write what `measured` returns, with `start`: seconds from the start of a process until the model is loaded."""
+def measure_speed(*, model: str, settings: MeasureSpeed, threads: int, speed: str) -> None:
+    """Write what `measured` returns, and on how many threads; `start`: seconds until a process has loaded the model."""
     loaded = load_model(model, settings.run)
     start = time.time() - psutil.Process().create_time()
-    write_json({"start": start, **measured(loaded, settings.rows)}, speed)
+    write_json({"threads": threads, "start": start, **measured(loaded, settings.rows)}, speed)
 
 
 def measured(loaded: LoadedModel, rows: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ STATES = 12  # a block's states that training keeps of a token, in units of its 
 class Speed:
     """Seconds and sizes as `engine.speed.measured` tells them; by default SmolLM2's on two cores of an AMD EPYC."""
 
+    threads: int = 2
     start: float = 9.0
     step: float = 0.08
     row: float = 0.005
@@ -43,11 +44,12 @@ class Speed:
         names = {each.name for each in fields(cls)}
         return cls(**found) if {*found} == names else None
 
-    def seconds(self, work: Work) -> float:
-        """Return the time of a job with this work."""
+    def seconds(self, work: Work, threads: int) -> float:
+        """Return the time of a job with this work: half as many threads as were measured take twice as long."""
         per_row = self.row if work.twins else self.lone_row
         decoding = work.decoded * (self.step / max(1, work.rows) + per_row)
-        return self.start + decoding + work.read * self.read + work.trained * self.trained[work.precision]
+        working = decoding + work.read * self.read + work.trained * self.trained[work.precision]
+        return self.start + working * self.threads / threads
 
     def gib(self, work: Work, dtype: str) -> float:
         """Return the most memory of a job with this work: weights, and what its rows keep."""
@@ -80,7 +82,9 @@ class Estimates:
         """gpus: that a run may use at a time; None: any number."""
         self.plan, self.works, self.cores = plan, Works(plan.study, plan), cores or 1
         jobs = plan.study.jobs
-        models = self.cores // (jobs.threads or self.cores)
+        wanted = jobs.threads or self.cores
+        self.threads = min(wanted, cores) if cores else wanted
+        models = self.cores // self.threads
         limit = gpus // jobs.gpus if gpus is not None and jobs.gpus else models
         self.models = max(1, min(models, limit))
         self.speeds: dict[str, Speed | None] = {}
@@ -95,4 +99,5 @@ class Estimates:
             self.speeds[model] = Speed.of(Path(f"results/{model}/speed.json"))
         measured = self.speeds[model]
         speed, dtype = measured or Speed(), self.plan.study.models[model].dtype
-        return Expected(speed.seconds(work), work.tokens, speed.gib(work, dtype), self.models, measured is not None)
+        seconds, gib = speed.seconds(work, self.threads), speed.gib(work, dtype)
+        return Expected(seconds, work.tokens, gib, self.models, measured is not None)
