@@ -45,6 +45,8 @@ check_command()
 
 
 onstart:
+    if workflow.local_exec:
+        lead()
     tell_the_logger(workflow.dag.needrun_jobs())
 
 

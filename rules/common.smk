@@ -16,6 +16,7 @@ from steerdose.errors import SteerdoseError
 from steerdose.flow.digests import code_digest
 from steerdose.flow.failures import forget_unfinished
 from steerdose.flow.integrity import prepare
+from steerdose.flow.orphans import lead
 from steerdose.flow.targets import asked, nearest_targets
 from steerdose.study.ablations import GROUPS
 from steerdose.study.estimate import Estimates

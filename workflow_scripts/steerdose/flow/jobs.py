@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from steerdose.columns import Cell
 from steerdose.errors import SteerdoseError
-from steerdose.flow import integrity, progress, provenance
+from steerdose.flow import integrity, orphans, progress, provenance
 
 
 class Job:
@@ -79,6 +79,7 @@ def open_job(snakemake: Any) -> Iterator[Job]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    orphans.follow()
     settings = job.params.get("settings", "{}")
     logging.info("rule %s, wildcards %s, settings %s", job.rule, job.wildcards, settings)
     try:
