@@ -22,7 +22,13 @@ PERSONA = 25  # tokens of a persona, or of a system prompt
 EVALUATIONS = 3  # of the model, until a search meets its target
 GARBAGE = 5, 12  # kinds of garbage that a probe is audited behind, of so many prompts at most
 SUFFIX = 22  # tokens that a probe appends to a text
-READINGS = {"modules": 170, "spectra": 120, "bases": 100, "controls": 90, "hypotheses": 170}  # of parts, by group
+READINGS = {
+    "modules": 165,
+    "spectra": 105,
+    "bases": 90,
+    "controls": 18,
+    "hypotheses": 230,
+}  # by group; controls: a draw
 
 
 @dataclass(frozen=True)
@@ -208,7 +214,8 @@ class Works:
         effect = self._asked(name) / max(1, self.plan.n_items(name)) * asked.n_items
         damage = asked.n_answers * (self._question() + asked.n_tokens)
         ways = asked.ways_of(w.group) or GROUPS[w.group]
-        readings = READINGS[w.group] * len(ways) / len(GROUPS[w.group])
+        draws = asked.draws if w.group == "controls" else 1
+        readings = READINGS[w.group] * draws * len(ways) / len(GROUPS[w.group])
         packed = effect + damage - CHAT * (asked.n_items + asked.n_answers - 1)  # all begin with the same tokens
         merged = 3 if self.study.models[w.model].dtype == "float32" else 0  # the model, packed, and what is merged
         return Work(read=readings * packed, rows=1, width=512, copies=merged)
