@@ -24,13 +24,13 @@ def test_a_training_does_not_outlive_its_snakemake(fresh):
     )
     log = fresh.root / "results/logs/train_adapter/tiny.honesty.seed0.lora.positive.log"
     try:
-        wait_for(lambda: log.exists() and "training:" in log.read_text(), 120)
+        wait_for(lambda: log.exists() and "training:" in log.read_text(), 240)
         below = psutil.Process(run.pid).children(recursive=True)
     finally:
         os.kill(run.pid, signal.SIGKILL)
         run.wait()
     assert any("train_adapter" in " ".join(each.cmdline()) for each in below)
-    wait_for(lambda: not any(alive(each) for each in below), 20)
+    wait_for(lambda: not any(alive(each) for each in below), 60)
     assert "is gone" in log.read_text()
     assert not (fresh.root / ADAPTER / "adapter_model.safetensors").exists()
 

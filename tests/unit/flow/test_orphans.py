@@ -22,14 +22,13 @@ subprocess.run([sys.executable, "-c", {between!r}])
 time.sleep(60)
 """
 
-FIRST = """\
+BOTH = """\
 import os, threading
 from steerdose.flow.orphans import VARIABLE, follow, lead
 follow()
+n_threads = threading.active_count()
 lead()
-first = os.environ[VARIABLE]
-lead()
-print(first, os.environ[VARIABLE], threading.active_count(), sep=",")
+print(n_threads, os.environ[VARIABLE] == str(os.getpid()))
 """
 
 
@@ -68,10 +67,11 @@ def test_a_job_whose_run_lives_comes_to_its_end(run):
     assert run(seconds=3).stdout.readline() == "job ended\n"
 
 
-def test_the_first_run_leads_and_a_job_without_one_follows_none(monkeypatch):
-    monkeypatch.delenv(VARIABLE, raising=False)
-    environment = {**os.environ, "PYTHONPATH": str(LIBRARY)}
-    done = subprocess.run([sys.executable, "-c", FIRST], env=environment, check=True, capture_output=True, text=True)
-    told, kept, threads = done.stdout.split(",")
-    assert told == kept
-    assert threads.strip() == "1"
+def test_a_run_that_is_gone_or_cannot_be_seen_is_not_followed_and_the_next_leads(run):
+    gone = run(seconds=0)
+    gone.kill()
+    gone.wait()
+    for living, given in ((False, ""), (False, str(gone.pid)), (True, str(os.getpid()))):
+        environment = {**os.environ, VARIABLE: given, "PYTHONPATH": str(LIBRARY)}
+        done = subprocess.run([sys.executable, "-c", BOTH], env=environment, check=True, capture_output=True, text=True)
+        assert done.stdout == ("2 False\n" if living else "1 True\n")

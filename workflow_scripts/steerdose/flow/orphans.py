@@ -13,24 +13,24 @@ from contextlib import suppress
 import psutil
 
 log = logging.getLogger(__name__)
-VARIABLE = "STEERDOSE_RUN"  # process and start of the run, in the environment of its jobs
+VARIABLE = "STEERDOSE_RUN"  # process of the run, in the environment of its jobs
 EVERY = 1.0  # seconds
 
 
 def lead() -> None:
     """Name this process as the run that its jobs end with, unless it is in one already."""
-    os.environ.setdefault(VARIABLE, f"{os.getpid()} {psutil.Process().create_time()}")
+    if not _lives(os.environ.get(VARIABLE, "")):
+        os.environ[VARIABLE] = str(os.getpid())
 
 
 def follow() -> None:
-    """End this process within `EVERY` of its run's end, if it has one."""
-    if run := os.environ.get(VARIABLE):
+    """End this process within `EVERY` of its run's end, if it can see one."""
+    if _lives(run := os.environ.get(VARIABLE, "")):
         threading.Thread(target=_watch, args=(run,), daemon=True).start()
 
 
 def _watch(run: str) -> None:
-    number, start = run.split()
-    while _lives(int(number), float(start)):
+    while _lives(run):
         time.sleep(EVERY)
     log.error("the snakemake that started this job is gone, so it ends")
     # What stands between them first: a snakemake that saw its job fail would remove what the next run has made.
@@ -41,8 +41,7 @@ def _watch(run: str) -> None:
     os._exit(1)
 
 
-def _lives(number: int, start: float) -> bool:
+def _lives(run: str) -> bool:
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(number)
-        return process.create_time() == start and process.status() != psutil.STATUS_ZOMBIE
+        return run.isdecimal() and psutil.Process(int(run)).status() != psutil.STATUS_ZOMBIE
     return False
