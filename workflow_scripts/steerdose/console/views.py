@@ -13,7 +13,7 @@ from steerdose.console.run import Run, Running, clock, plan_table
 from steerdose.study.estimate import Expected
 
 BAR, PER_SECOND = 24, 2
-UNMEASURED = "This machine was not measured: these are the times of SmolLM2 on two cores. `make plan` measures it."
+UNMEASURED = "This machine was not measured: times are reckoned from those of SmolLM2 on two cores; see `make plan`."
 LONG = 10.0  # seconds of a job that is worth a line at its end
 
 
