@@ -1,12 +1,9 @@
 """Model sources: what resolves, and how everything else is refused without leaving anything behind."""
 
-import ast
 import hashlib
 import io
 import json
-import sys
 import tarfile
-import tempfile
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,84 +12,22 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from gguf import GGUFWriter
 from safetensors.torch import load_file, save_file
-from steerdose.errors import SteerdoseError
+from source_examples import refuse, resolve, write_gguf
 from steerdose.model import sources
 from steerdose.model.chat import PLAIN_TEMPLATE, conversation, prompt_ids
-from steerdose.model.loading import load_model, load_tokenizer
-from steerdose.model.sources import ROUND_TRIP, resolve_model, weights_sha256
-from steerdose.study.config import Model
+from steerdose.model.loading import load_model
+from steerdose.model.sources import ROUND_TRIP, weights_sha256
 from tokenizers import normalizers
-from transformers import AutoTokenizer, dynamic_module_utils
+from transformers import AutoTokenizer
+
+pytestmark = pytest.mark.usefixtures("scratch")
 
 JINJA = "{% for message in messages %}[{{ message['content'] }}]{% endfor %}{# " + "long " * 100 + "#}"
 
 
-@pytest.fixture(autouse=True)
-def scratch(tmp_path, monkeypatch):
-    """Where downloads go; nothing may stay there."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield
-    assert list(folder.glob("tmp*")) == []
-
-
-@pytest.fixture
-def local(tmp_path):
-    return tiny.save(tmp_path / "local")
-
-
-def resolve(tmp_path, source, **changes):
-    given = {"revision": None, "sha256": None, "dtype": "float32", "chat_template": None, "trust_remote_code": False}
-    settings = Model(**given | {"source": str(source)} | changes)
-    resolve_model(settings=settings, directory=str(tmp_path / "out/model"))
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model"], "temporary files are left"
-    return tmp_path / "out/model"
-
-
-def refuse(tmp_path, message, source, **changes):
-    with pytest.raises(SteerdoseError, match=message):
-        resolve(tmp_path, source, **changes)
-    assert list((tmp_path / "out").iterdir()) == []
-
-
 def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_gguf(path):
-    """Write a one-block Llama in fp32 and return its tensors."""
-    vocabulary = tiny.tokenizer().get_vocab()
-    tokens = [*sorted(vocabulary, key=vocabulary.get), "Ġt"]
-    writer = GGUFWriter(str(path), "llama")
-    writer.add_context_length(64)
-    writer.add_embedding_length(32)
-    writer.add_block_count(1)
-    writer.add_feed_forward_length(64)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(4)
-    writer.add_rope_dimension_count(8)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([3, 3] + [1] * 257)
-    writer.add_token_merges(["Ġ t"])
-    writer.add_eos_token_id(0)
-    writer.add_chat_template(tiny.CHAT_TEMPLATE)
-    shapes = {"token_embd": (len(tokens), 32), "output_norm": (32,), "blk.0.attn_norm": (32,), "blk.0.ffn_norm": (32,)}
-    shapes |= {f"blk.0.attn_{name}": (32, 32) for name in ("q", "k", "v", "output")}
-    shapes |= {"blk.0.ffn_gate": (64, 32), "blk.0.ffn_up": (64, 32), "blk.0.ffn_down": (32, 64)}
-    generator = np.random.default_rng(0)
-    tensors = {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-    for name, tensor in tensors.items():
-        writer.add_tensor(f"{name}.weight", tensor)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return tensors
 
 
 def test_a_local_directory_resolves(tmp_path, local):
@@ -318,77 +253,3 @@ def test_a_tokenizer_that_loses_text_is_refused(tmp_path, local):
     tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.save_pretrained(local)
     refuse(tmp_path, "does not survive a round trip: .In 2024, .* became .in 2024, ", local)
-
-
-def strange(folder, marker, *, config=False):
-    """Let a tokenizer, or a whole model, ask for Python code that lies beside it and that leaves a marker."""
-    (folder / "strange.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
-    path = folder / "tokenizer_config.json"
-    given = json.loads(path.read_text()) if path.is_file() else {}
-    asked = {"tokenizer_class": "StrangeTokenizer", "auto_map": {"AutoTokenizer": [None, "strange.StrangeTokenizer"]}}
-    path.write_text(json.dumps(given | asked))
-    if config:
-        path = folder / "config.json"
-        code = {"AutoConfig": "strange.StrangeConfig", "AutoModelForCausalLM": "strange.StrangeModel"}
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "strange", "auto_map": code}))
-
-
-def refuses_code(call, marker, monkeypatch):
-    """Somebody, like `yes |`, answers y to all questions."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 99))
-    with pytest.raises(SteerdoseError, match=r"if you trust it, set models\.<name>\.trust_remote_code to true"):
-        call()
-    assert not marker.exists()
-
-
-@pytest.mark.parametrize("config", [False, True], ids=["tokenizer", "model"])
-def test_code_that_comes_with_a_model_is_neither_run_nor_asked_about(tmp_path, local, monkeypatch, config):
-    strange(local, tmp_path / "marker", config=config)
-    refuses_code(lambda: resolve(tmp_path, local), tmp_path / "marker", monkeypatch)
-
-
-def test_code_that_lies_beside_a_gguf_file_is_neither_run_nor_asked_about(tmp_path, monkeypatch):
-    write_gguf(tmp_path / "model.gguf")
-    strange(tmp_path, tmp_path / "marker")
-    refuses_code(lambda: resolve(tmp_path, tmp_path / "model.gguf"), tmp_path / "marker", monkeypatch)
-
-
-def test_code_that_a_resolved_tokenizer_asks_for_is_not_run(tmp_path, local, monkeypatch):
-    model = resolve(tmp_path, local)
-    strange(model, tmp_path / "marker")
-    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 99))
-    with pytest.raises(ValueError, match="trust_remote_code"):
-        load_tokenizer(model)
-    assert not (tmp_path / "marker").exists()
-
-
-def test_code_that_is_trusted_runs(tmp_path, local, monkeypatch):
-    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    strange(local, tmp_path / "marker")
-    with (local / "strange.py").open("a") as file:
-        file.write("import transformers\nclass StrangeTokenizer(transformers.PreTrainedTokenizerFast):\n    pass\n")
-    model = resolve(tmp_path, local, trust_remote_code=True)
-    assert (tmp_path / "marker").exists()
-    assert type(load_tokenizer(model)).__name__ == "StrangeTokenizer"
-
-
-def test_transformers_is_always_told_whether_to_trust():
-    """Unsaid, it asks on stdin whether to run a model's own code."""
-    calls = [
-        call
-        for path in Path(sources.__file__).parents[1].rglob("*.py")
-        for call in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and call.func.attr in ("from_pretrained", "from_config")
-        and isinstance(call.func.value, ast.Name)
-        and call.func.value.id.startswith("Auto")
-    ]
-    assert len(calls) > 5
-    assert [ast.unparse(c) for c in calls if "trust_remote_code" not in [word.arg for word in c.keywords]] == []
-
-
-def test_a_template_that_runs_away_is_refused_before_it_is_rendered_here(tmp_path, local):
-    grows = "{% set size = 9999999999 %}{{ ('x' * size) | length }}"
-    refuse(tmp_path, r"the chat template that begins with .* takes more than 1 GiB", local, chat_template=grows)
