@@ -1,4 +1,4 @@
-"""Write what `measured` returns, and on how many threads; `start`: seconds until a process has loaded the model."""
+"""Write what `measured` returns, and `start`: seconds until a process has loaded the model."""
 
 from steerdose.flow.jobs import open_job
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -69,6 +70,15 @@ def test_pins_without_a_vulnerability_pass_and_are_counted(service, monkeypatch)
     n_pins = len({line for file in ROOT.glob("requirements*.txt") for line in file.read_text().split() if "==" in line})
     assert done.returncode == 0
     assert f"{n_pins} of {n_pins} pins looked up, 0 known" in done.stdout
+
+
+def test_what_is_called_harmless_is_known_no_more_by_any_of_its_names():
+    script = runpy.run_path(str(ROOT / "envs/vulnerabilities.py"))
+    vulnerability = {"id": "CVE-2026-1", "aliases": ["GHSA-xxxx"], "fix_versions": []}
+    pins = [{"name": "jinja2", "version": "3.1.6", "vulns": [vulnerability]}, {"name": "torch", "skip_reason": "none"}]
+    assert script["known"](pins) == ["jinja2 3.1.6: CVE-2026-1, mended in no version"]
+    script["HARMLESS"]["GHSA-xxxx"] = "templates are our own"
+    assert script["known"](pins) == []
 
 
 def test_without_a_network_it_is_said_that_nothing_was_looked_up():

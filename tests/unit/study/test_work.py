@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -98,6 +99,7 @@ def test_time_is_in_steps_rows_and_tokens():
     assert speed.seconds(Work(read=100), 4) == pytest.approx(6)
     assert speed.seconds(Work(trained=3, precision="bfloat16"), 4) == pytest.approx(8)
     assert speed.seconds(Work(read=100), 1) == pytest.approx(9), "a quarter of the threads that were measured"
+    assert replace(speed, threads=0).seconds(Work(read=100), 1) == pytest.approx(6), "a GPU"
 
 
 def test_memory_grows_with_rows_and_width_and_half_the_bytes_are_half_of_what_attention_keeps():

@@ -32,10 +32,14 @@ LEAST, MOST = 1.0, 5  # seconds of repeating what is quick, and how often at mos
 
 
 def measure_speed(*, model: str, settings: MeasureSpeed, threads: int, speed: str) -> None:
-    """Write what `measured` returns, and on how many threads; `start`: seconds until a process has loaded the model."""
+    """Write what `measured` returns, and `start`: seconds until a process has loaded the model.
+
+    threads: that the model ran on, 0 for a GPU.
+    """
     loaded = load_model(model, settings.run)
     start = time.time() - psutil.Process().create_time()
-    write_json({"threads": threads, "start": start, **measured(loaded, settings.rows)}, speed)
+    on_cpu = loaded.device.type == "cpu"
+    write_json({"threads": threads if on_cpu else 0, "start": start, **measured(loaded, settings.rows)}, speed)
 
 
 def measured(loaded: LoadedModel, rows: int) -> dict[str, Any]:

@@ -45,11 +45,11 @@ class Speed:
         return cls(**found) if {*found} == names else None
 
     def seconds(self, work: Work, threads: int) -> float:
-        """Return the time of a job with this work: half as many threads as were measured take twice as long."""
+        """Return the time of a job with this work; half the threads that were measured take twice as long on a CPU."""
         per_row = self.row if work.twins else self.lone_row
         decoding = work.decoded * (self.step / max(1, work.rows) + per_row)
         working = decoding + work.read * self.read + work.trained * self.trained[work.precision]
-        return self.start + working * self.threads / threads
+        return self.start + working * (self.threads / threads if self.threads else 1)
 
     def gib(self, work: Work, dtype: str) -> float:
         """Return the most memory of a job with this work: weights, and what its rows keep."""

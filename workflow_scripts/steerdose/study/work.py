@@ -22,13 +22,8 @@ PERSONA = 25  # tokens of a persona, or of a system prompt
 EVALUATIONS = 3  # of the model, until a search meets its target
 GARBAGE = 5, 12  # kinds of garbage that a probe is audited behind, of so many prompts at most
 SUFFIX = 22  # tokens that a probe appends to a text
-READINGS = {
-    "modules": 165,
-    "spectra": 105,
-    "bases": 90,
-    "controls": 18,
-    "hypotheses": 230,
-}  # by group; controls: a draw
+# How often the parts of a group are read; controls: for each draw.
+READINGS = {"modules": 165, "spectra": 105, "bases": 90, "controls": 18, "hypotheses": 230}
 
 
 @dataclass(frozen=True)
