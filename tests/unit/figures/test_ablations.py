@@ -90,6 +90,16 @@ def test_rows_over_all_seeds_are_shown_where_there_are_any():
     assert both["retained"].to_list() == pytest.approx((alone["retained"] / 2).to_list())
 
 
+def test_parts_of_one_way_stand_together_also_where_only_another_family_has_them():
+    more = ablations(methods=["lora", "oft"]).with_columns(
+        part=pl.when(method="oft", way="rank", part="4").then(pl.lit("64")).otherwise("part")
+    )
+    names = [label.get_text() for label in parts_figure(more).axes[0].get_yticklabels()]
+    ranks = [i for i, name in enumerate(names) if name.startswith("rank")]
+    assert len(ranks) == 3
+    assert ranks[-1] - ranks[0] == 2
+
+
 def test_angles_are_means_over_layers():
     rows = [
         {"model": "m", "behavior": "b", "seed": 0, "layer": layer, "method": one, "against": other, "width": 8,

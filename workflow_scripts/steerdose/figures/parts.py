@@ -29,7 +29,8 @@ def parts_figure(ablations: pl.DataFrame) -> Figure:
     """Draw parts alone, but for single layers, which have a map; grey: the range of random deltas at the same norms."""
     rows = shown(ablations).filter(pl.col("way") != "layer", side="keep").with_columns(kind_of(), name_of())
     cells = rows.partition_by(PLACE, maintain_order=True)
-    names = rows.drop_nulls("kind")["name"].unique(maintain_order=True).to_list()
+    ways = rows.drop_nulls("kind").group_by("way", maintain_order=True).agg(pl.col("name").unique(maintain_order=True))
+    names = ways["name"].explode().to_list()  # of one way together, also what another method alone has
     if not names:
         return nothing("no delta with an effect was taken apart")
     single = rows.select("model", "behavior").n_unique() == 1
