@@ -35,6 +35,10 @@ DEPENDENT = {
     "models.smollm2.quantization": MODEL_JOBS,
     "models.smollm2.source": {"resolve_model"},
     "device": MODEL_JOBS,
+    "cuda_graphs": {
+        "calibrate_alpha", "audit_dose", "audit_probe", "roll_reference", "rollout_trajectories", "design_rollouts",
+        "write_texts", "measure_speed",
+    },
     "positions": {
         "calibrate_alpha", "audit_dose", "rollout_trajectories", "design_rollouts", "score_task", "write_texts",
         "run_lm_eval",
@@ -123,6 +127,7 @@ OTHER = {
     "study.behaviors": ["honesty", "sycophancy"],
     "study.seeds": [0, 1],
     "device": "cpu",
+    "cuda_graphs": True,
     "positions": "generated",
     "models.smollm2.revision": "main",
     "models.smollm2.sha256": "a" * 64,

@@ -4,9 +4,11 @@ Each steered row has an unsteered twin in the batch that reads the same tokens: 
 path and nothing of shape tokens x vocabulary is ever kept. Below the first edited block a row and its twin are one row.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,11 +20,15 @@ from steerdose.engine.divergence import KL_ROWS, divergence
 from steerdose.engine.probe import READINGS, ForkPlan, read_packed
 from steerdose.engine.requests import Request, Trajectory
 from steerdose.engine.rows import RowSplit
+from steerdose.engine.static import StaticStep
 from steerdose.errors import NonFiniteLogitsError, SteerdoseError
 from steerdose.model.architecture import layer_types
 from steerdose.steering.intervention import Dials, Read
 
+log = logging.getLogger(__name__)
+
 PACKED_TOKENS = 2048  # of suffixes in one forward
+STEADY = 4  # tokens for which rows stay the same before a step of theirs is recorded, which takes as long as three
 
 
 class Batch:
@@ -40,7 +46,12 @@ class Batch:
         n_shared: int,
         batch: list[tuple[Request, Trajectory]],
         chooser: Chooser,
+        *,
+        graphs: bool = False,
     ) -> None:
+        """graphs: steps become static where rows stay the same, and are recorded on a GPU."""
+        self.graphs, self.steady = graphs, 0
+        self.step: StaticStep | None = None
         self.model, self.dials, self.split, self.n_shared, self.chooser = model, dials, split, n_shared, chooser
         self.requests = [request for request, _ in batch]
         self.trajectories = [trajectory for _, trajectory in batch]
@@ -154,20 +165,44 @@ class Batch:
 
     def feed(self, token: Tensor) -> Tensor:
         """Give every row its request's token and return the next logits, (rows, vocabulary)."""
-        self.dials.turn(self.row_coefficients("generated"))
-        if self.n_shared:
-            self.split.set(self.fed_row(), len(self.fed))
         length = self.cache.get_seq_length()
+        ids = token[self.fed][:, None].to(self.device)
+        positions = (length - self.padding)[:, None].to(self.device)
+        self.steady += 1
+        if self.graphs and self.step is None and self.steady > STEADY:
+            self.step = self.static_step(ids, positions)
+        if self.step is not None:
+            return self.step(ids, positions)
+        self.turn(self.row_coefficients("generated"), self.fed_row())
         return self.model(
-            input_ids=token[self.fed][:, None].to(self.device),
+            input_ids=ids,
             attention_mask=self.mask[:, : length + 1],
-            position_ids=(length - self.padding)[:, None].to(self.device),
+            position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
         ).logits[:, -1]
 
+    def turn(self, coefficients: Tensor, fed_row: Tensor) -> None:
+        """Set what hooks read at a token of every row: (steerings, rows), (rows,)."""
+        self.dials.turn(coefficients)
+        if self.n_shared:
+            self.split.set(fed_row, len(self.fed))
+
+    def static_step(self, ids: Tensor, positions: Tensor) -> StaticStep | None:
+        """Return the step of these rows from now on; None, and no more tries, for a model that has none."""
+        turn = partial(self.turn, self.row_coefficients("generated").to(self.device), self.fed_row().to(self.device))
+        try:
+            return StaticStep(self.model, self.cache, ids, positions, self.mask, turn)
+        except SteerdoseError as error:
+            log.warning("cuda_graphs: this model goes without: %s", error)
+            self.graphs = False
+            self.cache.fix(None)
+            return None
+
     def drop(self, done: Tensor) -> None:
         """Take the rows of finished requests out of the batch."""
+        self.steady, self.step = 0, None
+        self.cache.fix(None)
         fed, rows = self.cache.keep(*((~done[of]).nonzero().flatten() for of in (self.fed, self.owner)))
         self.owner, self.twin = self.owner[rows], self.twin[rows]
         self.fed, self.padding, self.mask = self.fed[fed], self.padding[fed], self.mask[fed.to(self.device)]

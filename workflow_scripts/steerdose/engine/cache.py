@@ -10,7 +10,8 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 class RowLayer(CacheLayerMixin):
     """Keys and values of one attention layer, (rows, heads, capacity, width); sliding layers keep every token too.
 
-    Masks keep sliding layers inside their window, so a fork can later read any prefix.
+    Masks keep sliding layers inside their window, so a fork can later read any prefix. place: (1,), where the next
+    token goes while the cache is fixed (see `static`) and all of the capacity is read; else None.
     """
 
     is_sliding = False
@@ -20,6 +21,12 @@ class RowLayer(CacheLayerMixin):
         self.capacity = capacity
         self.length = 0
         self.rows = 0
+        self.place: Tensor | None = None
+
+    @property
+    def is_compileable(self) -> bool:
+        """Whether masks are made of all of the capacity, also where nothing is padded."""
+        return self.place is not None
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.rows = len(key_states)
@@ -30,13 +37,16 @@ class RowLayer(CacheLayerMixin):
     def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        if self.place is not None:
+            keys, values = self.keys[: self.rows], self.values[: self.rows]
+            return keys.index_copy_(2, self.place, key_states), values.index_copy_(2, self.place, value_states)
         start, self.length = self.length, self.length + key_states.shape[2]
         self.keys[: self.rows, :, start : self.length] = key_states
         self.values[: self.rows, :, start : self.length] = value_states
         return self.keys[: self.rows, :, : self.length], self.values[: self.rows, :, : self.length]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.length + query_length, 0
+        return self.length + query_length if self.place is None else self.capacity, 0
 
     def get_seq_length(self) -> int:
         return self.length
@@ -105,6 +115,18 @@ class RowCache(Cache):
                 buffer[holes, :, : layer.length] = buffer[order[holes], :, : layer.length]
             layer.rows = len(order)
         return plans[0][0], plans[1][0]
+
+    def fix(self, place: Tensor | None) -> None:
+        """Let tokens go to a place that a tensor names, (1,), from now on; None: behind the last again."""
+        for layer in self.layers:
+            layer.place = place
+            if place is not None and layer.is_initialized:
+                for buffer in (layer.keys, layer.values):
+                    buffer[:, :, layer.length :] = 0  # masked, but 0 times what memory held before might be no number
+
+    def set_length(self, length: int) -> None:
+        for layer in self.layers:
+            layer.length = length
 
     def prefix(self, shared: Tensor, rows: Tensor) -> Cache:
         """Return a read-only copy of some rows, to score several continuations of them in one forward."""

@@ -70,7 +70,7 @@ def generate(
             batch = [(requests[i], trajectories[i]) for i in part]
             chooser, tick = Chooser([request for request, _ in batch], window), partial(progress.update, len(part))
             if together:
-                Batch(model, dials, split, n_shared, batch, chooser).run(window, ends, plan, tick)
+                Batch(model, dials, split, n_shared, batch, chooser, graphs=loaded.graphs).run(window, ends, plan, tick)
             else:
                 for place, (request, trajectory) in enumerate(batch):
                     chosen = Chosen(chooser, place, len(request.ids))

@@ -1,7 +1,7 @@
 """Loading a resolved model directory: the model, its tokenizer, and its linear layers made fast on a CPU."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -30,11 +30,15 @@ PACKED = 0.2
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in eval mode, its tokenizer, and the sha256 of its weights."""
+    """A model in eval mode, its tokenizer, and the sha256 of its weights.
+
+    graphs: whether steps of decoding are static, and recorded on a GPU.
+    """
 
     model: Any
     tokenizer: Any
     sha256: str
+    graphs: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -188,4 +192,6 @@ def load_model(directory: str | Path, run: Run = EXACTLY, *, train: bool = False
     model.get_input_embeddings().register_forward_pre_hook(_count)
     if not train:
         speed_up(model)
-    return LoadedModel(model, load_tokenizer(directory), source["sha256"])
+    loaded = LoadedModel(model, load_tokenizer(directory), source["sha256"])
+    one_gpu = [device.type for device in loaded.devices] == ["cuda"]
+    return replace(loaded, graphs=run.cuda_graphs and one_gpu)

@@ -197,6 +197,10 @@ class Study(Part):
 
     study: Selection
     device: Annotated[str, Field(pattern=r"^(auto|cpu|balanced|cuda(:[0-9]+)?)$")]
+    cuda_graphs: bool = Field(
+        description="Whether a GPU records a decoding step's kernels and plays them again, where rows stay the same. "
+        "On a CPU, and where a model is spread over several GPUs, nothing is recorded."
+    )
     positions: Positions = Field(
         description="Which tokens a steering acts on: all; the prompt's alone; or the generated ones alone, as servers "
         "do that steer while they decode: the first token is never steered. What a probe asks counts as prompt."

@@ -17,11 +17,12 @@ from steerdose.study.tasks import LikelihoodTask, ReadTask, WritingTask
 
 
 class Run(Part):
-    """How a job runs the model; by default exactly, on the CPU."""
+    """How a job runs the model; by default exactly, on the CPU. cuda_graphs: of jobs that let it write."""
 
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "cpu"
     quantization: Quantization | None = None
+    cuda_graphs: bool = False
 
 
 class MeasureSpeed(Part):

@@ -29,6 +29,9 @@ class Slices(PublishedSlices):
         model = self.study.models[w.model]
         return of.Run(dtype=model.dtype, device=self.study.device, quantization=model.quantization)
 
+    def _writing(self, w: Any) -> of.Run:
+        return self._run(w).model_copy(update={"cuda_graphs": self.study.cuda_graphs})
+
     def _method(self, w: Any) -> Any:
         return self.study.methods[w.entry].own()
 
@@ -51,7 +54,7 @@ class Slices(PublishedSlices):
         return self.study.models[w.model].model_copy(update={"dtype": "float32", "quantization": None}).text()
 
     def measure_speed(self, w: Any) -> str:
-        return of.MeasureSpeed(run=self._run(w), rows=self.study.rollout.batch_size).text()
+        return of.MeasureSpeed(run=self._writing(w), rows=self.study.rollout.batch_size).text()
 
     def generate_pairs(self, w: Any) -> str:
         return of.GeneratePairs(run=self._run(w), pairs=self.study.pairs).text()
@@ -117,7 +120,7 @@ class Slices(PublishedSlices):
             name: each.model_copy(update={"target": None if each.style else self.study.target_of(name)})
             for name, each in self._subjects(w).items()
         }
-        return of.CalibrateAlpha(run=self._run(w), calibration=self._calibration(w), methods=subjects).text()
+        return of.CalibrateAlpha(run=self._writing(w), calibration=self._calibration(w), methods=subjects).text()
 
     def _calibration(self, w: Any) -> Any:
         """The search, without what it does not depend on: prompts have no dose, and each method has its target."""
@@ -131,7 +134,7 @@ class Slices(PublishedSlices):
         measure = {name: getattr(self.study.calibration, name) for name in of.Measure.model_fields}
         measure |= {"n_prompts": 1, "n_audit_prompts": 1, "statistic": "mean"}
         return of.AuditDose(
-            run=self._run(w), measure=of.Measure(**measure), methods=self._subjects(w), first=first, last=last
+            run=self._writing(w), measure=of.Measure(**measure), methods=self._subjects(w), first=first, last=last
         ).text()
 
     def gather_calibration(self, w: Any) -> str:
@@ -144,7 +147,7 @@ class Slices(PublishedSlices):
         names = read if w.probes == "rolled_out" else [name for name in every if name not in read]
         probes = {name: every[name] for name in names}
         greedy = self._trajectories.model_copy(update={"decoding": "greedy"})
-        return of.AuditProbe(run=self._run(w), trajectories=greedy, probes=probes).text()
+        return of.AuditProbe(run=self._writing(w), trajectories=greedy, probes=probes).text()
 
     def rollout_trajectories(self, w: Any) -> str:
         first, last = self.plan.rollout_spans[int(w.part)]
@@ -162,7 +165,7 @@ class Slices(PublishedSlices):
     def _rolled(self, w: Any) -> dict[str, Any]:
         rollout = self.study.rollout
         return {
-            "run": self._run(w),
+            "run": self._writing(w),
             "trajectories": self._trajectories,
             "probes": {name: self.study.probes[name] for name in rollout.probes},
             "readings": rollout.readings,
@@ -172,7 +175,7 @@ class Slices(PublishedSlices):
     def roll_reference(self, w: Any) -> str:
         rollout = self.study.rollout
         return of.RollReference(
-            run=self._run(w), reference=self.study.reference, template=rollout.template, window=rollout.window
+            run=self._writing(w), reference=self.study.reference, template=rollout.template, window=rollout.window
         ).text()
 
     def score_relevance(self, w: Any) -> str:
@@ -211,7 +214,7 @@ class Slices(PublishedSlices):
 
     def write_texts(self, w: Any) -> str:
         task = self.study.written_task(w.task).model_copy(update={"scorer": "valence"})
-        return of.WriteTexts(**self._part(w), task=task).text()
+        return of.WriteTexts(**self._part(w) | {"run": self._writing(w)}, task=task).text()
 
     def score_texts(self, w: Any) -> str:
         task = self.study.written_task(w.task).model_copy(update={"batch_size": 1, "window": 1, "n_items": None})
