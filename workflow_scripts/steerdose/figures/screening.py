@@ -1,18 +1,21 @@
 """Does the screen predict what parts do to the texts that the model writes?"""
 
 import polars as pl
+from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy.stats import spearmanr
 
 from steerdose.declarations.ablations import ABLATIONS
 from steerdose.declarations.benefit import EFFECTS
-from steerdose.figures.part_styles import nothing
+from steerdose.figures.part_styles import name_of, nothing
 from steerdose.figures.style import drawing, save, title_of
 from steerdose.files import read_table
 from steerdose.study.published import PlotScreening
 
 KEYS = ("model", "behavior", "seed")
+ITERATIONS = 500  # of names that push each other; a limit of time would make pictures differ
 
 
 def plot_screening(*, ablations: str, effects: str, settings: PlotScreening, png: str, svg: str) -> None:
@@ -44,24 +47,31 @@ def screening_figure(points: pl.DataFrame) -> Figure:
     cells = points.partition_by(*KEYS, "method", maintain_order=True) if "written" in points.columns else []
     if not cells:
         return nothing("no part that was screened is a method of the study")
-    figure = Figure((0.8 + 3.4 * len(cells), 3.6), layout="constrained")
-    for each, cell in zip(figure.subplots(1, len(cells), squeeze=False)[0], cells, strict=True):
-        _draw(each, cell)
+    figure = Figure((0.8 + 4.4 * len(cells), 4.0), layout="constrained")
+    axes = figure.subplots(1, len(cells), squeeze=False)[0]
     figure.supxlabel("effect on fixed texts, at the whole's KL (nats)")
     figure.supylabel("effect on written texts, at dose 1")
+    names = [_draw(each, cell) for each, cell in zip(axes, cells, strict=True)]
+    figure.draw_without_rendering()  # where axes lie decides where names have room
+    for each, own in zip(axes, names, strict=True):
+        adjust_text(own, ax=each, iter_lim=ITERATIONS, arrowprops={"arrowstyle": "-", "color": "0.4", "linewidth": 0.6})
     return figure
 
 
-def _draw(axes: Axes, cell: pl.DataFrame) -> None:
+def _draw(axes: Axes, cell: pl.DataFrame) -> list[Text]:
+    """Draw a panel and return the names of its points, which stand where the points do."""
     for line in (axes.axhline, axes.axvline):
         line(0, color="0.8", linewidth=0.8, zorder=0)
     x, y = cell["effect"], cell["written"]
     axes.errorbar(
-        x, y, fmt="o", markersize=4, color="#0072B2", ecolor="0.6", elinewidth=0.8,
+        x, y, fmt="o", markersize=4, color="#0072B2", ecolor="0.75", elinewidth=0.7,
         xerr=[x - cell["effect_low"], cell["effect_high"] - x],
         yerr=[y - cell["written_low"], cell["written_high"] - y],
     )  # fmt: skip
-    for name, place_x, place_y in cell.select("name", "effect", "written").iter_rows():
-        axes.annotate(name, (place_x, place_y), (3, 3), textcoords="offset points", fontsize=7)
-    rho = f", rank correlation {spearmanr(x, y).statistic:.2f}" if len(x) > 2 else ""
-    axes.set_title(f"{title_of('method', cell['method'][0])}: {len(x)} parts{rho}")
+    told = f"{len(x)} part{'s' * (len(x) > 1)}"
+    if len(x) > 2:
+        found = spearmanr(x, y)
+        told += f", rank correlation {found.statistic:.2f} (p {found.pvalue:.2g})"
+    axes.set_title(f"{title_of('method', cell['method'][0])}: {told}")
+    places = cell.select(name_of(), "effect", "written").iter_rows()
+    return [axes.text(place_x, place_y, name, fontsize=7) for name, place_x, place_y in places]
