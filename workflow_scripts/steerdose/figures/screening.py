@@ -1,7 +1,6 @@
 """Does the screen predict what parts do to the texts that the model writes?"""
 
 import polars as pl
-from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -10,12 +9,11 @@ from scipy.stats import spearmanr
 from steerdose.declarations.ablations import ABLATIONS
 from steerdose.declarations.benefit import EFFECTS
 from steerdose.figures.part_styles import name_of, nothing
-from steerdose.figures.style import drawing, save, title_of
+from steerdose.figures.style import drawing, place_names, save, title_of
 from steerdose.files import read_table
 from steerdose.study.published import PlotScreening
 
 KEYS = ("model", "behavior", "seed")
-ITERATIONS = 500  # of names that push each other; a limit of time would make pictures differ
 
 
 def plot_screening(*, ablations: str, effects: str, settings: PlotScreening, png: str, svg: str) -> None:
@@ -52,9 +50,7 @@ def screening_figure(points: pl.DataFrame) -> Figure:
     figure.supxlabel("effect on fixed texts, at the whole's KL (nats)")
     figure.supylabel("effect on written texts, at dose 1")
     names = [_draw(each, cell) for each, cell in zip(axes, cells, strict=True)]
-    figure.draw_without_rendering()  # where axes lie decides where names have room
-    for each, own in zip(axes, names, strict=True):
-        adjust_text(own, ax=each, iter_lim=ITERATIONS, arrowprops={"arrowstyle": "-", "color": "0.4", "linewidth": 0.6})
+    place_names(figure, dict(zip(axes, names, strict=True)))
     return figure
 
 

@@ -1,7 +1,7 @@
 """What the figures share: one style, looks of doses, methods and prompts, panels in rows; each has its own module."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import matplotlib
 import numpy as np
 import polars as pl
+from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from steerdose.files import replacing
@@ -28,6 +30,7 @@ STYLE = {
     **{"axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False},
     **{"xtick.minor.size": 0, "ytick.minor.size": 0, "axes.titley": 1},  # else every title's place is searched for
 }
+ITERATIONS = 500  # of names that push each other; a limit of time would make pictures differ
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 ALIVE, DEAD = "#8CC8F0", "#A83C0A"  # light and dark: they differ in grey too
 HALO = [withStroke(linewidth=2.6, foreground="white")]
@@ -151,6 +154,20 @@ def sparse(axes: Axes, times: Sequence[Tick], labels: float = 8.5) -> list[Tick]
         if place[kept[-1]] - place[i] >= gap and place[i] - place[0] >= gap:
             kept.append(i)
     return [times[i] for i in sorted({0, *kept})]
+
+
+def place_names(figure: Figure, names: Mapping[Axes, list[Text]]) -> None:
+    """Move the names of points, which stand where the points do, until they cover neither each other nor a point.
+
+    To be called last: where the axes lie decides where there is room.
+    """
+    figure.draw_without_rendering()
+    for axes, own in names.items():
+        points = np.concatenate([line.get_xydata() for line in axes.lines if line.get_linestyle() == "None"])
+        adjust_text(
+            own, x=points[:, 0], y=points[:, 1], ax=axes, iter_lim=ITERATIONS,
+            arrowprops={"arrowstyle": "-", "color": "0.4", "linewidth": 0.6},
+        )  # fmt: skip
 
 
 def prompt_looks(prompts: pl.DataFrame) -> dict[tuple[str, str], Style]:

@@ -4,10 +4,11 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from steerdose.declarations.subspaces import SUBSPACES
 from steerdose.figures.part_styles import PLACE, heading, nothing
-from steerdose.figures.style import drawing, save
+from steerdose.figures.style import drawing, place_names, save
 from steerdose.figures.subspace_styles import LOOKS, kind_handles, plain
 from steerdose.files import read_table
 
@@ -34,19 +35,22 @@ def subspaces_figure(subspaces: pl.DataFrame) -> Figure:
     single = points.select("model", "behavior").n_unique() == 1
     figure = Figure((9, 0.9 + 2.7 * len(cells)), layout="constrained")
     grid = figure.subplots(len(cells), 2, squeeze=False, sharex=True, sharey=True)
+    names: dict[Axes, list[Text]] = {}
     for cell, row in zip(cells, grid, strict=True):
         for axes, (side, kinds) in zip(row, SIDES.items(), strict=True):
-            _draw(axes, cell, kinds)
+            names[axes] = _draw(axes, cell, kinds)
             axes.set_title(f"{heading(cell.row(0, named=True), single)}: {side}")
         row[0].set_ylabel("recovery of what the\nweights write (chance: 1)")
     width = points["width"][0]
     figure.supxlabel(f"recovery of the change of the stream (chance: 1), {width} directions")
     star = Line2D([], [], linestyle="", marker="*", color="black", markersize=11, label="the best directions")
     figure.legend(handles=[*kind_handles(), star], loc="outside right center")
+    place_names(figure, names)
     return figure
 
 
-def _draw(axes: Axes, cell: pl.DataFrame, kinds: tuple[str, ...]) -> None:
+def _draw(axes: Axes, cell: pl.DataFrame, kinds: tuple[str, ...]) -> list[Text]:
+    """Draw a panel and return the names of its highest points, which stand where these do."""
     axes.set(xscale="log", yscale="log")
     axes.axhline(1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
     axes.axvline(1, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
@@ -56,11 +60,8 @@ def _draw(axes: Axes, cell: pl.DataFrame, kinds: tuple[str, ...]) -> None:
         axes.plot(there["recovery_stream"], there["recovery_written"], linestyle="", alpha=0.8, **LOOKS[kind])
     star = cell.select(pl.col("best_stream", "best_written").mean()).row(0)
     axes.plot(*star, marker="*", color="black", markersize=11)
-    for i, row in enumerate(own.sort("recovery_stream", descending=True).head(NAMED).iter_rows(named=True)):
-        place = (row["recovery_stream"], row["recovery_written"])
-        axes.annotate(
-            row["subspace"], place, (0.45, 0.55 - 0.1 * i), textcoords="axes fraction", fontsize=7, ha="center",
-            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6},
-        )  # fmt: skip
     plain(axes.xaxis)
     plain(axes.yaxis)
+    best = own.sort("recovery_stream", descending=True).head(NAMED)
+    places = best.select("recovery_stream", "recovery_written", "subspace").iter_rows()
+    return [axes.text(x, y, name, fontsize=7) for x, y, name in places]
