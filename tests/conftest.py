@@ -5,13 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import warm
 import yaml
+from filelock import FileLock
 from hypothesis import settings
 from snakemake.utils import update_config
 
@@ -79,6 +80,19 @@ def make_workspace(root: Path, overlay: str, python: str = sys.executable) -> Wo
     return Workspace(root, overlay, python)
 
 
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]) -> Path:
+    """Return a folder that the first of pytest's processes to ask for it builds; the others wait."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    done = Path(f"{folder}.done")
+    with FileLock(f"{folder}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+            build(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def warm_python(tmp_path_factory) -> Iterator[str]:
     """An interpreter for jobs that has torch imported."""
@@ -92,10 +106,12 @@ def finished_study(tmp_path_factory, warm_python) -> Workspace:
     """The whole default study, run to the end on a random tiny Llama. Do not change it: use `study`."""
     import tiny
 
-    workspace = make_workspace(tmp_path_factory.mktemp("study"), "tiny.yaml", warm_python)
-    tiny.save(workspace.root / "tiny_model")
-    workspace.snakemake()
-    return workspace
+    def build(root: Path) -> None:
+        workspace = make_workspace(root, "tiny.yaml", warm_python)
+        tiny.save(workspace.root / "tiny_model")
+        workspace.snakemake()
+
+    return Workspace(built_once(tmp_path_factory, "study", build), "tiny.yaml", warm_python)
 
 
 @pytest.fixture
@@ -109,12 +125,14 @@ def finished_symbols(tmp_path_factory) -> Workspace:
     """The whole tiny study, symbolic and run to the end. Do not change it: use `symbols`."""
     import symbolic
 
-    workspace = make_workspace(tmp_path_factory.mktemp("symbols"), "tiny.yaml")
-    (workspace.root / "tiny_model/weights").write_text("w")
-    symbolic.make_symbolic(workspace.root)
-    workspace.configure(jobs={"threads": 1, "gpus": 0})  # several jobs at a time
-    workspace.snakemake("--cores", "4")
-    return workspace
+    def build(root: Path) -> None:
+        workspace = make_workspace(root, "tiny.yaml")
+        (workspace.root / "tiny_model/weights").write_text("w")
+        symbolic.make_symbolic(workspace.root)
+        workspace.configure(jobs={"threads": 1, "gpus": 0})  # several jobs at a time
+        workspace.snakemake("--cores", "4")
+
+    return Workspace(built_once(tmp_path_factory, "symbols", build), "tiny.yaml")
 
 
 @pytest.fixture
