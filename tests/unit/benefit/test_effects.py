@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from benefit_examples import CHOICE, MOOD, TEXT, choice_scores, frame, mood_scores
 from scipy import stats
-from steerdose.benefit.effects import effects, rows_of, sums_by_dose
+from steerdose.benefit.effects import effects, rows_of, split, sums_by_dose
 from steerdose.errors import SteerdoseError
 
 
@@ -141,3 +141,12 @@ def test_sums_of_all_methods_have_the_same_clusters():
     sums = sums_by_dose(rows_of(choice_scores(lambda *_: 1, methods=("one", "two")), CHOICE, "shift"), CHOICE)
     assert {name: list(doses) for name, doses in sums.items()} == {"one": [1.0, 2.0], "two": [1.0, 2.0]}
     assert sums["two"][2.0].values[:, 0].sum() == 4 * 40
+
+
+@pytest.mark.parametrize("n", [2, 7, 40])
+def test_halves_are_as_large_and_share_no_cluster(n):
+    one, other = split(n)
+    assert (one.sum(1) == n // 2).all()
+    assert (other.sum(1) == n // 2).all()
+    assert not (one * other).any()
+    assert len(np.unique(one, axis=0)) > 1

@@ -6,8 +6,16 @@ import numpy as np
 import polars as pl
 import pytest
 from benefit_examples import MOOD, mood_scores
-from steerdose.benefit.effects import rows_of, sums_by_dose
-from steerdose.benefit.index import Curve, curve_of, half_doses, index_of, recommended, rising_effect
+from steerdose.benefit.effects import rows_of, split, sums_by_dose
+from steerdose.benefit.index import (
+    Curve,
+    curve_of,
+    half_doses,
+    heldout_effect,
+    index_of,
+    recommended,
+    rising_effect,
+)
 
 DOSES = (0.5, 1.0, 1.5, 2.0, 3.0)
 LIVE = dict.fromkeys(DOSES, 0.0)
@@ -98,11 +106,40 @@ def test_the_interval_of_the_ed50_covers_the_truth_in_most_studies():
     for _ in range(120):
         n = 40
         effect = np.stack([0.2 * d + 0.5 * draw.normal(size=n) for d in DOSES], axis=1)
-        weights = np.vstack([np.ones(n), draw.multinomial(n, np.full(n, 1 / n), size=300)]) / n
-        found = half_doses(Curve(np.array(DOSES), weights @ effect, np.ones(5, bool), np.zeros(5)))
+        found = half_doses(noisy(effect, draw))
         low, high = np.nanquantile(found[1:], [0.025, 0.975])
         covered.append(low <= 1.5 <= high)
     assert np.mean(covered) > 0.88
+
+
+def noisy(effect, draw):
+    """The curve of a study, of the effect of every item at every dose."""
+    n = len(effect)
+    weights = np.vstack([np.ones(n), draw.multinomial(n, np.full(n, 1 / n), size=300)]) / n
+    halves = split(n) @ effect / (n // 2)
+    return Curve(np.array(DOSES), weights @ effect, np.ones(5, bool), np.zeros(5), halves)
+
+
+def test_the_effect_on_items_that_did_not_pick_the_dose_is_not_flattered():
+    """200 studies of five doses that all do 0.3: the best of them looks better than it is."""
+    draw, found = np.random.default_rng(7), []
+    for _ in range(200):
+        study = noisy(0.3 + 0.5 * draw.normal(size=(31, 5)), draw)
+        found.append((study.effect[0][recommended(study, 3.0, 0.95)], heldout_effect(study, 3.0, 0.95)))
+    flattered, honest = np.mean(found, axis=0)
+    error = np.std([one for _, one in found]) / np.sqrt(len(found))
+    assert flattered > 0.3 + 0.06
+    assert honest == pytest.approx(0.3, abs=3 * error)
+    assert error < 0.01
+
+
+def test_the_effect_held_out_is_of_safe_doses_alone():
+    strong = curve({0.5: 0.1, 1.0: 0.2, 1.5: 0.3, 2.0: 0.9, 3.0: 0.9}, noise=0.0)
+    assert heldout_effect(strong, 1.5, 0.95) == pytest.approx(0.3)
+    assert heldout_effect(strong, 3.0, 0.95) == pytest.approx(0.9)
+    assert heldout_effect(strong, None, 0.95) is None
+    dead = {**LIVE, 2.0: 0.6, 3.0: 0.9}
+    assert heldout_effect(curve({d: 0.2 * d for d in DOSES}, dead, noise=0.0), 3.0, 0.95) == pytest.approx(0.3)
 
 
 def test_recommended_is_the_safe_dose_with_the_highest_lower_bound():

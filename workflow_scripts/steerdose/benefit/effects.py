@@ -24,6 +24,7 @@ from steerdose.seeds import seed_from
 from steerdose.study.tasks import ChoiceTask, WritingTask, measures_of
 from steerdose.survival.lethal_dose import RESAMPLES
 
+SPLITS = 400  # of the items into halves
 POWER = 0.8  # of which a detectable effect would be found
 KINDS = ("worded", "lettered")  # of rows with two answers
 WORSE = frozenset({"nll"})  # measures of which more is worse
@@ -63,6 +64,13 @@ def resampled(n: int) -> np.ndarray:
     """Return how often each of n clusters counts, (1 + `RESAMPLES`, n): once, and as each resample draws it."""
     generator = np.random.default_rng(seed_from("effects", n))
     return np.vstack([np.ones(n), generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)])
+
+
+def split(n: int) -> np.ndarray:
+    """Return which of n clusters are in one half and which in the other, (2, `SPLITS`, n), of an odd n one in none."""
+    order = np.random.default_rng(seed_from("halves", n)).permuted(np.tile(np.arange(n), (SPLITS, 1)), axis=1)
+    half = n // 2
+    return np.stack([order < half, (half <= order) & (order < 2 * half)]).astype(float)
 
 
 def rows_of(scores: pl.DataFrame, task: Any, measure: str) -> pl.DataFrame:

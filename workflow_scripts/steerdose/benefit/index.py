@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from scipy.optimize import isotonic_regression
 
-from steerdose.benefit.effects import Sums, resampled
+from steerdose.benefit.effects import Sums, resampled, split
 from steerdose.survival.lethal_dose import LETHAL, dose_of, enough_prompts, lethal_draws, outer_bounds
 
 HALF = 0.5  # of the largest effect that survives
@@ -23,13 +23,15 @@ class Curve:
     """Effect by dose of one method and sign, toward the sign's side: above 0 is what was intended.
 
     dose: (doses,), rising, without 0. effect: (1 + draws, doses), the first row as estimated. survives: (doses,),
-    whether at most half of the texts break at it. q: (doses,), of no effect, corrected.
+    whether at most half of the texts break at it. q: (doses,), of no effect, corrected. halves: (2, splits, doses),
+    the effect on one half of the items and on the other.
     """
 
     dose: np.ndarray
     effect: np.ndarray
     survives: np.ndarray
     q: np.ndarray
+    halves: np.ndarray
 
     def bounds(self, confidence: float) -> np.ndarray:
         """Return the interval of the effect at each dose, (2, doses)."""
@@ -44,10 +46,14 @@ class Curve:
 def curve_of(doses: Mapping[float, Sums], sign: float, dead: Mapping[float, float], q: Mapping[float, float]) -> Curve:
     """Return the curve of one sign. doses: the sums of each dose by its size. dead: share by size, fitted."""
     sizes = sorted(doses)
-    weights = resampled(doses[sizes[0]].n_clusters)
-    effect = np.stack([sign * doses[size].estimates(weights)["effect"] for size in sizes], axis=1)
+    n = doses[sizes[0]].n_clusters
+
+    def effect(weights: np.ndarray) -> np.ndarray:
+        return np.stack([sign * doses[size].estimates(weights)["effect"] for size in sizes], axis=1)
+
     survives = np.array([dead[size] <= LETHAL for size in sizes])
-    return Curve(np.array(sizes), effect, survives, np.array([q[size] for size in sizes]))
+    halves = np.stack([effect(weights) for weights in split(n)])
+    return Curve(np.array(sizes), effect(resampled(n)), survives, np.array([q[size] for size in sizes]), halves)
 
 
 def half_doses(curve: Curve) -> np.ndarray:
@@ -121,3 +127,19 @@ def recommended(curve: Curve, safe_dose: float | None, confidence: float) -> int
     if not allowed.any():
         return None
     return int(np.argmax(np.where(allowed, curve.bounds(confidence)[0], -np.inf)))
+
+
+def heldout_effect(curve: Curve, safe_dose: float | None, confidence: float) -> float | None:
+    """Return what the dose that one half of the items picks does on the other half, the mean over splits.
+
+    The recommended dose is picked on the items that its effect is of, so that effect is flattered; this one is not. A
+    half picks, of the doses that are safe, the one with the highest lower bound; its intervals are sqrt(2) wider.
+    """
+    allowed = curve.survives & (curve.dose <= (safe_dose or 0.0))
+    picking, other = curve.halves
+    known = np.isfinite(curve.halves[:, :, allowed]).all((0, 2)) if allowed.any() else np.zeros(1, dtype=bool)
+    if not known.any():
+        return None
+    margin = np.sqrt(2) * (curve.effect[0] - curve.bounds(confidence)[0])
+    picked = np.argmax(np.where(allowed, picking - margin, -np.inf), axis=1)
+    return float(np.take_along_axis(other, picked[:, None], axis=1)[known].mean())

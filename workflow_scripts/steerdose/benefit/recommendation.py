@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from steerdose.benefit.effects import Sums, resampled
-from steerdose.benefit.index import Curve, curve_of, index_of, recommended, rising_effect
+from steerdose.benefit.index import Curve, curve_of, heldout_effect, index_of, recommended, rising_effect
 from steerdose.benefit.specificity import Kl, specificity
 from steerdose.columns import SIGNS
 
@@ -76,6 +76,7 @@ def recommendations(data: CellData, damages: Sequence[Measure], confidence: floa
             continue
         alpha = sign * float(curve.dose[place])
         row |= _at(data, key[0], alpha, damages)
+        row["effect_heldout"] = heldout_effect(curve, lethal["safe_dose"], confidence)
         row |= {name: shares.get((key[0], alpha), {}).get(name) for name in ("share", "share_low", "share_high")}
         row |= _against_prompts(data, key[0], alpha, confidence)
         rows.append(row | {"verdict": _verdict(key[0] in data.controls, row["over_prompt_low"])})

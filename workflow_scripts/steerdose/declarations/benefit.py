@@ -160,12 +160,13 @@ RECOMMENDED = Table(
     path="results/tables/dose",
     title="Dose",
     row="a method and sign",
-    reading="Which dose to take. Recommended is, of the doses at which the effect on the benefit's task is shown (its "
-    "interval excludes 0 and its q is small) and which are safe (a bound on texts that break), the one whose effect "
-    "has the highest lower bound. It was picked on the items that it is judged on, so its effect is flattered. "
-    "Effects point toward the sign. ED50 is the dose of half the largest effect among doses at which at most half of "
-    "the texts break; the index is LD50 over ED50, the margin the safe dose over the smallest dose with an effect. "
-    "Where nothing is shown the sentence says so, and what this study could have found.",
+    reading="Which dose to take. Recommended is, of the doses at which the effect on the benefit's task is shown "
+    "(its interval excludes 0 and its q is small) and which are safe (a bound on texts that break), the one whose "
+    "effect has the highest lower bound. It was picked on the items that it is judged on, so its effect is "
+    "flattered; effect_heldout is what the dose that one half of the items picks does on the other half, the mean "
+    "over splits. Effects point toward the sign. ED50 is the dose of half the largest effect among doses at which at "
+    "most half of the texts break; the index is LD50 over ED50, the margin the safe dose over the smallest dose with "
+    "an effect. Where nothing is shown the sentence says so, and what this study could have found.",
     columns=(
         *METHOD,
         *SIGN,
@@ -177,6 +178,7 @@ RECOMMENDED = Table(
         """),
         *_EFFECT,
         *columns("""
+        effect_heldout | number | as measure | on items that did not pick the dose
         dead | number | share | of texts that break by the window at this dose
         dead_high | number | share | upper bound
         change_{damage} | number | as measure | effect of the dose on a task of damage
@@ -210,6 +212,7 @@ RECOMMENDED = Table(
         alpha | number | dose | recommended
         coefficient | number | | recommended, that scales the steering
         effect | text | as measure | toward the sign, with its interval
+        held out | number | as measure | on items that did not pick the dose
         broken | text | share | of texts that break by the window, and its upper bound
         index | text | ratio | LD50 / ED50, the therapeutic index, with its interval
         margin | number | ratio | safe dose / smallest dose with an effect

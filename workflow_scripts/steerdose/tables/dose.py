@@ -87,6 +87,7 @@ def shown(doses: pl.DataFrame, damages: list[str]) -> pl.DataFrame:
                 **{name: row[name] for name in ("model", "behavior", "seed", "method", "sign", "verdict")},
                 **{name: row[name] for name in ("alpha", "coefficient")},
                 "effect": _interval(row, "effect"),
+                "held out": row["effect_heldout"],
                 "broken": "" if row["dead"] is None else f"{row['dead']:.2f} (to {row['dead_high']:.2f})",
                 "index": _interval(row, "index"),
                 "margin": row["margin"],
