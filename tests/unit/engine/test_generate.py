@@ -9,7 +9,7 @@ import torch
 import transformers
 from engine_examples import END, PROBES, PROMPTS, direction, low_rank
 from reference.rollout import generate_one, steered_copy, textbook_kl
-from steerdose.engine.divergence import divergence
+from steerdose.engine.divergence import divergence, divergence_from
 from steerdose.engine.fork_grid import fork_times
 from steerdose.engine.generate import generate
 from steerdose.engine.probe import READINGS, ForkPlan
@@ -281,6 +281,18 @@ def test_divergence_keeps_its_digits_over_a_large_vocabulary():
     steered, base = (3 * torch.randn(4, 50_000, generator=generator) for _ in range(2))
     exact = textbook_kl(steered.double(), base.double())
     torch.testing.assert_close(kl_of(steered, base).double(), exact, atol=0, rtol=3e-6)
+
+
+@pytest.mark.parametrize("ruled_out", [False, True])
+def test_the_kl_to_known_log_probabilities_is_the_same_to_the_last_bit(ruled_out):
+    generator = torch.Generator().manual_seed(0)
+    steered, base = (3 * torch.randn(19, 5_000, generator=generator) for _ in range(2))
+    if ruled_out:
+        steered[:, 7] = base[:, 7] = -torch.inf
+    kl, total = divergence_from(steered, base - base.logsumexp(-1, keepdim=True))
+    assert torch.equal(kl, kl_of(steered, base))
+    assert torch.equal(total, steered.logsumexp(-1))
+    assert kl.isfinite().all()
 
 
 def test_the_fork_grid_is_the_published_one_and_refuses_a_window_of_0():

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steerdose.engine.divergence import divergence
+from steerdose.engine.divergence import divergence_from
 from steerdose.engine.rows import count_shared
 from steerdose.engine.score import Item, Score
 from steerdose.errors import SteerdoseError
@@ -115,16 +115,19 @@ class Replay:
         modules = dict(self.model.named_modules())
         self.blocks = [modules[path] for path in find_blocks(self.model)]
         self.passed: list[list[Any]] = []  # what every block puts out, by pack
-        self.logits: list[Tensor] = []
+        found: list[Tensor] = []
         with torch.inference_mode():
             for pack in self.packs:
                 outputs: list[Any] = []
                 with self._listening(outputs):
-                    self.logits.append(self._forward(pack))
+                    found.append(self._forward(pack))
                 self.passed.append(outputs)
-        if not all(torch.isfinite(logits).all() for logits in self.logits):
-            raise SteerdoseError("the logits of the unsteered model are not finite: set the model's dtype to float32")
-        self.unsteered = self._reading(self.logits)
+            if not all(torch.isfinite(logits).all() for logits in found):
+                raise SteerdoseError(
+                    "the logits of the unsteered model are not finite: set the model's dtype to float32"
+                )
+            self.log_q = [logits - logits.logsumexp(-1, keepdim=True) for logits in found]
+            self.unsteered = self._reading(found)
 
     def read(self, steering: Steering, coefficient: float) -> Reading:
         """Return what a steering does at a coefficient."""
@@ -134,7 +137,7 @@ class Replay:
             for pack, outputs in zip(self.packs, self.passed, strict=True):
                 with self._replaying(outputs[:n_below]):
                     found.append(self._forward(pack))
-        return self._reading(found)
+            return self._reading(found)
 
     def _forward(self, pack: Pack) -> Tensor:
         """Return the logits at the places that are asked for, (places, vocabulary)."""
@@ -163,11 +166,10 @@ class Replay:
     def _reading(self, logits: Sequence[Tensor]) -> Reading:
         scores: list[Score | None] = [None] * len(self.items)
         kl: list[list[float]] = [[] for _ in self.items]
-        for pack, found, base in zip(self.packs, logits, self.logits, strict=True):
+        for pack, found, log_q in zip(self.packs, logits, self.log_q, strict=True):
             wanted = self._asked(pack)
             row = {place: i for i, place in enumerate(sorted({place for own in wanted for place in own}))}
-            diverged = divergence(found, base, found.argmax(-1))[0]
-            total, best = found.logsumexp(-1), found.argmax(-1)
+            (diverged, total), best = divergence_from(found, log_q), found.argmax(-1)
             for i, places, own in zip(pack.items, pack.places, wanted, strict=True):
                 rows = [row[place] for place in own]
                 kl[i] = diverged[rows].tolist()
