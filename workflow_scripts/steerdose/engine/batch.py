@@ -28,7 +28,7 @@ from steerdose.steering.intervention import Dials, Read
 log = logging.getLogger(__name__)
 
 PACKED_TOKENS = 2048  # of suffixes in one forward
-STEADY = 4  # tokens for which rows stay the same before a step of theirs is recorded, which takes as long as three
+STEADY = 4  # tokens for which rows stay the same before a step of theirs is recorded, which runs it twice more
 
 
 class Batch:

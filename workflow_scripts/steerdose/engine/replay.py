@@ -137,7 +137,7 @@ class Replay:
             for pack, outputs in zip(self.packs, self.passed, strict=True):
                 with self._replaying(outputs[:n_below]):
                     found.append(self._forward(pack))
-            return self._reading(found)
+        return self._reading(found)
 
     def _forward(self, pack: Pack) -> Tensor:
         """Return the logits at the places that are asked for, (places, vocabulary)."""
