@@ -56,25 +56,29 @@ class RowLayer(CacheLayerMixin):
 
 
 class PrefixLayer(CacheLayerMixin):
-    """Read-only prefix of one layer: `update` returns prefix and new tokens together and stores nothing."""
+    """Some rows of a layer, to be read: `update` returns them and new tokens together and stores nothing.
+
+    They are copied there, so that only one layer's copies exist at a time.
+    """
 
     is_sliding = False
 
-    def __init__(self, keys: Tensor, values: Tensor) -> None:
+    def __init__(self, whole: RowLayer, rows: Tensor) -> None:
         super().__init__()
-        self.keys, self.values, self.is_initialized = keys, values, True
+        self.whole, self.rows, self.is_initialized = whole, rows, True
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:  # noqa: ARG002
         raise AssertionError("a prefix is initialized when it is made")
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        return torch.cat([self.keys, key_states], 2), torch.cat([self.values, value_states], 2)
+        keys, values = (each[self.rows, :, : self.whole.length] for each in (self.whole.keys, self.whole.values))
+        return torch.cat([keys, key_states], 2), torch.cat([values, value_states], 2)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.keys.shape[2] + query_length, 0
+        return self.whole.length + query_length, 0
 
     def get_seq_length(self) -> int:
-        return self.keys.shape[2]
+        return self.whole.length
 
     def get_max_length(self) -> int:
         return -1
@@ -129,10 +133,10 @@ class RowCache(Cache):
             layer.length = length
 
     def prefix(self, shared: Tensor, rows: Tensor) -> Cache:
-        """Return a read-only copy of some rows, to score several continuations of them in one forward."""
+        """Return some rows to be read, until this cache changes, by several continuations of them in one forward."""
         layers: list[CacheLayerMixin] = [RowLayer(0) for _ in self.layers]
         for index, layer, chosen in self._rows(shared, rows):
-            layers[index] = PrefixLayer(layer.keys[chosen, :, : layer.length], layer.values[chosen, :, : layer.length])
+            layers[index] = PrefixLayer(layer, chosen)
         return Cache(layers=layers)
 
 
