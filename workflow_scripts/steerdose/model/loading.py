@@ -16,7 +16,9 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
 from steerdose.flow.progress import Count
+from steerdose.model.linear import is_plain
 from steerdose.study.base import Quantization
+from steerdose.study.memory import FLOAT
 from steerdose.study.settings import Run
 
 log = logging.getLogger(__name__)
@@ -115,15 +117,12 @@ class OneDnnLinear(nn.Linear):
 
 
 @cache
-def has_onednn(dtype: torch.dtype = torch.float32) -> bool:
-    """Whether the private call of `OneDnnLinear` is there, takes what it is given, and agrees with torch's own.
-
-    False for a dtype that the processor has to emulate.
-    """
-    if not torch.backends.mkldnn.is_available() or not _is_native(dtype):
+def has_onednn() -> bool:
+    """Whether the private call of `OneDnnLinear` is there, takes what it is given, and agrees with torch's own."""
+    if not torch.backends.mkldnn.is_available():
         return False
-    layer = nn.utils.skip_init(OneDnnLinear, 3, 2, dtype=dtype)  # draws no random numbers
-    x = torch.arange(12.0, dtype=dtype).reshape(2, 2, 3)
+    layer = nn.utils.skip_init(OneDnnLinear, 3, 2)  # draws no random numbers
+    x = torch.arange(12.0).reshape(2, 2, 3)
     with torch.inference_mode():
         layer.weight.copy_(torch.arange(6.0).reshape(2, 3))
         layer.bias.copy_(torch.arange(2.0))
@@ -140,20 +139,15 @@ def has_onednn(dtype: torch.dtype = torch.float32) -> bool:
     return agrees
 
 
-def _is_native(dtype: torch.dtype) -> bool:
-    """Whether this processor multiplies numbers of a dtype: fp32, and bf16 where it has AMX or AVX-512 for it."""
-    return dtype is torch.float32 or (dtype is torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 def speed_up(model: nn.Module) -> None:
-    """Let linear layers on the CPU use oneDNN where this build of torch has it for their dtype.
+    """Let the linear layers of an fp32 model on the CPU use oneDNN where this build of torch has it.
 
     Their weights are packed where these take no more than `PACKED` of the memory that is free.
     """
-    plain = [each for each in model.modules() if type(each) is nn.Linear and type(each.weight) is nn.Parameter]
-    packs = sum(each.weight.nbytes for each in plain) <= PACKED * psutil.virtual_memory().available
-    for module in plain:
-        if module.weight.device.type == "cpu" and has_onednn(module.weight.dtype):
+    weights = sum(each.weight.numel() * FLOAT for each in model.modules() if type(each) is nn.Linear)
+    packs = weights <= PACKED * psutil.virtual_memory().available
+    for module in model.modules() if has_onednn() else ():
+        if type(module) is nn.Linear and is_plain(module.weight) and module.weight.device.type == "cpu":
             module.__class__ = OneDnnLinear
             if packs:
                 cast(OneDnnLinear, module).pack()
