@@ -79,6 +79,14 @@ def test_rounded_weights_are_steered_as_the_numbers_that_they_stand_for(folder, 
     assert_alike(rolled(rounded), rolled(plain), abs=1e-4)
 
 
+def test_four_bits_are_the_same_numbers_on_a_processor_with_kernels_for_bfloat16(monkeypatch, folder):
+    found = []
+    for has_kernels in (False, True):
+        monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda found=has_kernels: found)
+        found.append(rolled(load_model(folder, Run(quantization="4bit"))))
+    assert_alike(*found, abs=0)
+
+
 @pytest.mark.parametrize("bits", BITS)
 def test_rows_of_a_rounded_model_do_not_depend_on_their_neighbours(folder, bits):
     loaded = load_model(folder, Run(quantization=bits))

@@ -175,6 +175,17 @@ def _rounded(to: Quantization, dtype: torch.dtype) -> QuantizationConfigMixin:
         ) from error
 
 
+def _as_elsewhere(model: nn.Module) -> None:
+    """Let 4 bits be the same numbers on every processor.
+
+    Where it has AVX-512 BF16, bitsandbytes takes kernels that compute in bfloat16 whatever the dtype, and that fail on
+    layers with fewer than 64 inputs.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
+
+
 def load_model(directory: str | Path, run: Run = EXACTLY, *, train: bool = False) -> LoadedModel:
     """Load a directory that `resolve_model` made; `train` leaves out `speed_up`.
 
@@ -190,6 +201,7 @@ def load_model(directory: str | Path, run: Run = EXACTLY, *, train: bool = False
         quantization_config=_rounded(run.quantization, dtype) if run.quantization else None,
     ).eval()
     model.get_input_embeddings().register_forward_pre_hook(_count)
+    _as_elsewhere(model)
     if not train:
         speed_up(model)
     loaded = LoadedModel(model, load_tokenizer(directory), source["sha256"])
