@@ -175,8 +175,8 @@ def _rounded(to: Quantization, dtype: torch.dtype) -> QuantizationConfigMixin:
         ) from error
 
 
-def _as_elsewhere(model: nn.Module) -> None:
-    """Let 4 bits be the same numbers on every processor.
+def _same_on_every_processor(model: nn.Module) -> None:
+    """Keep 4 bits from kernels that only some processors have.
 
     Where it has AVX-512 BF16, bitsandbytes takes kernels that compute in bfloat16 whatever the dtype, and that fail on
     layers with fewer than 64 inputs.
@@ -201,7 +201,7 @@ def load_model(directory: str | Path, run: Run = EXACTLY, *, train: bool = False
         quantization_config=_rounded(run.quantization, dtype) if run.quantization else None,
     ).eval()
     model.get_input_embeddings().register_forward_pre_hook(_count)
-    _as_elsewhere(model)
+    _same_on_every_processor(model)
     if not train:
         speed_up(model)
     loaded = LoadedModel(model, load_tokenizer(directory), source["sha256"])
