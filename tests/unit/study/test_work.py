@@ -2,11 +2,11 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
-from steerdose.study.estimate import LIGHT, Estimates, Speed
+from steerdose.study.estimate import LIGHT, Estimates, Pace, Speed
 from steerdose.study.plan import Plan
 from steerdose.study.work import Work, Works
 from study_examples import ROOT, parts, study
@@ -90,20 +90,51 @@ def test_a_job_of_several_methods_has_the_work_of_all():
     assert three.tokens == pytest.approx(3 * one.tokens)
 
 
+def test_what_lies_below_the_first_edit_is_no_work_of_a_twin_or_of_another_dose():
+    chosen = study()
+    shallow, deep = chosen.methods["lora"].layer_range[0], chosen.methods["mean_diff"].depths[0]
+    assert (shallow, deep) == (0.3, 0.6)
+    for rule in ("rollout_trajectories", "write_texts", "calibrate_alpha", "audit_dose"):
+        for job, below in (
+            ("lora", shallow),
+            ("mean_diff", deep),
+            ("random_direction", deep),
+            ("random_delta", shallow),
+        ):
+            assert work(rule, but(job=job, task="instructions")).above == pytest.approx(1 - below), (rule, job)
+        assert work(rule, but(job="simple_prompt", task="instructions")).above == 1, "its twin has another prompt"
+    one, other = work("score_task"), work("score_task", but(job="mean_diff"))
+    assert (one.read - one.edited) == pytest.approx(other.read - other.edited), "read once, for all doses"
+    assert one.edited * (1 - deep) == pytest.approx(other.edited * (1 - shallow))
+
+
+def test_a_prompt_has_no_doses_but_its_signs():
+    doses = {"rollout.alphas": [-2, -1, 0, 1, 2, 3]}
+    prompt, dosed = (work("rollout_trajectories", but(job=job), **doses) for job in ("simple_prompt", "lora"))
+    assert prompt.decoded == dosed.decoded / 2 == 3 * 24 * 128
+
+
 def test_time_is_in_steps_rows_and_tokens():
     trained = {"float32": 2.0, "bfloat16": 1.0}
-    speed = Speed(threads=4, start=5, step=0.5, row=0.1, lone_row=0.05, read=0.01, trained=trained)
+    plain, edited = Pace(step=0.5, row=0.05, read=0.01), Pace(step=0.7, row=0.15, read=0.03)
+    speed = Speed(threads=4, start=5, plain=plain, edited=edited, kept=0.001, trained=trained)
     assert speed.seconds(Work(), 4) == 5
-    assert speed.seconds(Work(decoded=80, rows=8), 4) == pytest.approx(5 + 10 * 0.5 + 80 * 0.1)
-    assert speed.seconds(Work(decoded=80, rows=8, twins=False), 4) == pytest.approx(5 + 10 * 0.5 + 80 * 0.05)
+    lone = Work(decoded=80, rows=8)
+    assert speed.seconds(lone, 4) == pytest.approx(5 + 10 * 0.5 + 80 * 0.05)
+    assert speed.seconds(replace(lone, above=1), 4) == pytest.approx(5 + 10 * 0.7 + 80 * 0.15)
+    assert speed.seconds(replace(lone, above=0.5), 4) == pytest.approx(5 + 10 * 0.6 + 80 * 0.1)
+    long = {"width": 30, "window": 20}  # 20 tokens in front of a row, on the average, and of its twin
+    assert speed.seconds(replace(lone, **long), 4) == pytest.approx(5 + 10 * 0.5 + 80 * (0.05 + 20 * 0.001))
+    assert speed.seconds(replace(lone, **long, above=1), 4) == pytest.approx(5 + 10 * 0.7 + 80 * (0.15 + 40 * 0.001))
     assert speed.seconds(Work(read=100), 4) == pytest.approx(6)
+    assert speed.seconds(Work(read=100, edited=50), 4) == pytest.approx(7)
     assert speed.seconds(Work(trained=3, precision="bfloat16"), 4) == pytest.approx(8)
     assert speed.seconds(Work(read=100), 1) == pytest.approx(9), "a quarter of the threads that were measured"
     assert replace(speed, threads=0).seconds(Work(read=100), 1) == pytest.approx(6), "a GPU"
 
 
 def test_memory_grows_with_rows_and_width_and_half_the_bytes_are_half_of_what_attention_keeps():
-    speed, few = Speed(), Work(decoded=100, rows=8, width=200)
+    speed, few = Speed(), Work(decoded=100, rows=8, width=200, above=1)
     assert speed.gib(Work(decoded=100, rows=64, width=200), "float32") > speed.gib(few, "float32")
     assert speed.gib(Work(decoded=100, rows=8, width=4000), "float32") > speed.gib(few, "float32") + 0.5
     merging = speed.gib(work("merge_diff"), "bfloat16") - speed.gib(Work(), "bfloat16")
@@ -126,7 +157,7 @@ def test_what_was_measured_is_used_and_what_another_version_wrote_is_not(tmp_pat
 
     default = expected()
     assert not default.measured
-    measured = {**vars(Speed()), "trained": {"float32": 1.0, "bfloat16": 1.0}}
+    measured = {**asdict(Speed()), "trained": {"float32": 1.0, "bfloat16": 1.0}}
     place.write_text(json.dumps(measured))
     assert expected().measured
     assert expected().seconds > 50 * default.seconds

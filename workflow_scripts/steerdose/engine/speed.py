@@ -2,8 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
+from statistics import median
 from typing import Any
 
 import psutil
@@ -14,21 +17,26 @@ from steerdose.engine.requests import Request
 from steerdose.engine.score import Item, score
 from steerdose.files import write_json
 from steerdose.model.architecture import find_blocks, text_config
+from steerdose.model.linear import linear_layers
 from steerdose.model.loading import LoadedModel, load_model
 from steerdose.model.sizes import sizes_of
 from steerdose.steering.edits import Add
+from steerdose.steering.edits_linear import LowRank
 from steerdose.steering.intervention import UNSTEERED, Intervention
 from steerdose.steering.steering import Steering
+from steerdose.study.estimate import Pace
 from steerdose.study.settings import MeasureSpeed
 
 log = logging.getLogger(__name__)
 
 FEW = 8  # rows, beside as many as the study decodes
 STEPS = (1, 5)  # of decoding; what the second takes longer is decoding alone
-READ = (16, 64)  # texts and tokens
+SHORT, LONG = 4, 132  # tokens of a prompt
+READ = (16, 64)  # texts and tokens, half of which are scored
+RANK = 8  # of the weight deltas
 TRAINED = (2, 32)
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}  # of training, under autocast
-LEAST, MOST = 1.0, 5  # seconds of repeating what is quick, and how often at most
+TIMES = 3  # that each is run, for the median: the first one warms up, and other programs run, too
 
 
 def measure_speed(*, model: str, settings: MeasureSpeed, threads: int, speed: str) -> None:
@@ -45,27 +53,48 @@ def measure_speed(*, model: str, settings: MeasureSpeed, threads: int, speed: st
 def measured(loaded: LoadedModel, rows: int) -> dict[str, Any]:
     """Return seconds and sizes of a model on this machine.
 
-    step, row, lone_row: seconds that one more token takes for a batch, and for each of its rows with or without an
-    unsteered twin, the steering in the middle of the model. read, trained: seconds a token; of training by precision,
-    with gradients down to the first block. The rest are `Sizes`.
+    plain, edited: a `Pace`, of rows without a steering, and of rows with an unsteered twin and a weight delta in every
+    linear layer. kept: seconds that a row's step takes longer for each token in front. trained: seconds a token by
+    precision, with gradients down to the first block. The rest are `Sizes`.
     """
-    few, many = min(FEW, rows), max(FEW + 1, rows)
-    steered = [Intervention(_steering(loaded), 1.0)] * many
-    _decoding(loaded, steered[:2])  # the first forward allocates
-    small, large = _decoding(loaded, steered[:few]), _decoding(loaded, steered)
-    row = max(0.0, (large - small) / (many - few))
-    step = max(0.0, small - row * few)
-    lone = max(0.0, _decoding(loaded, [UNSTEERED] * many) - step) / many
-    found = {"step": step, "row": row, "lone_row": lone, "read": _reading(loaded)}
-    trained = {name: _training(loaded, dtype) for name, dtype in PRECISIONS.items()}
-    log.info("%s", {**found, **trained})
-    return {**found, "trained": trained, **asdict(sizes_of(loaded.model))}
+    many = max(FEW + 1, rows)
+    given = {"plain": UNSTEERED, "edited": Intervention(_deltas(loaded), 1.0)}
+    found: dict[str, Any] = {name: asdict(_pace(loaded, each, many)) for name, each in given.items()}
+    last = Intervention(_addition(loaded), 1.0)  # rows with one prompt, which is read once for all below
+    longer = _decoding(loaded, last, many, LONG) - _decoding(loaded, last, many)
+    found["kept"] = max(0.0, longer) / many / (LONG - SHORT)
+    found["trained"] = {name: _training(loaded, dtype) for name, dtype in PRECISIONS.items()}
+    log.info("%s", found)
+    return {**found, **asdict(sizes_of(loaded.model))}
 
 
-def _steering(loaded: LoadedModel) -> Steering:
-    """Return a steering of no effect in the middle of the model."""
-    blocks, width = find_blocks(loaded.model), text_config(loaded.model).hidden_size
-    return Steering("speed", ((blocks[len(blocks) // 2], Add(torch.full((width,), 1e-6))),), {})
+def _pace(loaded: LoadedModel, intervention: Intervention, many: int) -> Pace:
+    """many: rows that the study decodes at a time."""
+    small, large = _decoding(loaded, intervention, FEW), _decoding(loaded, intervention, many)
+    row = max(0.0, large - small) / (many - FEW)
+    return Pace(max(0.0, small - row * FEW), row, _reading(loaded, intervention))
+
+
+def _addition(loaded: LoadedModel) -> Steering:
+    """Return a steering of no effect behind the last block."""
+    width = text_config(loaded.model).hidden_size
+    return Steering("speed", ((find_blocks(loaded.model)[-1], Add(torch.full((width,), 1e-6))),), {})
+
+
+def _deltas(loaded: LoadedModel) -> Steering:
+    """Return a steering of no effect: a weight delta of every linear layer of the blocks that keeps rows apart."""
+    edits: dict[str, LowRank] = {}
+
+    def add(path: str, _: torch.nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
+        if len(given) and given[0].ndim == out.ndim == 3 and len(out) == 2:
+            edits[path] = LowRank(torch.full((RANK, given[0].shape[-1]), 1e-6), torch.full((out.shape[-1], RANK), 1e-6))
+
+    with ExitStack() as stack, torch.inference_mode():
+        for block in find_blocks(loaded.model):
+            for name, module in linear_layers(loaded.model.get_submodule(block)):
+                stack.callback(module.register_forward_hook(partial(add, f"{block}.{name}")).remove)
+        loaded.model(input_ids=torch.tensor([_ids(loaded, 3)] * 2, device=loaded.device), use_cache=False)
+    return Steering("speed", tuple(edits.items()), {})
 
 
 def _ids(loaded: LoadedModel, n: int, seed: int = 0) -> tuple[int, ...]:
@@ -75,24 +104,23 @@ def _ids(loaded: LoadedModel, n: int, seed: int = 0) -> tuple[int, ...]:
     return tuple(drawn.tolist())
 
 
-def _decoding(loaded: LoadedModel, interventions: Sequence[Intervention]) -> float:
-    """Return the seconds of one token for a batch of rows."""
-    requests = [Request(str(i), _ids(loaded, 16), each) for i, each in enumerate(interventions)]
+def _decoding(loaded: LoadedModel, intervention: Intervention, rows: int, prompt: int = SHORT) -> float:
+    """Return the seconds of one token for a batch of rows behind a prompt of so many tokens."""
+    requests = [Request(str(i), _ids(loaded, prompt), intervention) for i in range(rows)]
     never = frozenset({text_config(loaded.model).vocab_size})  # a token that there is not
 
     def run(window: int) -> Callable[[], object]:
-        return lambda: generate(loaded, requests, window=window, batch_size=len(requests), end_ids=never)
+        return lambda: generate(loaded, requests, window=window, batch_size=rows, end_ids=never)
 
     one, all_ = (_seconds(run(window)) for window in STEPS)
     return max(1e-6, all_ - one) / (STEPS[1] - STEPS[0])
 
 
-def _reading(loaded: LoadedModel) -> float:
-    """Return the seconds of a token that is read at one of three doses."""
+def _reading(loaded: LoadedModel, intervention: Intervention) -> float:
+    """Return the seconds of a token that is read."""
     count, length = READ
-    items = [Item(str(i), {None: _ids(loaded, length, i)}, n_scored=1) for i in range(count)]
-    doses = [UNSTEERED, *[Intervention(_steering(loaded), each) for each in (1.0, 2.0)]]
-    return _seconds(lambda: score(loaded, doses, items, batch_rows=count * len(doses))) / (count * length * len(doses))
+    items = [Item(str(i), {None: _ids(loaded, length, i)}, n_scored=length // 2) for i in range(count)]
+    return _seconds(lambda: score(loaded, [intervention], items, batch_rows=count)) / (count * length)
 
 
 def _training(loaded: LoadedModel, dtype: torch.dtype | None) -> float:
@@ -112,12 +140,12 @@ def _training(loaded: LoadedModel, dtype: torch.dtype | None) -> float:
 
 
 def _seconds(run: Callable[[], object]) -> float:
-    """Return the median seconds of a run, repeated where it is quick."""
+    """Return the median seconds of a run that is repeated."""
     took: list[float] = []
-    while not took or (sum(took) < LEAST and len(took) < MOST):
+    for _ in range(TIMES):
         start = time.perf_counter()
         run()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         took.append(time.perf_counter() - start)
-    return sorted(took)[len(took) // 2]
+    return median(took)

@@ -1,7 +1,7 @@
 """How long a job takes and how much memory it needs, before it runs: its work, and how fast this machine does it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,23 @@ from steerdose.study.work import Work, Works
 
 LIGHT = 4.0  # seconds of a job that runs no model, most of them imports
 IMPORTS = 0.6  # GiB of a process with torch and transformers
+PACES = ("plain", "edited")
 HALVES = ("bfloat16", "float16")
 STATES = 12  # a block's states that training keeps of a token, in units of its hidden size, on the average
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a step of a batch that decodes, of each of its rows in it, and of a token that is read."""
+
+    step: float
+    row: float
+    read: float
+
+    def towards(self, other: "Pace", share: float) -> "Pace":
+        """Return the pace that lies at a share of the way to another one."""
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Pace(*(own + share * (theirs - own) for own, theirs in pairs))
 
 
 @dataclass(frozen=True)
@@ -23,10 +38,9 @@ class Speed:
 
     threads: int = 2
     start: float = 9.0
-    step: float = 0.08
-    row: float = 0.005
-    lone_row: float = 0.0035
-    read: float = 0.0018
+    plain: Pace = Pace(0.08, 0.0035, 0.0018)
+    edited: Pace = Pace(0.11, 0.0065, 0.0022)
+    kept: float = 0.00001
     trained: Mapping[str, float] = field(default_factory=lambda: {"float32": 0.008, "bfloat16": 0.008})
     parameters: int = 134_515_008
     weights: int = 538_060_032
@@ -42,19 +56,23 @@ class Speed:
         except (OSError, SteerdoseError, ValueError):
             return None
         names = {each.name for each in fields(cls)}
-        return cls(**found) if {*found} == names else None
+        if {*found} != names:
+            return None
+        return cls(**{**found, **{name: Pace(**found[name]) for name in PACES}})
 
     def seconds(self, work: Work, threads: int) -> float:
         """Return the time of a job with this work; half the threads that were measured take twice as long on a CPU."""
-        per_row = self.row if work.twins else self.lone_row
-        decoding = work.decoded * (self.step / max(1, work.rows) + per_row)
-        working = decoding + work.read * self.read + work.trained * self.trained[work.precision]
+        pace = self.plain.towards(self.edited, work.above)
+        keeping = self.kept * (work.width - work.window / 2) * (1 + work.above)
+        decoding = work.decoded * (pace.step / max(1, work.rows) + pace.row + keeping)
+        reading = (work.read - work.edited) * self.plain.read + work.edited * self.edited.read
+        working = decoding + reading + work.trained * self.trained[work.precision]
         return self.start + working * (self.threads / threads if self.threads else 1)
 
     def gib(self, work: Work, dtype: str) -> float:
         """Return the most memory of a job with this work: weights, and what its rows keep."""
         size = FLOAT // 2 if dtype in HALVES else FLOAT
-        rows = max(1, work.rows) * (1 + (work.twins and work.decoded > 0))
+        rows = max(1, work.rows) * (1 + work.above)
         if work.trained:
             kept = rows * work.width * (self.hidden * STATES + self.vocabulary * 3) * FLOAT
         else:

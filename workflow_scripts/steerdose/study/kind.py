@@ -55,6 +55,11 @@ class Method(Part):
         """The files or hub ids that it is made of, by side; none for what is made here."""
         return {}
 
+    @property
+    def below(self) -> float:
+        """The share of the blocks that it leaves as they are, from the first; 0 where that is not known."""
+        return 0.0
+
     def problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Yield what is wrong with options that only this kind understands: key path below the entry, and text."""
         return iter(())

@@ -85,6 +85,10 @@ class Adapter(Method):
     def origin(self) -> str:
         return f"{self.peft_type} adapters trained here, {self.delta}"
 
+    @property
+    def below(self) -> float:
+        return self.layer_range[0]
+
     def problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         known = options_of(self.peft_type) or self.options.keys()
         for name in self.options:
@@ -149,6 +153,10 @@ class Activation(Method):
         labels = " with shuffled labels" if self.shuffle_labels else ""
         return f"{self.estimator} of activations read here{labels}"
 
+    @property
+    def below(self) -> float:
+        return min(self.depths)
+
 
 class Constructed(Method):
     """A weight delta of the base weights and of activations under opposite personas; nothing is trained."""
@@ -172,6 +180,10 @@ class Constructed(Method):
     @property
     def origin(self) -> str:
         return f"{self.recipe} of base weights and activations read here"
+
+    @property
+    def below(self) -> float:
+        return self.layer_range[0]
 
 
 class Random(Method):

@@ -4,13 +4,14 @@ A text that ends early makes a job shorter, a search that needs more steps than 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from steerdose.study.ablations import GROUPS
 from steerdose.study.config import Study
 from steerdose.study.items import Row, fill, forms_of, is_local, load_items
+from steerdose.study.kind import Method
 from steerdose.study.methods import Adapter
 from steerdose.study.plan import Plan
 from steerdose.study.tasks import ChoiceTask, LikelihoodTask, OptionsTask, ReadTask
@@ -30,15 +31,18 @@ READINGS = {"modules": 165, "spectra": 105, "bases": 90, "controls": 18, "hypoth
 class Work:
     """Tokens that a job gives to the model, and how.
 
-    decoded: one at a time in `rows` rows, each with its unsteered twin or, where `twins` is false, alone. read: many at
-    once. trained: with gradients, in `precision`. width: tokens of a row at the end. copies: of all parameters in fp32
-    that are held at a time, where these are more than the model as it is loaded.
+    decoded: one at a time, in `rows` rows of `window` tokens. above: the share of the blocks that such a row and its
+    unsteered twin have not in common; 0 where there is none. read: many at once, and edited: so many of these where
+    edits change them. trained: with gradients, in `precision`. width: tokens of a row at the end. copies: of all
+    parameters in fp32 that are held at a time, where these are more than the model as it is loaded.
     """
 
     decoded: float = 0
     rows: int = 0
-    twins: bool = True
+    window: int = 0
+    above: float = 0
     read: float = 0
+    edited: float = 0
     trained: float = 0
     precision: str = "float32"
     width: float = 0
@@ -78,8 +82,8 @@ class Works:
     def generate_pairs(self, _: Any) -> Work:
         asked, texts = self.study.pairs, 2 * self._pairs
         width = self._prompt() + PERSONA
-        decoded, rows = texts * asked.max_new_tokens, min(texts, asked.batch_size)
-        return Work(decoded, rows, twins=False, read=texts * width, width=width + asked.max_new_tokens)
+        window, rows = asked.max_new_tokens, min(texts, asked.batch_size)
+        return Work(texts * window, rows, window, read=texts * width, width=width + window)
 
     def train_adapter(self, w: Any) -> Work:
         method = self.study.methods[w.entry]
@@ -110,16 +114,29 @@ class Works:
         few = min(asked.n_search_prompts, asked.n_prompts)
         # In the end the change that a dose makes is read once more, on the few.
         texts = 2 * sum(searches * few + asked.n_prompts if each else asked.n_prompts for each in dosed)
-        width = self._prompt() + asked.max_new_tokens
         rows = min(few if any(dosed) else asked.n_prompts, asked.batch_size)
-        return Work(texts * asked.max_new_tokens, rows, read=texts * self._prompt(), width=width)
+        return self._steered(w.job, texts, rows, asked.max_new_tokens, self._prompt())
 
     def audit_dose(self, w: Any) -> Work:
         asked = self.study.calibration
         first, last = self.plan.audit_spans[int(w.part)]
         texts, rows = 2 * (last - first) * len(self.plan.jobs[w.job]), min(last - first, asked.batch_size)
-        width = self._prompt() + asked.max_new_tokens
-        return Work(texts * asked.max_new_tokens, rows, read=texts * self._prompt(), width=width)
+        return self._steered(w.job, texts, rows, asked.max_new_tokens, self._prompt())
+
+    def _steered(self, job: str, texts: float, rows: int, window: int, prompt: float, forks: float = 0) -> Work:
+        """Return the work of writing texts that are steered, most of them, and of reading so many forks of each."""
+        above = self._above(job)
+        edited = texts * (prompt + forks) * above  # a prompt is read once below the first edit, forks are read of each
+        return Work(
+            texts * window, rows, window, above, edited + texts * forks * (1 - above), edited, width=prompt + window
+        )
+
+    def _above(self, job: str) -> float:
+        """Return the share of the blocks that lie above the first edit of any method of a job."""
+        return 1 - min(self._below(self.plan.method(name)) for name in self.plan.jobs[job])
+
+    def _below(self, method: Method) -> float:
+        return self._below(self.plan.method(method.derives_from)) if method.derives_from else method.below
 
     def audit_probe(self, w: Any) -> Work:
         asked = self.study.rollout
@@ -131,7 +148,7 @@ class Works:
             + n * GARBAGE[0] * min(GARBAGE[1], texts) * asked_behind
         )
         rows = min(max(1, texts), asked.batch_size)
-        return Work(texts * asked.window, rows, False, read, width=self._question() + asked.window)
+        return Work(texts * asked.window, rows, asked.window, read=read, width=self._question() + asked.window)
 
     @property
     def _forks(self) -> int:
@@ -142,25 +159,23 @@ class Works:
         asked, window = self.study.reference, self.study.rollout.window
         texts = asked.n_questions * (1 + asked.n_samples)
         width = self._question() + window
-        return Work(texts * window, min(texts, asked.batch_size), False, texts * self._question(), width=width)
+        return Work(texts * window, min(texts, asked.batch_size), window, read=texts * self._question(), width=width)
 
     def rollout_trajectories(self, w: Any) -> Work:
-        asked = self.study.rollout
         first, last = self.plan.rollout_spans[int(w.part)]
-        rows = len(asked.fixed) * asked.n_samples * (last - first)
-        texts = rows * len(self.plan.jobs[w.job])
-        forks = len(asked.readings) * len(asked.probes) * self._forks * SUFFIX
-        width = self._question() + asked.window
-        read = (last - first) * len(self.plan.jobs[w.job]) * self._question() + texts * forks
-        return Work(texts * asked.window, min(rows, asked.batch_size), True, read, width=width)
+        return self._rollouts(w.job, self._doses(w.job), last - first)
 
     def design_rollouts(self, w: Any) -> Work:
         asked = self.study.rollout
-        rows, methods = asked.n_samples * asked.n_questions, len(self.plan.jobs[w.job])
-        texts, width = rows * methods * (1 + asked.design.most), self._question() + asked.window
+        at_once = min(asked.n_samples * asked.n_questions, asked.batch_size)  # one dose after another
+        return replace(self._rollouts(w.job, self._doses(w.job), asked.n_questions), rows=at_once)
+
+    def _rollouts(self, job: str, doses: int, questions: int) -> Work:
+        asked = self.study.rollout
+        rows = doses * asked.n_samples * questions
         forks = len(asked.readings) * len(asked.probes) * self._forks * SUFFIX
-        read = methods * (1 + asked.design.most) * asked.n_questions * self._question() + texts * forks
-        return Work(texts * asked.window, min(rows, asked.batch_size), True, read, width=width)
+        texts = rows * len(self.plan.jobs[job])
+        return self._steered(job, texts, min(rows, asked.batch_size), asked.window, self._question(), forks)
 
     def score_relevance(self, w: Any) -> Work:
         asked = self.study.rollout
@@ -168,9 +183,12 @@ class Works:
         return self._relevance(doses * asked.n_samples * asked.n_questions)
 
     def _doses(self, job: str) -> int:
-        """Return at how many doses a job's methods are asked, 0 among them."""
+        """Return at how many doses a job's methods are asked, 0 among them; a prompt has its signs alone."""
         asked = self.study.rollout
-        return 1 + asked.design.most if self.plan.is_designed(job) else len(asked.fixed)
+        if self.plan.is_designed(job):
+            return 1 + asked.design.most
+        dosed = any(self.plan.method(name).has_dose for name in self.plan.jobs[job])
+        return len(asked.fixed if dosed else {(alpha > 0) - (alpha < 0) for alpha in asked.fixed})
 
     def score_reference(self, _: Any) -> Work:
         return self._relevance(self.study.reference.n_questions * (1 + self.study.reference.n_samples))
@@ -182,9 +200,12 @@ class Works:
     def score_task(self, w: Any) -> Work:
         first, last = self.plan.score_spans(w.task)[int(w.part)]
         task, steered = self.study.read_task(w.task), self._doses(w.job) - 1
-        doses = 1 + steered * len(self.plan.jobs[w.job])
+        doses, above = steered * len(self.plan.jobs[w.job]), self._above(w.job)
         width = self._asked(w.task) / max(1, self.plan.n_items(w.task))
-        return Work(read=(last - first) * width * doses, rows=task.batch_size * (1 + steered), width=width)
+        edited = (last - first) * width * doses * above  # what lies below is read once for all doses
+        return Work(
+            read=(last - first) * width + edited, edited=edited, rows=task.batch_size * (1 + steered), width=width
+        )
 
     def _asked(self, name: str) -> float:
         """Return about how many tokens the items of a task are together."""
@@ -200,8 +221,7 @@ class Works:
         rows = (last - first) * doses
         texts = rows * len(self.plan.jobs[w.job])
         prompt = tokens_in([row["prompt"] for row in load_items(task)]) if is_local(task.data) else self._prompt()
-        rows = min(rows, task.batch_size * doses)
-        return Work(texts * task.window, rows, True, texts / doses * prompt, width=prompt + task.window)
+        return self._steered(w.job, texts, min(rows, task.batch_size * doses), task.window, prompt)
 
     def screen_parts(self, w: Any) -> Work:
         asked = self.study.ablations
