@@ -69,7 +69,8 @@ def test_more_of_anything_is_more_work(rule, more):
     large, small = work(rule, **more), work(rule)
     if isinstance(value, int) and value < shipped:  # the files have no more
         large, small = small, large
-    assert large.tokens > 1.1 * small.tokens
+    speed = Speed(start=0)
+    assert speed.seconds(large, 2) > 1.1 * speed.seconds(small, 2)
 
 
 def test_rollouts_add_up_however_they_are_cut():
@@ -104,8 +105,8 @@ def test_what_lies_below_the_first_edit_is_no_work_of_a_twin_or_of_another_dose(
             assert work(rule, but(job=job, task="instructions")).above == pytest.approx(1 - below), (rule, job)
         assert work(rule, but(job="simple_prompt", task="instructions")).above == 1, "its twin has another prompt"
     one, other = work("score_task"), work("score_task", but(job="mean_diff"))
-    assert (one.read - one.edited) == pytest.approx(other.read - other.edited), "read once, for all doses"
-    assert one.edited * (1 - deep) == pytest.approx(other.edited * (1 - shallow))
+    assert one.read == other.read == pytest.approx(one.again / 6), "once for all doses"
+    assert work("score_task", but(job="simple_prompt")).read == pytest.approx(one.again / 3), "each sign's text"
 
 
 def test_a_prompt_has_no_doses_but_its_signs():
@@ -127,7 +128,7 @@ def test_time_is_in_steps_rows_and_tokens():
     assert speed.seconds(replace(lone, **long), 4) == pytest.approx(5 + 10 * 0.5 + 80 * (0.05 + 20 * 0.001))
     assert speed.seconds(replace(lone, **long, above=1), 4) == pytest.approx(5 + 10 * 0.7 + 80 * (0.15 + 40 * 0.001))
     assert speed.seconds(Work(read=100), 4) == pytest.approx(6)
-    assert speed.seconds(Work(read=100, edited=50), 4) == pytest.approx(7)
+    assert speed.seconds(Work(read=100, above=0.5, again=300), 4) == pytest.approx(5 + 50 * 0.01 + 150 * 0.03)
     assert speed.seconds(Work(trained=3, precision="bfloat16"), 4) == pytest.approx(8)
     assert speed.seconds(Work(read=100), 1) == pytest.approx(9), "a quarter of the threads that were measured"
     assert replace(speed, threads=0).seconds(Work(read=100), 1) == pytest.approx(6), "a GPU"

@@ -65,7 +65,7 @@ class Speed:
         pace = self.plain.towards(self.edited, work.above)
         keeping = self.kept * (work.width - work.window / 2) * (1 + work.above)
         decoding = work.decoded * (pace.step / max(1, work.rows) + pace.row + keeping)
-        reading = (work.read - work.edited) * self.plain.read + work.edited * self.edited.read
+        reading = work.read * (1 - work.above) * self.plain.read + work.again * work.above * self.edited.read
         working = decoding + reading + work.trained * self.trained[work.precision]
         return self.start + working * (self.threads / threads if self.threads else 1)
 

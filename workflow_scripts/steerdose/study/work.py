@@ -31,19 +31,20 @@ READINGS = {"modules": 165, "spectra": 105, "bases": 90, "controls": 18, "hypoth
 class Work:
     """Tokens that a job gives to the model, and how.
 
-    decoded: one at a time, in `rows` rows of `window` tokens. above: the share of the blocks that such a row and its
-    unsteered twin have not in common; 0 where there is none. read: many at once, and edited: so many of these where
-    edits change them. trained: with gradients, in `precision`. width: tokens of a row at the end. copies: of all
-    parameters in fp32 that are held at a time, where these are more than the model as it is loaded.
+    decoded: one at a time, in `rows` rows of `window` tokens. read: many at once. trained: with gradients, in
+    `precision`. above: the share of the blocks that lie above the first edit, where a row and its unsteered twin are
+    two, and what is read at several doses is read at each; 0 where nothing is edited. again: so many tokens are read
+    there. width: tokens of a row at the end. copies: of all parameters in fp32 that are held at a time, where these
+    are more than the model as it is loaded.
     """
 
     decoded: float = 0
     rows: int = 0
     window: int = 0
-    above: float = 0
     read: float = 0
-    edited: float = 0
     trained: float = 0
+    above: float = 0
+    again: float = 0
     precision: str = "float32"
     width: float = 0
     copies: int = 0
@@ -123,13 +124,16 @@ class Works:
         texts, rows = 2 * (last - first) * len(self.plan.jobs[w.job]), min(last - first, asked.batch_size)
         return self._steered(w.job, texts, rows, asked.max_new_tokens, self._prompt())
 
-    def _steered(self, job: str, texts: float, rows: int, window: int, prompt: float, forks: float = 0) -> Work:
-        """Return the work of writing texts that are steered, most of them, and of reading so many forks of each."""
-        above = self._above(job)
-        edited = texts * (prompt + forks) * above  # a prompt is read once below the first edit, forks are read of each
-        return Work(
-            texts * window, rows, window, above, edited + texts * forks * (1 - above), edited, width=prompt + window
-        )
+    def _steered(
+        self, job: str, texts: float, rows: int, window: int, prompt: float, doses: int = 1, forks: float = 0
+    ) -> Work:
+        """Return the work of writing texts, most of them steered, and of reading forks of each. prompt, forks: tokens.
+
+        doses: that a prompt is answered at; below the first edit it is read once for them all.
+        """
+        above, again = self._above(job), texts * (prompt + forks)
+        read = again if above == 1 else texts * (prompt / doses + forks)
+        return Work(texts * window, rows, window, read, above=above, again=again, width=prompt + window)
 
     def _above(self, job: str) -> float:
         """Return the share of the blocks that lie above the first edit of any method of a job."""
@@ -175,7 +179,7 @@ class Works:
         rows = doses * asked.n_samples * questions
         forks = len(asked.readings) * len(asked.probes) * self._forks * SUFFIX
         texts = rows * len(self.plan.jobs[job])
-        return self._steered(job, texts, min(rows, asked.batch_size), asked.window, self._question(), forks)
+        return self._steered(job, texts, min(rows, asked.batch_size), asked.window, self._question(), doses, forks)
 
     def score_relevance(self, w: Any) -> Work:
         asked = self.study.rollout
@@ -200,12 +204,11 @@ class Works:
     def score_task(self, w: Any) -> Work:
         first, last = self.plan.score_spans(w.task)[int(w.part)]
         task, steered = self.study.read_task(w.task), self._doses(w.job) - 1
-        doses, above = steered * len(self.plan.jobs[w.job]), self._above(w.job)
+        above, rows = self._above(w.job), task.batch_size * (1 + steered)
         width = self._asked(w.task) / max(1, self.plan.n_items(w.task))
-        edited = (last - first) * width * doses * above  # what lies below is read once for all doses
-        return Work(
-            read=(last - first) * width + edited, edited=edited, rows=task.batch_size * (1 + steered), width=width
-        )
+        once = (last - first) * width
+        again = once * (1 + steered * len(self.plan.jobs[w.job]))
+        return Work(read=again if above == 1 else once, above=above, again=again, rows=rows, width=width)
 
     def _asked(self, name: str) -> float:
         """Return about how many tokens the items of a task are together."""
@@ -221,7 +224,7 @@ class Works:
         rows = (last - first) * doses
         texts = rows * len(self.plan.jobs[w.job])
         prompt = tokens_in([row["prompt"] for row in load_items(task)]) if is_local(task.data) else self._prompt()
-        return self._steered(w.job, texts, min(rows, task.batch_size * doses), task.window, prompt)
+        return self._steered(w.job, texts, min(rows, task.batch_size * doses), task.window, prompt, doses)
 
     def screen_parts(self, w: Any) -> Work:
         asked = self.study.ablations
