@@ -135,7 +135,7 @@ def test_time_is_in_steps_rows_and_tokens():
 
 
 def test_memory_grows_with_rows_and_width_and_half_the_bytes_are_half_of_what_attention_keeps():
-    speed, few = Speed(), Work(decoded=100, rows=8, width=200, above=1)
+    speed, few = Speed(weights=538_060_032), Work(decoded=100, rows=8, width=200, above=1)
     assert speed.gib(Work(decoded=100, rows=64, width=200), "float32") > speed.gib(few, "float32")
     assert speed.gib(Work(decoded=100, rows=8, width=4000), "float32") > speed.gib(few, "float32") + 0.5
     merging = speed.gib(work("merge_diff"), "bfloat16") - speed.gib(Work(), "bfloat16")

@@ -36,7 +36,7 @@ READ = (16, 64)  # texts and tokens, half of which are scored
 RANK = 8  # of the weight deltas
 TRAINED = (2, 32)
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}  # of training, under autocast
-TIMES = 3  # that each is run, for the median: the first one warms up, and other programs run, too
+TIMES, LONGEST = 3, 6.0  # each is run so often for the median, since other programs run, too; no more after so many s
 
 
 def measure_speed(*, model: str, settings: MeasureSpeed, threads: int, speed: str) -> None:
@@ -140,9 +140,9 @@ def _training(loaded: LoadedModel, dtype: torch.dtype | None) -> float:
 
 
 def _seconds(run: Callable[[], object]) -> float:
-    """Return the median seconds of a run that is repeated."""
+    """Return the median seconds of a run that is repeated; of the first one, which warms up, where it takes long."""
     took: list[float] = []
-    for _ in range(TIMES):
+    while len(took) < TIMES and sum(took) < LONGEST:
         start = time.perf_counter()
         run()
         if torch.cuda.is_available():
