@@ -12,7 +12,7 @@ TARGET ?= results/figs/survival.png
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
-.PHONY: survival plan dose study ablations subspaces report overlay generated test test-crash test-slurm lint pins bench scale browser clean
+.PHONY: survival plan dose study ablations subspaces report overlay generated test test-crash test-image test-slurm lint pins bench scale browser clean
 
 survival: .venv/stamp overlay  ## results/figs/survival.png, with every stage that it needs
 	$(SNAKEMAKE) $(OVERLAY) $(RUN) -- results/figs/survival.png
@@ -52,12 +52,16 @@ test: .venv/extras browser lint  ## linters, types and all tests, in two process
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-crash: .venv/stamp  ## drawn damages, kills, full disks and clocks, 11 of each of CASES, each in a study of its own: hours
-	OMP_NUM_THREADS=1 python -m pytest tests/workflow/test_crash.py --cases $(CASES)
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist load tests/workflow/test_crash.py --cases $(CASES)
 
 test-slurm: .venv/stamp  ## a study through a real Slurm on this machine, as root: installs Debian's packages
 	apt-get update -qq && apt-get install --yes -qq --no-install-recommends slurm-wlm munge
 	python -m pip install --quiet --disable-pip-version-check -r requirements-slurm.txt
 	python -m pytest -v tests/slurm
+
+test-image: .venv/stamp  ## the image, and a small study in it, as root: installs Debian's packages
+	apt-get update -qq && apt-get install --yes -qq --no-install-recommends buildah debootstrap
+	python -m pytest -v tests/image
 
 lint: .venv/stamp
 	ruff check .

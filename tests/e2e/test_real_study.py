@@ -46,8 +46,8 @@ CELL = "results/smollm2/honesty/seed0"
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    workspace = make_workspace(tmp_path_factory.mktemp("real"), "small.yaml")
+def real(tmp_path_factory, warm_python):
+    workspace = make_workspace(tmp_path_factory.mktemp("real"), "small.yaml", warm_python)
     doses = [f"{CELL}/calibration/{method}.json" for method in ("lora", "mean_diff")]
     workspace.snakemake("results/figs/survival.png", *doses)
     return workspace

@@ -12,9 +12,9 @@ METHODS = ["mean_diff", "simple_prompt"]
 
 
 @pytest.fixture(scope="module")
-def designed(tmp_path_factory):
+def designed(tmp_path_factory, warm_python):
     """A tiny study with two doses a method, and then, in the same folder, with three."""
-    found = make_workspace(tmp_path_factory.mktemp("design"), "tiny.yaml")
+    found = make_workspace(tmp_path_factory.mktemp("design"), "tiny.yaml", warm_python)
     tiny.save(found.root / "tiny_model")
     overlay = yaml.safe_load((found.root / "tiny.yaml").read_text())
     overlay["study"]["methods"] = METHODS
