@@ -51,7 +51,7 @@ generated: .venv/stamp  ## files that are made from others: entry scripts, docs/
 test: .venv/extras browser lint  ## linters, types and all tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-crash: .venv/stamp  ## drawn damages, kills, full disks and clocks, 11 of each of CASES, each in a study of its own: hours
+test-crash: .venv/stamp  ## drawn damages, kills, full disks and clocks, 11 of each of CASES, each in a study of its own: an hour or more
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist load tests/workflow/test_crash.py --cases $(CASES)
 
 test-slurm: .venv/stamp  ## a study through a real Slurm on this machine, as root: installs Debian's packages
