@@ -72,7 +72,7 @@ class Speed:
     def gib(self, work: Work, dtype: str) -> float:
         """Return the most memory of a job with this work: weights, and what its rows keep."""
         size = FLOAT // 2 if dtype in HALVES else FLOAT
-        rows = max(1, work.rows) * (1 + work.above)
+        rows = max(1, work.rows) * (1 + work.above * (work.decoded > 0))  # what is read has no twins
         if work.trained:
             kept = rows * work.width * (self.hidden * STATES + self.vocabulary * 3) * FLOAT
         else:
