@@ -8,7 +8,8 @@ import torch
 from steerdose.engine import speed
 from steerdose.engine.speed import measured
 from steerdose.model.architecture import find_blocks
-from steerdose.study.estimate import Pace, Speed
+from steerdose.study.estimate import Speed
+from steerdose.study.pace import Pace
 
 
 def test_a_measurement_tells_all_that_a_plan_needs_and_leaves_the_model_as_it_was():

@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
-from steerdose.study.estimate import LIGHT, Estimates, Pace, Speed
+from steerdose.study.estimate import LIGHT, Estimates, Speed
+from steerdose.study.pace import Pace
 from steerdose.study.plan import Plan
 from steerdose.study.work import Work, Works
 from study_examples import ROOT, parts, study

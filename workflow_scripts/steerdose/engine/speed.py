@@ -24,7 +24,7 @@ from steerdose.steering.edits import Add
 from steerdose.steering.edits_linear import LowRank
 from steerdose.steering.intervention import UNSTEERED, Intervention
 from steerdose.steering.steering import Steering
-from steerdose.study.estimate import Pace
+from steerdose.study.pace import Pace
 from steerdose.study.settings import MeasureSpeed
 
 log = logging.getLogger(__name__)

@@ -1,13 +1,14 @@
 """How long a job takes and how much memory it needs, before it runs: its work, and how fast this machine does it."""
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
 from steerdose.study.memory import FLOAT, GIB, row_bytes
+from steerdose.study.pace import Pace
 from steerdose.study.plan import Plan
 from steerdose.study.work import Work, Works
 
@@ -19,27 +20,13 @@ STATES = 12  # a block's states that training keeps of a token, in units of its 
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds of a step of a batch that decodes, of each of its rows in it, and of a token that is read."""
-
-    step: float
-    row: float
-    read: float
-
-    def towards(self, other: "Pace", share: float) -> "Pace":
-        """Return the pace that lies at a share of the way to another one."""
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        return Pace(*(own + share * (theirs - own) for own, theirs in pairs))
-
-
-@dataclass(frozen=True)
 class Speed:
     """Seconds and sizes as `engine.speed.measured` tells them; by default SmolLM2's on two cores of a Xeon with AMX."""
 
     threads: int = 2
     start: float = 8.4
-    plain: Pace = Pace(step=0.066, row=0.0020, read=0.0016)
-    edited: Pace = Pace(step=0.112, row=0.0041, read=0.0019)
+    plain: Pace = field(default_factory=lambda: Pace(step=0.066, row=0.0020, read=0.0016))
+    edited: Pace = field(default_factory=lambda: Pace(step=0.112, row=0.0041, read=0.0019))
     kept: float = 3.6e-6
     trained: Mapping[str, float] = field(default_factory=lambda: {"float32": 0.0050, "bfloat16": 0.0046})
     parameters: int = 134_515_008
