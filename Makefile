@@ -1,7 +1,7 @@
 # make survival and make test are all a user needs; both set up .venv first when it is missing or stale.
 PYTHON ?= python3
 CORES ?= $(shell nproc)
-CASES ?= 20  # of test-crash: 100 damages, 60 kills, and more
+CASES ?= 20  # of test-crash: 100 damages, 180 kills, and more
 OVERLAY ?=  # of the config, for every target that runs the workflow: make survival OVERLAY="--configfile mine.yaml"
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -51,7 +51,7 @@ generated: .venv/stamp  ## files that are made from others: entry scripts, docs/
 test: .venv/extras browser lint  ## linters, types and all tests, in two processes of one thread each
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-crash: .venv/stamp  ## drawn damages, kills, full disks and clocks, 11 of each of CASES, each in a study of its own: an hour or more
+test-crash: .venv/stamp  ## drawn damages, kills, full disks and clocks, 11 of each of CASES, each in a study of its own: an hour or two
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist load tests/workflow/test_crash.py --cases $(CASES)
 
 test-slurm: .venv/stamp  ## a study through a real Slurm on this machine, as root: installs Debian's packages

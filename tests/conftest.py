@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,28 @@ PARTS = [
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", type=int, default=0, help="drawn crashes and damages of each kind, test_crash.py")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how often what was tried, by tests that say so to `tried`."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for report in terminalreporter.getreports("passed"):
+        for what, each in getattr(report, "user_properties", ()):
+            counts[what][each] += 1
+    for what, each in sorted(counts.items()):
+        listed = ", ".join(f"{name} {n}" for name, n in each.most_common())
+        terminalreporter.write_line(f"{what} {each.total()}: {listed}")
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Count what a test tries: what is done, and to which of its kind."""
+
+    def count(what: str, *to: str) -> None:
+        for each in to:
+            record_property(what, each)
+
+    return count
 
 
 @dataclass

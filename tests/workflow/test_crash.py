@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,7 @@ READ = (
     "rollouts/lora.tokens.parquet",
 )
 HOURS = 3600 * 10**9
+KILLS = 3  # one after another, before the run may finish
 DAMAGE = {
     "one bit": lambda data, at: data[: at // 8] + bytes([data[at // 8] ^ (1 << at % 8)]) + data[at // 8 + 1 :],
     "cut off": lambda data, at: data[: at // 8],
@@ -106,11 +108,12 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_file_is_made_again(case, how, number):
+def test_a_damaged_file_is_made_again(case, how, number, tried):
     study, rng = case
     path = rng.choice(passed(study))
     forget_younger(study, path)
     damage(path, how, rng)
+    tried("damaged", f"{path.suffix[1:] or 'folder'} {how}")
     name = str(path.relative_to(study.root))
     said = finish(study)
     assert how == "removed" or f"{name} is damaged; it is set aside" in said
@@ -143,36 +146,54 @@ def test_rot_that_no_time_shows_is_found_by_the_job_that_reads_it(case, number):
 
 
 @pytest.mark.parametrize("victim", ["job", "snakemake", "both"])
-def test_what_is_killed_goes_on(case, victim, number):
-    kill(*case, victim)
+def test_what_is_killed_goes_on(case, victim, number, tried):
+    kill(*case, victim, tried)
 
 
-def test_a_run_that_is_killed_with_its_jobs_goes_on(case):
-    kill(*case, "both")
+def test_a_run_that_is_killed_with_its_jobs_goes_on(case, tried):
+    kill(*case, "both", tried)
 
 
-def kill(study, rng, victim):
-    """Kill a run, its jobs or both at a random moment, and finish it."""
+def kill(study, rng, victim, tried):
+    """Kill a run, its jobs or both at random moments until it is done or was killed `KILLS` times, and finish it."""
     forget_younger(study, rng.choice(passed(study)))
     command = [sys.executable, "-c", warm.COMMAND, study.python, "--configfile", study.overlay, "--cores", "2", *TABLES]
-    run = subprocess.Popen(command, cwd=study.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(rng.uniform(3, 25))
-    for process in (*(jobs_of(study) if victim != "snakemake" else ()), *([run] if victim != "job" else ())):
-        os.kill(process.pid, signal.SIGKILL)
-    run.wait()
+    for _ in range(KILLS):
+        run = subprocess.Popen(command, cwd=study.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with suppress(subprocess.TimeoutExpired):
+            run.wait(rng.uniform(3, 15))
+        jobs = jobs_of(study)
+        while victim != "snakemake" and not jobs and run.poll() is None:
+            time.sleep(rng.uniform(0, 0.5))
+            jobs = jobs_of(study)
+        if run.poll() is not None:
+            break
+        struck = ({} if victim == "snakemake" else jobs) | ({} if victim == "job" else {run.pid: "snakemake"})
+        for pid in struck:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        tried("killed", *struck.values())
+        run.wait()
+        if victim != "job":
+            study.snakemake("--unlock")
     finish(study)
 
 
 def jobs_of(study):
-    """Return the processes of jobs that run now: children of the server, in the study's folder."""
+    """Return the jobs that run now, rules by process: children of the server, in the study's folder."""
     address = str(Path(study.python).parent / "socket")
     servers = [each for each in psutil.process_iter(["cmdline"]) if (each.info["cmdline"] or [""])[-1] == address]
-    return [each for server in servers for each in server.children() if _folder(each) == str(study.root)]
+    found = {each.pid: _rule(each, study.root) for each in chain.from_iterable(each.children() for each in servers)}
+    return {pid: rule for pid, rule in found.items() if rule}
 
 
-def _folder(process):
+def _rule(process, root):
+    """Return the rule of a job of a study, from the log that it writes; None where it has none yet or is no job."""
+    logs = root / "results/logs"
     with suppress(psutil.Error):
-        return process.cwd()
+        paths = [Path(each.path) for each in process.open_files()]
+        names = (path.relative_to(logs).parts[0] for path in paths if path.is_relative_to(logs))
+        return next((name.removesuffix(".log") for name in names), None)
 
 
 def test_two_runs_at_once_do_not_spoil_one_another(case):
