@@ -141,6 +141,8 @@ def test_memory_grows_with_rows_and_width_and_half_the_bytes_are_half_of_what_at
     assert speed.gib(Work(decoded=100, rows=8, width=4000), "float32") > speed.gib(few, "float32") + 0.5
     read = Work(read=100, rows=8, width=200)
     assert speed.gib(replace(read, above=1), "float32") == speed.gib(read, "float32"), "a dose is a row of its own"
+    logits = (speed.gib(replace(read, scored=each), "float32") - speed.gib(read, "float32") for each in (10, 1000))
+    assert [*logits] == pytest.approx([2 * 8 * 10 * speed.vocabulary * 4 / 2**30, 0.5]), "of pieces that are scored"
     merging = speed.gib(work("merge_diff"), "bfloat16") - speed.gib(Work(), "bfloat16")
     assert merging == pytest.approx(2 * speed.weights / 2**30), "two more fp32 copies, whatever the model is loaded as"
     kept = 2 * 8 * 200 * speed.cache * 4 / 2**30

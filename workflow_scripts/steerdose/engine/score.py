@@ -25,9 +25,7 @@ from steerdose.model.loading import LoadedModel
 from steerdose.model.sizes import sizes_of
 from steerdose.steering.intervention import UNSTEERED, Dials, Intervention, activate, steerings_of
 from steerdose.study.blocks import blocks
-from steerdose.study.memory import row_bytes
-
-LOGIT_BYTES = 2**28  # of fp32 logits that exist at a time, if a batch keeps more than one position
+from steerdose.study.memory import FLOAT, LOGIT_BYTES, row_bytes
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def _batches(model: Any, kept: Mapping[Row, int], batch_rows: int, together: boo
 
 def _fitting(model: Any, count: int) -> int:
     """Return how many times `count` rows of logits fit into `LOGIT_BYTES`, at least 1."""
-    return max(1, LOGIT_BYTES // (4 * count * text_config(model).vocab_size))
+    return max(1, LOGIT_BYTES // (FLOAT * count * text_config(model).vocab_size))
 
 
 class _Forward:

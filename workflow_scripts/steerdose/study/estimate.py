@@ -7,7 +7,7 @@ from typing import Any
 
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_json
-from steerdose.study.memory import FLOAT, GIB, row_bytes
+from steerdose.study.memory import FLOAT, GIB, LOGIT_BYTES, LOGITS, row_bytes
 from steerdose.study.pace import Pace
 from steerdose.study.plan import Plan
 from steerdose.study.work import Work, Works
@@ -64,7 +64,8 @@ class Speed:
             kept = rows * work.width * (self.hidden * STATES + self.vocabulary * 3) * FLOAT
         else:
             width = work.width if work.decoded else 0
-            kept = rows * row_bytes(width, self.cache, self.vocabulary, size)
+            scored = min(LOGIT_BYTES, rows * work.scored * self.vocabulary * FLOAT)
+            kept = rows * row_bytes(width, self.cache, self.vocabulary, size) + LOGITS * scored
         held = max(self.weights, work.copies * self.parameters * FLOAT)
         return IMPORTS + (held + kept) / GIB
 

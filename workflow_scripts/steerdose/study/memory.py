@@ -3,6 +3,7 @@
 GIB = 2**30
 FLOAT = 4  # bytes
 LOGITS = 2  # copies of a row's logits that exist at a time
+LOGIT_BYTES = 2**28  # of fp32 logits, of which a piece of what is scored has more only if one position of its rows has
 
 
 def row_bytes(width: float, cache: int, vocabulary: int, element: int = FLOAT) -> float:

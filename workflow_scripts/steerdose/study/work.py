@@ -34,8 +34,8 @@ class Work:
     decoded: one at a time, in `rows` rows of `window` tokens. read: many at once. trained: with gradients, in
     `precision`. above: the share of the blocks that lie above the first edit, where a row and its unsteered twin are
     two, and what is read at several doses is read at each; 0 where nothing is edited. again: so many tokens are read
-    there. width: tokens of a row at the end. copies: of all parameters in fp32 that are held at a time, where these
-    are more than the model as it is loaded.
+    there. width: tokens of a row at the end. scored: those of them whose probability is asked, at most. copies: of all
+    parameters in fp32 that are held at a time, where these are more than the model as it is loaded.
     """
 
     decoded: float = 0
@@ -47,6 +47,7 @@ class Work:
     again: float = 0
     precision: str = "float32"
     width: float = 0
+    scored: float = 0
     copies: int = 0
 
     @property
@@ -199,7 +200,7 @@ class Works:
 
     def _relevance(self, texts: int) -> Work:
         asked, width = self.study.relevance, self._question() + self.study.relevance.tokens
-        return Work(read=texts * asked.others * width, rows=asked.batch_size, width=width)
+        return Work(read=texts * asked.others * width, rows=asked.batch_size, width=width, scored=asked.tokens)
 
     def score_task(self, w: Any) -> Work:
         first, last = self.plan.score_spans(w.task)[int(w.part)]
@@ -208,7 +209,9 @@ class Works:
         width = self._asked(w.task) / max(1, self.plan.n_items(w.task))
         once = (last - first) * width
         again = once * (1 + steered * len(self.plan.jobs[w.job]))
-        return Work(read=again if above == 1 else once, above=above, again=again, rows=rows, width=width)
+        scored = 0 if isinstance(task, ChoiceTask) else width
+        read = again if above == 1 else once
+        return Work(read=read, above=above, again=again, rows=rows, width=width, scored=scored)
 
     def _asked(self, name: str) -> float:
         """Return about how many tokens the items of a task are together."""
