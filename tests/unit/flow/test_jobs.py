@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from steerdose.study.base import Part
 
 ENTRY = """
 import json, logging, os, subprocess, sys
+from pathlib import Path
 from types import SimpleNamespace
 from snakemake.iocontainers import InputFiles, OutputFiles, Params, Wildcards
 sys.path.insert(0, {library!r})
@@ -31,6 +33,12 @@ with open_job(snakemake) as job:
 """
 
 
+def enter(folder, log, body):
+    script = folder / "entry.py"
+    script.write_text(ENTRY.format(library=str(LIBRARY.parent), log=str(log), made=str(folder / "made"), body=body))
+    return subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+
+
 @pytest.fixture
 def run(tmp_path):
     """Run an entry script with this body; return the process and the log."""
@@ -39,10 +47,7 @@ def run(tmp_path):
         log = tmp_path / "job.log"
         if rerun:
             log.write_text("what an earlier run left behind\n" * 100)
-        (tmp_path / "entry.py").write_text(
-            ENTRY.format(library=str(LIBRARY.parent), log=str(log), made=str(tmp_path / "made"), body=body)
-        )
-        done = subprocess.run([sys.executable, tmp_path / "entry.py"], capture_output=True, text=True, check=False)
+        done = enter(tmp_path, log, body)
         assert done.stdout == done.stderr == "", "output that is not in the log"
         assert "earlier run" not in log.read_text()
         return done.returncode, log.read_text()
@@ -92,6 +97,15 @@ def test_any_other_error_leaves_its_traceback(run, body):
     assert code == 1
     assert "Traceback (most recent call last)" in log
     assert log.splitlines()[-1] in ("ValueError: a bug", "ModuleNotFoundError: No module named 'no_such_module'")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_what_a_full_disk_keeps_from_the_log_is_told_on_the_terminal(tmp_path):
+    done = enter(tmp_path, "/dev/full", "Path('/dev/full').write_text('a result')")
+    assert done.returncode == 1
+    assert done.stderr.endswith("OSError: [Errno 28] No space left on device\n")
+    done = enter(tmp_path, "/dev/full", "raise SteerdoseError('give another probe')")
+    assert (done.returncode, done.stderr) == (1, "give another probe\n")
 
 
 def test_a_log_is_not_executable(run, tmp_path):

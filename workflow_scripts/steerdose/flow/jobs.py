@@ -4,6 +4,7 @@ import inspect
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -64,8 +65,8 @@ def _named(files: Any) -> dict[str, str | list[str]]:
 def open_job(snakemake: Any) -> Iterator[Job]:
     """Send all output of the body to the rule's log and set the threads; import torch only inside.
 
-    A SteerdoseError ends the script with its message alone; any other exception leaves its traceback in the log. Inputs
-    are checked first; of a body that succeeds, digests and provenance are left beside its outputs.
+    A SteerdoseError ends the script with its message alone, any other exception with its traceback. Inputs are checked
+    first; of a body that succeeds, digests and provenance are left beside its outputs.
     """
     start = datetime.now(UTC)
     progress.terminal = os.fdopen(os.dup(2), "w")
@@ -87,16 +88,25 @@ def open_job(snakemake: Any) -> Iterator[Job]:
         integrity.drop_damaged(job.outputs)
         integrity.forget_digests(job.outputs)
         yield job
-    except SteerdoseError as error:
-        logging.error("%s", error)
+        integrity.record_digests(job.outputs)
+        provenance.record(
+            job.outputs,
+            rule=job.rule,
+            wildcards=job.wildcards,
+            settings=settings,
+            inputs=job.inputs,
+            start=start,
+            log_file=job.log,
+        )
+    except Exception as error:
+        _tell(str(error) if isinstance(error, SteerdoseError) else traceback.format_exc().rstrip())
         sys.exit(1)
-    integrity.record_digests(job.outputs)
-    provenance.record(
-        job.outputs,
-        rule=job.rule,
-        wildcards=job.wildcards,
-        settings=settings,
-        inputs=job.inputs,
-        start=start,
-        log_file=job.log,
-    )
+
+
+def _tell(why: str) -> None:
+    """Write why a job fails to its log; to the terminal where the log has no room, since the disk is full."""
+    try:
+        with os.fdopen(os.dup(2), "w") as log:
+            log.write(f"{why}\n")
+    except OSError:
+        print(why, file=progress.terminal, flush=True)
