@@ -52,6 +52,25 @@ def tried(record_property: Callable[[str, object], None]) -> Callable[..., None]
     return count
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder with room for 200 MB."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200m", "none", small]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small disk, and not in every container")
+    yield small
+    subprocess.run(["umount", "--lazy", small], check=True)
+
+
+def fill(disk: Path, room: int) -> Path:
+    """Write a file that leaves so many bytes free; return it."""
+    full = disk / "full"
+    full.write_bytes(bytes(shutil.disk_usage(disk).free - room))
+    return full
+
+
 @dataclass
 class Workspace:
     """A copy of the project; `overlay` is laid over its config."""

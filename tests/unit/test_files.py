@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from conftest import fill
 from steerdose.declarations.base import Table, columns
 from steerdose.errors import SteerdoseError
 from steerdose.files import read_table, read_tables, replacing, write_csv, write_table
@@ -111,6 +113,22 @@ def test_replacing_is_all_or_nothing(tmp_path, old, fails):
         assert path.read_text() == "new"
     elif old:
         assert content.read_text() == "old"
+
+
+def test_a_full_disk_is_told_whatever_the_writer_says(small_disk):
+    """Polars says "File out of specification: Invalid thrift" where its last bytes find no room."""
+    frame, path = pl.concat([FRAME] * 100_000).with_columns(alpha=np.arange(100_000.0)), small_disk / "scores.parquet"
+    write_table(frame, path, TABLE)
+    before = path.read_bytes()
+    for room in (0, 4096, len(before) // 2, len(before) - 1):
+        full = fill(small_disk, room)
+        for write in (write_table, write_csv):
+            with pytest.raises(SteerdoseError, match=r"^No space left on device: make room for .*scores\.parquet and"):
+                write(frame, path, TABLE)
+        full.unlink()
+    assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="a bug"), replacing(path):
+        raise ValueError("a bug")
 
 
 def test_replacing_takes_folders(tmp_path):

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 import warm
+from conftest import fill
 from steerdose.flow.integrity import DIGESTS
 from steerdose.flow.records import read_record, update_record
 
@@ -211,28 +212,18 @@ def test_two_runs_at_once_do_not_spoil_one_another(case):
     finish(study)
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(study, tmp_path, number, request):
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(study, small_disk, number, request):
     """The disk fills up anywhere, also where a log is written."""
-    expected, small, rng = tables(study), tmp_path / "small", random.Random(request.node.name)
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200m", "none", small], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("only root can mount a small disk, and not in every container")
-    try:
-        study = study.copy(small / "study")
-        forget_younger(study, rng.choice(passed(study)[:-10]))
-        full = small / "full"
-        full.write_bytes(bytes(shutil.disk_usage(small).free - rng.randrange(300_000)))
-        done = study.snakemake(*TABLES, check=False)
-        assert done.returncode
-        assert "No space left on device" in done.stdout + done.stderr, done.stdout + done.stderr
-        full.unlink()
-        finish(study)
-        assert tables(study) == expected
-    finally:
-        subprocess.run(["umount", "--lazy", small], check=True)
+    expected, rng = tables(study), random.Random(request.node.name)
+    study = study.copy(small_disk / "study")
+    forget_younger(study, rng.choice(passed(study)[:-10]))
+    full = fill(small_disk, rng.randrange(300_000))
+    done = study.snakemake(*TABLES, check=False)
+    assert done.returncode
+    assert "No space left on device" in done.stdout + done.stderr, done.stdout + done.stderr
+    full.unlink()
+    finish(study)
+    assert tables(study) == expected
 
 
 def test_a_clock_that_goes_back_spoils_nothing(case, number):

@@ -3,8 +3,10 @@
 Tables are checked against their declaration when they are written and when they are read.
 """
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +20,7 @@ from steerdose.columns import KEYS, Cell
 from steerdose.declarations.base import Table
 from steerdose.errors import SteerdoseError
 
+NO_ROOM = 2**16  # bytes: a disk with less is full
 TYPES = {"text": pl.String, "integer": pl.Int64, "number": pl.Float64, "boolean": pl.Boolean}
 
 
@@ -25,7 +28,8 @@ TYPES = {"text": pl.String, "integer": pl.Int64, "number": pl.Float64, "boolean"
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed onto it on success and removed on failure.
 
-    The body may create a file or a directory there; the suffix is kept, because some writers look at it.
+    The body may create a file or a directory there; the suffix is kept, because some writers look at it. Raises
+    SteerdoseError where it fails on a full disk, which not every writer says.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +39,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if path.is_dir():
             shutil.rmtree(path)
         (work / path.name).replace(path)
+    except Exception as error:
+        if shutil.disk_usage(work).free >= NO_ROOM:
+            raise
+        full = os.strerror(errno.ENOSPC)
+        raise SteerdoseError(f"{full}: make room for {path} and start the same command again ({error})") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
